@@ -1,0 +1,50 @@
+// The .espy container: graph to bytes and back, as SPEC.md says. Must not know operators or Vulkan.
+#ifndef FORMAT_FORMAT_H_
+#define FORMAT_FORMAT_H_
+
+#include "format/graph.h"
+
+enum {
+    FORMAT_VERSION = 1,
+    FORMAT_WEIGHTS_ALIGNMENT = 4096, // of the weights chunk's payload in the file
+    FORMAT_TENSOR_ALIGNMENT = 64     // of each tensor in the weights
+};
+#define FORMAT_JSON_SIZE_MAX ((uint64_t)256 << 20)
+
+// Reads and checks a whole file image. The graph's constants point into bytes, which must be
+// aligned to 64 and outlive the graph. name is for messages ("model.espy").
+espy_status espy_format_read(const struct host *host, const char *name, const void *bytes,
+                             size_t size, struct graph *graph);
+
+// Writes the graph to path: to a temporary file beside it first, then renamed. Same graph, same
+// bytes. The graph must pass espy_graph_check.
+espy_status espy_format_write_file(const struct host *host, const struct graph *graph,
+                                   const char *path);
+// The same into memory from the host's allocator; the caller frees *bytes with espy_free.
+espy_status espy_format_write(const struct host *host, const struct graph *graph, void **bytes,
+                              size_t *size);
+
+// Gives the data of tensors of the hand-written JSON form, which have no offsets: fills dtype,
+// shape, data and data_size of the constant called name. Not found: ESPY_BAD_FORMAT, logged.
+typedef espy_status (*espy_format_tensor_fn)(void *user, const char *name,
+                                             struct graph_value *value);
+
+// Reads the hand-written form: the same JSON as in the file, where "tensors" entries may leave out
+// dtype, shape, offset and size, which then come from find. Result is checked as a file is.
+espy_status espy_format_read_json(const struct host *host, const char *name, const char *json,
+                                  size_t size, espy_format_tensor_fn find, void *user,
+                                  struct graph *graph);
+
+// A file mapped read-only or, where mapping fails, read into memory. Aligned to 64.
+struct format_file {
+    const struct host *host;
+    const void *bytes;
+    size_t size;
+    bool mapped;
+    void *allocation; // when not mapped
+};
+espy_status espy_format_file_open(const struct host *host, const char *path,
+                                  struct format_file *file);
+void espy_format_file_close(struct format_file *file);
+
+#endif // FORMAT_FORMAT_H_

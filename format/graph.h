@@ -1,0 +1,138 @@
+// A network as data: values, nodes, constants and what the file says about inputs and outputs.
+// Strings and shapes only; must not know what an operator means, nor Vulkan.
+#ifndef FORMAT_GRAPH_H_
+#define FORMAT_GRAPH_H_
+
+#include "base/base.h"
+
+// Limits, checked where a graph enters the program. SPEC.md names the same numbers.
+enum {
+    GRAPH_VALUES_MAX = 1 << 20,
+    GRAPH_NODES_MAX = 1 << 18,
+    GRAPH_IO_MAX = 1024,           // inputs, and outputs
+    GRAPH_NODE_VALUES_MAX = 4096,  // inputs, and outputs, of one node
+    GRAPH_ATTRS_MAX = 64,          // of one node
+    GRAPH_LIST_MAX = 1 << 20,      // numbers or strings in one attribute
+    GRAPH_STEPS_MAX = 4,           // epilogue steps of one node
+    GRAPH_NAME_SIZE_MAX = 1024,    // bytes of a name
+    GRAPH_LABELS_MAX = 1 << 20,
+    GRAPH_NONE = UINT32_MAX        // "no value": an absent optional input or output
+};
+
+// A concrete or symbolic shape. In a graph dims are >= 0, or -1 where a symbol stands.
+struct shape {
+    uint32_t rank;
+    int64_t dims[ESPY_RANK_MAX];
+};
+
+enum graph_attr_type {
+    GRAPH_ATTR_NUMBER,  // one number; operators decide whether it must be an integer
+    GRAPH_ATTR_NUMBERS,
+    GRAPH_ATTR_STRING,
+    GRAPH_ATTR_STRINGS
+};
+
+struct graph_attr {
+    const char *name;
+    enum graph_attr_type type;
+    uint32_t count;              // NUMBERS and STRINGS; else 1
+    const double *numbers;       // integers are exact up to 2^53, which the importers check
+    const char *const *strings;
+};
+
+// One pointwise function applied to every element of a node's first output: "epilogue" in the file.
+struct graph_step {
+    const char *op;                // "Relu", "Clip", ...
+    uint32_t attr_count;
+    const struct graph_attr *attrs; // NUMBER only
+};
+
+struct graph_node {
+    const char *op, *name;         // name is unique in the graph and never NULL
+    uint32_t input_count, output_count, attr_count, step_count;
+    uint32_t *inputs, *outputs;    // value indices; GRAPH_NONE where absent
+    struct graph_attr *attrs;
+    struct graph_step *steps;
+};
+
+struct graph_value {
+    const char *name;              // unique and never NULL
+    espy_dtype dtype;              // ESPY_DTYPE_NONE: not stated (a node's output)
+    bool has_shape;                // inputs and constants always have one
+    struct shape shape;
+    const char *symbols[ESPY_RANK_MAX]; // for dims that are -1; NULL elsewhere
+    const void *data;              // a constant's elements, row-major; NULL: not a constant
+    size_t data_size;              // bytes; a constant with no elements has data non-NULL too
+};
+
+// An input or output of the network.
+struct graph_io {
+    uint32_t value;
+    const char *role, *of;         // may be NULL
+    struct espy_preprocess *preprocess; // may be NULL
+    uint32_t label_count;
+    const char **labels;
+};
+
+// Everything a graph points to lives in its arena, or (constant data) in memory that the maker
+// of the graph keeps alive: the mapped file, the imported model.
+struct graph {
+    struct arena arena;
+    const char *name, *producer;   // may be NULL
+    uint32_t value_count, value_capacity;
+    struct graph_value *values;
+    uint32_t node_count, node_capacity;
+    struct graph_node *nodes;      // in an order in which every input is made before it is used
+    uint32_t input_count, output_count;
+    struct graph_io *inputs, *outputs;
+};
+
+void espy_graph_init(struct graph *graph, const struct host *host);
+void espy_graph_finish(struct graph *graph); // a zeroed graph is fine
+
+// Builders for importers and passes. They copy names and lists into the arena, never data.
+// They do not check names for uniqueness: espy_graph_check does.
+espy_status espy_graph_add_value(struct graph *graph, const char *name, uint32_t *index);
+espy_status espy_graph_add_constant(struct graph *graph, const char *name, espy_dtype dtype,
+                                    const struct shape *shape, const void *data, size_t data_size,
+                                    uint32_t *index);
+// inputs and outputs are copied; attrs and steps start empty.
+espy_status espy_graph_add_node(struct graph *graph, const char *op, const char *name,
+                                const uint32_t *inputs, uint32_t input_count,
+                                const uint32_t *outputs, uint32_t output_count,
+                                struct graph_node **node);
+// Adds the attribute, or replaces the one of that name.
+espy_status espy_graph_set_number(struct graph *graph, struct graph_node *node, const char *name,
+                                  double number);
+espy_status espy_graph_set_numbers(struct graph *graph, struct graph_node *node, const char *name,
+                                   const double *numbers, uint32_t count);
+espy_status espy_graph_set_string(struct graph *graph, struct graph_node *node, const char *name,
+                                  const char *string);
+espy_status espy_graph_set_strings(struct graph *graph, struct graph_node *node, const char *name,
+                                   const char *const *strings, uint32_t count);
+void espy_graph_remove_attr(struct graph_node *node, const char *name); // absent is fine
+const struct graph_attr *espy_graph_find_attr(const struct graph_node *node, const char *name);
+
+// Drops nodes whose outputs nobody uses, then values nobody names, and renumbers. Order is kept.
+espy_status espy_graph_prune(struct graph *graph);
+// Sorts nodes so that every input is made before it is used. ESPY_BAD_FORMAT on a cycle.
+espy_status espy_graph_sort(struct graph *graph);
+
+// Checks everything that holds for any graph, whatever its operators: limits, names unique and not
+// empty, indices in range, every value made exactly once (input, constant or one node's output) and
+// before its use, shapes and data sizes that fit, roles and preprocessing well formed.
+// After it, the rest of the program asserts these and does not test them again.
+espy_status espy_graph_check(const struct graph *graph);
+
+// Element count of a concrete shape. false on overflow of size_t or int64_t, or a negative dim.
+bool espy_shape_count(const struct shape *shape, size_t *count);
+bool espy_shape_equal(const struct shape *a, const struct shape *b);
+// Writes "2x3x224" ("scalar" for rank 0, "?" for -1) into buffer and returns buffer.
+const char *espy_shape_text(const struct shape *shape, char *buffer, size_t size);
+
+// The type named so, or ESPY_DTYPE_NONE.
+espy_dtype espy_dtype_from_name(const char *name);
+bool espy_dtype_is_float(espy_dtype dtype);
+bool espy_dtype_is_signed(espy_dtype dtype); // signed integers
+
+#endif // FORMAT_GRAPH_H_

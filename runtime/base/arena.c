@@ -1,0 +1,110 @@
+#include "base/base.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { ARENA_ALIGNMENT = 16, ARENA_BLOCK_SIZE = 64 * 1024 };
+
+struct arena_block {
+    struct arena_block *next;
+    size_t unused; // keeps what follows aligned to 16
+};
+_Static_assert(sizeof(struct arena_block) % ARENA_ALIGNMENT == 0, "block header keeps alignment");
+
+void espy_arena_init(struct arena *arena, const struct host *host)
+{
+    *arena = (struct arena){.host = host};
+}
+
+void espy_arena_finish(struct arena *arena)
+{
+    while (arena->blocks != NULL) {
+        struct arena_block *next = arena->blocks->next;
+        espy_free(arena->host, arena->blocks);
+        arena->blocks = next;
+    }
+    arena->used = arena->room = 0;
+}
+
+static struct arena_block *push_block(struct arena *arena, size_t size)
+{
+    size_t total;
+    struct arena_block *block = NULL;
+    if (espy_checked_add(size, sizeof(struct arena_block), &total))
+        block = espy_alloc(arena->host, total);
+    if (block == NULL)
+        espy_fail_memory(arena->host, size, "an arena block");
+    return block;
+}
+
+void *espy_arena_alloc(struct arena *arena, size_t size)
+{
+    if (size > SIZE_MAX - ARENA_ALIGNMENT) {
+        espy_fail_memory(arena->host, size, "an arena block");
+        return NULL;
+    }
+    size = (size + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+    if (size > ARENA_BLOCK_SIZE / 4) {
+        // A block of its own goes behind the current one, whose room stays in use.
+        struct arena_block *own = push_block(arena, size);
+        if (own == NULL)
+            return NULL;
+        if (arena->blocks == NULL) {
+            arena->blocks = own;
+            arena->used = arena->room = 0;
+        } else {
+            own->next = arena->blocks->next;
+            arena->blocks->next = own;
+        }
+        return own + 1;
+    }
+    if (arena->room - arena->used < size) {
+        struct arena_block *block = push_block(arena, ARENA_BLOCK_SIZE);
+        if (block == NULL)
+            return NULL;
+        block->next = arena->blocks;
+        arena->blocks = block;
+        arena->used = 0;
+        arena->room = ARENA_BLOCK_SIZE;
+    }
+    unsigned char *bytes = (unsigned char *)(arena->blocks + 1) + arena->used;
+    arena->used += size;
+    return bytes;
+}
+
+void *espy_arena_array(struct arena *arena, size_t count, size_t element_size)
+{
+    size_t size;
+    if (!espy_checked_mul(count, element_size, &size)) {
+        espy_fail_memory(arena->host, SIZE_MAX, "an array");
+        return NULL;
+    }
+    return espy_arena_alloc(arena, size);
+}
+
+void *espy_arena_copy(struct arena *arena, const void *bytes, size_t size)
+{
+    void *copy = espy_arena_alloc(arena, size);
+    if (copy != NULL && size > 0)
+        memcpy(copy, bytes, size);
+    return copy;
+}
+
+char *espy_arena_string(struct arena *arena, const char *text)
+{
+    return espy_arena_copy(arena, text, strlen(text) + 1);
+}
+
+char *espy_arena_format(struct arena *arena, const char *format, ...)
+{
+    va_list list, again;
+    va_start(list, format);
+    va_copy(again, list);
+    const int length = vsnprintf(NULL, 0, format, list);
+    va_end(list);
+    char *chars = length < 0 ? NULL : espy_arena_alloc(arena, (size_t)length + 1);
+    if (chars != NULL)
+        vsnprintf(chars, (size_t)length + 1, format, again);
+    va_end(again);
+    return chars;
+}

@@ -1,0 +1,67 @@
+#include "base/base.h"
+
+#include <string.h>
+
+struct map_slot {
+    const char *key; // NULL: free
+    uint32_t value;
+};
+
+void espy_map_init(struct map *map, const struct host *host)
+{
+    *map = (struct map){.host = host};
+}
+
+void espy_map_finish(struct map *map)
+{
+    if (map->slots != NULL)
+        espy_free(map->host, map->slots);
+    map->slots = NULL;
+    map->count = map->capacity = 0;
+}
+
+static struct map_slot *find_slot(struct map_slot *slots, uint32_t capacity, const char *key)
+{
+    const uint32_t mask = capacity - 1;
+    uint32_t index = (uint32_t)espy_hash(ESPY_HASH_START, key, strlen(key)) & mask;
+    while (slots[index].key != NULL && strcmp(slots[index].key, key) != 0)
+        index = (index + 1) & mask;
+    return &slots[index];
+}
+
+static espy_status rehash(struct map *map)
+{
+    enum { FIRST_CAPACITY = 64 };
+    if (map->capacity > UINT32_MAX / 2)
+        return espy_fail_memory(map->host, SIZE_MAX, "a name table");
+    const uint32_t capacity = map->capacity == 0 ? FIRST_CAPACITY : map->capacity * 2;
+    struct map_slot *slots = espy_alloc_array(map->host, capacity, sizeof(*slots));
+    if (slots == NULL)
+        return espy_fail_memory(map->host, capacity * sizeof(*slots), "a name table");
+    for (uint32_t i = 0; i < map->capacity; i++)
+        if (map->slots[i].key != NULL)
+            *find_slot(slots, capacity, map->slots[i].key) = map->slots[i];
+    espy_free(map->host, map->slots);
+    map->slots = slots;
+    map->capacity = capacity;
+    return ESPY_OK;
+}
+
+espy_status espy_map_put(struct map *map, const char *key, uint32_t value)
+{
+    if (map->count >= map->capacity / 2) // half full at most keeps probes short
+        TRY(rehash(map));
+    struct map_slot *slot = find_slot(map->slots, map->capacity, key);
+    if (slot->key == NULL)
+        map->count++;
+    *slot = (struct map_slot){key, value};
+    return ESPY_OK;
+}
+
+uint32_t espy_map_get(const struct map *map, const char *key)
+{
+    if (map->capacity == 0)
+        return MAP_NONE;
+    const struct map_slot *slot = find_slot(map->slots, map->capacity, key);
+    return slot->key == NULL ? MAP_NONE : slot->value;
+}
