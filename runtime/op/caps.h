@@ -1,0 +1,32 @@
+// What a device can do, as far as lowering and planning care. Filled by vk, faked by tests.
+#ifndef RUNTIME_OP_CAPS_H_
+#define RUNTIME_OP_CAPS_H_
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// How a tensor's elements lie in device memory.
+enum storage {
+    STORAGE_F32, // float32; float64 and bfloat16 too
+    STORAGE_F16, // float16 where the device has 16-bit storage, else STORAGE_F32
+    STORAGE_I32, // int8..int32, uint8, uint16, bool, widened to 32 bit
+    STORAGE_U32, // uint32
+    STORAGE_I64  // int64 and uint64: 8 bytes, low word first
+};
+
+struct caps {
+    bool cpu;                // a software driver: few, long invocations; no shared-memory tiles
+    bool storage_f16;        // 16-bit elements in storage buffers
+    bool arithmetic_i64;
+    bool subgroups;          // basic, ballot, arithmetic and shuffle in compute
+    uint32_t subgroup_size;
+    uint32_t local_size;     // good size for one-dimensional kernels
+    uint32_t invocations_max; // per workgroup
+    uint32_t shared_size;    // bytes of shared memory per workgroup
+    uint32_t groups_max[3];  // workgroups per dimension
+    uint32_t buffer_alignment; // of an offset at which a buffer is bound
+    uint64_t buffer_range_max; // bytes bound at once
+    uint64_t texel_elements_max; // of a buffer view
+};
+
+#endif // RUNTIME_OP_CAPS_H_

@@ -1,0 +1,137 @@
+// How an operator becomes dispatches: views of device memory, and the calls with which lower asks
+// for inputs, makes outputs and adds dispatches. The planner implements them (plan/lower.c).
+//
+// A value on the device is a strided view of a buffer, so Transpose, Slice, Expand and the like
+// move nothing, and a layout (channels-last, say) is only a choice of strides. A kernel that wants
+// its input dense asks for it and the planner copies once where that is not already so.
+// Dispatches whose inputs are all constants run once, when the session is made.
+#ifndef RUNTIME_OP_LOWER_H_
+#define RUNTIME_OP_LOWER_H_
+
+#include "base/shader.h"
+#include "op/caps.h"
+#include "op/op.h"
+
+struct view {
+    uint32_t buffer;            // the planner's; VIEW_NONE for "no buffer"
+    espy_dtype dtype;
+    enum storage storage;
+    uint32_t rank;
+    int64_t dims[ESPY_RANK_MAX];
+    int64_t strides[ESPY_RANK_MAX]; // in elements of storage; may be 0 or negative
+    int64_t offset;             // elements from the buffer's start to element [0, 0, ...]
+};
+enum { VIEW_NONE = UINT32_MAX };
+
+struct op_lower {
+    const struct host *host;
+    const struct caps *caps;
+    const struct op_node *node;
+    const void *attrs;
+    uint32_t input_count, output_count;
+    const struct op_type *inputs, *outputs; // dtype NONE where absent or unwanted
+    const struct tensor *values; // inputs' data on the host, NULL where only the device has it
+    const struct op_step *steps; // the epilogue, for operators with OP_EPILOGUE
+    uint32_t step_count;
+    struct arena *arena;         // lives as long as the plan is being built
+    struct planner *planner;
+};
+
+bool espy_lower_has(const struct op_lower *c, uint32_t i); // input i was given
+bool espy_lower_wants(const struct op_lower *c, uint32_t o); // output o is used by somebody
+
+// ---- inputs: each may add a copy dispatch or an upload; failure is sticky (see below) ---------------
+
+// Any strides. Constants are uploaded when first asked for.
+struct view espy_lower_input(struct op_lower *c, uint32_t i);
+// Row-major dense, offset anything.
+struct view espy_lower_dense_input(struct op_lower *c, uint32_t i);
+// NCHW-shaped (rank >= 3) and channels-last dense: strides of N, D.., H, W, C descending.
+struct view espy_lower_channels_last_input(struct op_lower *c, uint32_t i);
+
+// ---- views ---------------------------------------------------------------------------------------
+
+size_t espy_view_count(const struct view *view); // elements
+bool espy_view_dense(const struct view *view);   // row-major dense (dims of 1 do not matter)
+bool espy_view_channels_last(const struct view *view);
+// Dense in some order of its dimensions, without gaps: elementwise kernels may run flat over it.
+bool espy_view_contiguous(const struct view *view);
+bool espy_view_same_strides(const struct view *a, const struct view *b); // where dims > 1
+// Strides 0 where view has 1 (or no) dimension and dims has more.
+struct view espy_view_broadcast(const struct view *view, const struct shape *shape);
+struct view espy_view_reshaped_dense(const struct view *view, const struct shape *shape); // view dense
+// A reshape without a copy where strides allow it; false: it does not.
+bool espy_view_reshape(const struct view *view, const struct shape *shape, struct view *result);
+
+// Merges neighbouring dimensions that are contiguous in all views at once and drops dims of 1, so
+// that kernels decode fewer indices. All views have the same dims. Returns the merged rank (>= 1),
+// dims and strides written to every view. Outermost first.
+uint32_t espy_view_collapse(struct view *views, uint32_t count);
+
+// ---- outputs -------------------------------------------------------------------------------------
+
+// Makes output o: row-major dense in a new buffer.
+struct view espy_lower_output(struct op_lower *c, uint32_t o);
+// Makes output o dense with the order of dimensions of like (which has the same rank): what is
+// channels-last stays channels-last.
+struct view espy_lower_output_like(struct op_lower *c, uint32_t o, const struct view *like);
+// Makes output o channels-last (rank >= 3).
+struct view espy_lower_channels_last_output(struct op_lower *c, uint32_t o);
+// Output o is a view of memory that exists already, usually an input's; nothing is dispatched.
+void espy_lower_alias(struct op_lower *c, uint32_t o, const struct view *view);
+// Memory used only between this operator's own dispatches: dense, of this type and shape.
+struct view espy_lower_temporary(struct op_lower *c, espy_dtype dtype, const struct shape *shape);
+// Constant data made by lower (tables, repacked scalars): dense; bytes are copied.
+struct view espy_lower_constant(struct op_lower *c, espy_dtype dtype, const struct shape *shape,
+                                const void *bytes);
+// A copy of src's elements to dst: same dims, any strides, any two storages (converting values;
+// float to integer truncates). The planner's own copy kernel.
+void espy_lower_copy(struct op_lower *c, const struct view *src, const struct view *dst);
+
+// ---- dispatches ----------------------------------------------------------------------------------
+
+enum { DISPATCH_BINDINGS_MAX = SHADER_BINDINGS_MAX };
+
+struct op_dispatch {
+    const struct shader *shader;
+    // In order of binding number, as the shader declares them. An unused binding (an absent bias)
+    // is bound to some valid buffer by the planner when its buffer is VIEW_NONE.
+    struct view bindings[DISPATCH_BINDINGS_MAX];
+    uint32_t binding_count;
+    const void *push;      // struct <kernel>_push; copied
+    size_t push_size;
+    const void *spec;      // struct <kernel>_spec; copied
+    size_t spec_size;
+    uint32_t groups[3];    // workgroups; 0 in any: the dispatch is dropped (nothing to compute)
+};
+
+// Adds a dispatch. Which bindings it reads and writes comes from the shader. Checks counts, sizes
+// and caps->groups_max.
+void espy_lower_dispatch(struct op_lower *c, const struct op_dispatch *dispatch);
+
+// Workgroups for `count` invocations of local_size each, spread over x and y so that no dimension
+// passes the device's limit. Pairs with linear_id() of shaders/include/index.glsl, which is >= count
+// for the overhang.
+void espy_lower_grid(const struct op_lower *c, size_t count, uint32_t local_size,
+                     uint32_t groups[3]);
+
+// The variant that computes with this storage (VARIANT_F32...) or that moves its words (VARIANT_W32...).
+enum shader_variant espy_variant(enum storage storage);
+enum shader_variant espy_word_variant(enum storage storage);
+// 1 or 2: how many 32-bit words an integer view's element has, for kernels that read indices
+// through a uint buffer whatever their width.
+uint32_t espy_index_words(const struct view *view);
+
+// ---- failing -------------------------------------------------------------------------------------
+
+// Failure in any call above is remembered: later calls do nothing and give views with VIEW_NONE, and
+// the planner fails after lower returns. So lower needs no checks between calls, and ends with
+// `return espy_lower_status(c)`.
+espy_status espy_lower_status(const struct op_lower *c);
+// Says that this node has to run on the host on this device, and why ("float64 index", "no int64").
+// Must be called before any other call that adds something. Return its result from lower.
+espy_status espy_lower_on_host(struct op_lower *c, const char *why);
+// Logs "node 'x' (Op): ..." and remembers ESPY_UNSUPPORTED.
+espy_status espy_lower_unsupported(struct op_lower *c, const char *format, ...) ESPY_PRINTF(2, 3);
+
+#endif // RUNTIME_OP_LOWER_H_

@@ -1,0 +1,238 @@
+// The operator contract: what an operator accepts, which shapes it makes, what it means in plain C,
+// and how it becomes dispatches. Knows graphs; must not know plans' insides nor Vulkan.
+//
+// Adding an operator is three files: runtime/ops/x.c with one `const struct op_family espy_ops_x`,
+// shaders/x.comp, tests/ops/x.json. The build collects them; nothing else is edited.
+#ifndef RUNTIME_OP_OP_H_
+#define RUNTIME_OP_OP_H_
+
+#include <stddef.h>
+
+#include "base/base.h"
+#include "format/graph.h"
+
+enum { OP_VARIADIC = UINT32_MAX, OP_STEPS_MAX = GRAPH_STEPS_MAX };
+
+// ---- attributes ----------------------------------------------------------------------------------
+
+enum op_attr_type {
+    OP_INT,    // int64_t
+    OP_BOOL,   // bool; 0 or 1 in the file
+    OP_FLOAT,  // float
+    OP_ENUM,   // int: index into choices; a string in the file
+    OP_DTYPE,  // espy_dtype; its name in the file
+    OP_STRING, // const char *
+    OP_INTS,   // struct op_ints
+    OP_FLOATS  // struct op_floats
+};
+
+struct op_ints {
+    const int64_t *values; // NULL: the attribute is absent
+    uint32_t count;
+};
+struct op_floats {
+    const float *values;
+    uint32_t count;
+};
+
+// One row is the parser, the range check, the default and the documentation of one attribute.
+struct op_attr {
+    const char *name;
+    enum op_attr_type type;
+    size_t offset;             // of the member in the operator's attribute struct
+    double fallback;           // INT, BOOL, FLOAT, ENUM, DTYPE: value when absent
+    double min, max;           // INT, INTS, FLOAT: inclusive range; both 0: unchecked
+    const char *const *choices; // ENUM: NULL-terminated names
+    bool required;             // absent: an error; lists and strings else become NULL
+    const char *help;          // one line for docs/operators.md
+};
+
+// ---- tensors on the host -----------------------------------------------------------------------
+
+struct op_type {
+    espy_dtype dtype; // ESPY_DTYPE_NONE: an absent optional input, or a type that is not known
+    struct shape shape;
+};
+
+struct tensor {
+    struct op_type type;
+    size_t count; // elements
+    void *data;   // dense, row-major; NULL when absent or not known
+};
+
+// Element access whatever the type: floats of all kinds and integers as double or int64_t.
+double espy_tensor_number(const struct tensor *tensor, size_t index);
+int64_t espy_tensor_integer(const struct tensor *tensor, size_t index); // floats are truncated
+// Integers wrap to their width as C's unsigned conversion does; bool stores value != 0.
+void espy_tensor_set_number(struct tensor *tensor, size_t index, double value);
+void espy_tensor_set_integer(struct tensor *tensor, size_t index, int64_t value);
+size_t espy_tensor_size(const struct tensor *tensor); // bytes
+
+// ---- the three questions an operator answers -----------------------------------------------------
+
+struct op_node;
+
+// infer: shapes and types from types, attributes and the input values that are known.
+struct op_infer {
+    const struct host *host;
+    const struct op_node *node;
+    const void *attrs;            // the operator's attribute struct
+    uint32_t input_count, output_count;
+    const struct op_type *inputs; // dtype NONE where absent
+    const struct tensor *values;  // data NULL where not known before the run
+    struct op_type *outputs;      // to fill; an output nobody wants may be left
+    struct arena *arena;          // scratch that lives as long as the inference
+    uint32_t needs;               // set by espy_infer_value: the input that was needed, or GRAPH_NONE
+};
+
+// true: input i was given.
+bool espy_infer_has(const struct op_infer *c, uint32_t i);
+// The value of input i, which the shape depends on. NULL when not known before the run; then the
+// operator returns espy_infer_wait(c): a stage ends here, or nobody can know.
+const struct tensor *espy_infer_value(struct op_infer *c, uint32_t i);
+espy_status espy_infer_wait(struct op_infer *c);
+// Logs "node 'x' (Op): ..." and returns ESPY_BAD_FORMAT, for models that break the operator's rules.
+espy_status espy_infer_fail(const struct op_infer *c, const char *format, ...) ESPY_PRINTF(2, 3);
+// The same with ESPY_UNSUPPORTED, for what the operator allows and this project does not do yet.
+espy_status espy_infer_unsupported(const struct op_infer *c, const char *format, ...)
+    ESPY_PRINTF(2, 3);
+// Fails unless all listed inputs that are present have one dtype.
+espy_status espy_infer_same_dtype(const struct op_infer *c, uint32_t first, uint32_t count);
+// Numpy broadcasting of a and b into result.
+espy_status espy_infer_broadcast(const struct op_infer *c, const struct shape *a,
+                                 const struct shape *b, struct shape *result);
+// Turns axis in [-rank, rank) into [0, rank).
+espy_status espy_infer_axis(const struct op_infer *c, int64_t axis, uint32_t rank,
+                            uint32_t *result);
+// Copies dtype and shape of input i to output o.
+void espy_infer_copy(struct op_infer *c, uint32_t o, uint32_t i);
+
+// reference: what the operator means. Inputs have data (shape-only operators may lack it), outputs
+// are allocated. Plain and obvious; accumulates in double; never fails on what infer accepted,
+// except for memory (espy_eval_scratch) and values out of range (espy_eval_fail).
+struct op_eval {
+    const struct host *host;
+    const struct op_node *node;
+    const void *attrs;
+    uint32_t input_count, output_count;
+    const struct tensor *inputs;  // absent: type.dtype NONE, data NULL
+    struct tensor *outputs;       // an output nobody wants has data NULL
+    struct arena *arena;          // scratch, freed after the node
+    espy_status status;           // set by espy_eval_fail
+};
+
+bool espy_eval_has(const struct op_eval *c, uint32_t i);
+void *espy_eval_scratch(struct op_eval *c, size_t count, size_t element_size); // NULL: status set
+// Input i's elements as float, converted where they are not; NULL: status set. For inner loops.
+const float *espy_eval_floats(struct op_eval *c, uint32_t i);
+void espy_eval_fail(struct op_eval *c, espy_status status, const char *format, ...)
+    ESPY_PRINTF(3, 4);
+
+struct op_lower; // op/lower.h
+
+enum op_flag {
+    OP_SHAPE_ONLY = 1, // reference reads shapes and types of inputs, never data (Shape, Size)
+    OP_EPILOGUE = 2,   // lower applies the node's steps (espy_lower_epilogue)
+    OP_HOST_ONLY = 4,  // shape arithmetic or control that has no kernel by design; lower is NULL
+    OP_POINTWISE = 8   // one element in, one out: may become an epilogue step by its name
+};
+
+struct op {
+    const char *name, *summary;
+    uint32_t inputs_min, inputs_max;   // OP_VARIADIC for any number
+    uint32_t outputs_min, outputs_max;
+    uint32_t flags;
+    const struct op_attr *attrs;
+    uint32_t attr_count;
+    size_t attrs_size;                 // of the attribute struct
+    espy_status (*infer)(struct op_infer *c);
+    void (*reference)(struct op_eval *c);
+    espy_status (*lower)(struct op_lower *c);
+};
+
+struct op_family {
+    const struct op *ops;
+    uint32_t count;
+};
+
+// ---- epilogue steps ------------------------------------------------------------------------------
+
+// One pointwise function with up to two parameters. The codes are in shaders/include/unary_codes.glsl,
+// read by C and GLSL alike.
+struct op_step {
+    uint32_t function;
+    float a, b;
+};
+
+struct op_step_info {
+    const char *op;           // the ONNX operator of the same meaning
+    uint32_t function;
+    const char *names[2];     // attributes that give a and b; NULL: none
+    float fallback[2];
+};
+
+// The functions that may be an epilogue step, by index; NULL after the last.
+const struct op_step_info *espy_step_info(uint32_t index);
+const struct op_step_info *espy_step_find(const char *op);
+// The meaning of every function code, in C. Also what the unary operators' references call.
+double espy_step_apply(const struct op_step *step, double x);
+
+// ---- the table and bound nodes --------------------------------------------------------------------
+
+const struct op *espy_op_find(const char *name);  // NULL: unknown
+const struct op *espy_op_at(uint32_t index);      // in order of name; NULL past the end
+
+// A graph node with its operator found and its attributes parsed and checked.
+struct op_node {
+    const struct op *op;
+    const char *name;
+    const void *attrs;
+    uint32_t step_count;
+    struct op_step steps[OP_STEPS_MAX];
+};
+
+// Finds the operator, checks counts, parses attributes. Fails with ESPY_UNSUPPORTED for an unknown
+// operator, ESPY_BAD_FORMAT for bad attributes; logs one line that names the node.
+espy_status espy_op_bind(const struct host *host, struct arena *arena,
+                         const struct graph_node *graph_node, struct op_node *node);
+
+// Runs infer. ESPY_OK fills outputs[output_count]. When a value is missing, *needs is set to the
+// input's index and ESPY_UNSUPPORTED is returned without a log line; otherwise *needs is GRAPH_NONE.
+espy_status espy_op_infer(const struct host *host, struct arena *arena, const struct op_node *node,
+                          const struct op_type *inputs, const struct tensor *values,
+                          uint32_t input_count, struct op_type *outputs, uint32_t output_count,
+                          uint32_t *needs);
+
+// Runs the reference and the steps. outputs have types and data (or NULL data where unwanted).
+espy_status espy_op_evaluate(const struct host *host, const struct op_node *node,
+                             const struct tensor *inputs, uint32_t input_count,
+                             struct tensor *outputs, uint32_t output_count);
+
+// ---- walking a graph -------------------------------------------------------------------------------
+
+// What is known about every value of a graph for given input types: types, and data where it follows
+// from constants and shapes alone. Used by the converter's passes, the planner, and inspect.
+struct op_walk {
+    const struct host *host;
+    const struct graph *graph;
+    struct arena arena;
+    struct op_node *nodes;     // [node_count], bound
+    struct op_type *types;     // [value_count]; dtype NONE: not known
+    struct tensor *values;     // [value_count]; data NULL: not known before the run
+};
+
+struct op_walk_params {
+    // Types per graph input; NULL: as the graph says, where inputs with symbolic dims stay unknown
+    // and so does what follows from them.
+    const struct op_type *inputs;
+    // Nodes with known inputs are evaluated when their outputs have at most this many elements.
+    size_t fold_elements_max;
+    // Continue after unknown operators and bad nodes, logging each; the walk then fails at the end.
+    bool report_all;
+};
+
+espy_status espy_walk_init(struct op_walk *walk, const struct host *host,
+                           const struct graph *graph, const struct op_walk_params *params);
+void espy_walk_finish(struct op_walk *walk); // zeroed is fine
+
+#endif // RUNTIME_OP_OP_H_

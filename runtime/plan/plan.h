@@ -1,0 +1,111 @@
+// The plan: everything that running a graph for given input shapes takes, as plain data. Stages,
+// dispatches, buffers with their places in memory. Knows operators; must not know Vulkan.
+#ifndef RUNTIME_PLAN_PLAN_H_
+#define RUNTIME_PLAN_PLAN_H_
+
+#include "op/lower.h"
+
+enum plan_buffer_kind {
+    PLAN_ARENA,     // a place in the arena while it is alive; places are shared over time
+    PLAN_CONSTANT,  // uploaded from host data when the plan is made ready
+    PLAN_PERSISTENT // written once by the prepare dispatches, read by every run
+};
+
+struct plan_buffer {
+    enum plan_buffer_kind kind;
+    enum storage storage;
+    uint64_t size;            // bytes, a multiple of 4
+    uint64_t offset;          // in the arena, or in the memory of constants and persistent buffers
+    uint32_t first, last;     // ARENA: indices of the first and last dispatch that touch it
+    espy_dtype dtype;         // CONSTANT: element type of data; converted to storage at upload
+    const void *data;         // CONSTANT: host elements; live as long as the graph and the plan
+    size_t count;             // CONSTANT: elements
+    const char *name;         // of the value it was made for, for people; may be NULL
+};
+
+struct plan_binding {
+    uint32_t buffer;
+    bool reads, writes;
+};
+
+struct plan_dispatch {
+    const struct shader *shader;
+    uint32_t node;            // index in the graph
+    uint32_t groups[3];
+    uint32_t binding_count;
+    struct plan_binding *bindings;
+    uint32_t push_size, spec_size;
+    const void *push, *spec;
+    bool barrier;             // must see the memory effects of what came before it
+};
+
+// A node that runs its reference on the host between two stages.
+struct plan_host_node {
+    uint32_t node;
+    const char *why;
+    uint32_t input_count, output_count;
+    // Dense device views; buffer VIEW_NONE where absent or where values[i] is known on the host.
+    struct view *inputs, *outputs;
+    struct tensor *values;    // [input_count]; data non-NULL: known before the run
+    struct op_type *input_types, *output_types;
+};
+
+// One recorded command buffer: dispatches [first, first + count), after the host node if any.
+struct plan_stage {
+    uint32_t host_node;       // index in host_nodes, or GRAPH_NONE
+    uint32_t first, count;
+};
+
+// A graph input or output, or with keep_values any value.
+struct plan_io {
+    uint32_t value;           // index in the graph
+    struct op_type type;      // what the caller sees
+    struct view view;         // dense. buffer VIEW_NONE: the value is `constant`
+    const struct tensor *constant; // known before the run: no device memory involved
+};
+
+struct plan {
+    struct arena memory;      // everything below lives here
+    const struct graph *graph; // must outlive the plan
+    struct op_node *nodes;    // [graph->node_count] bound
+    uint32_t buffer_count;
+    struct plan_buffer *buffers;
+    uint32_t prepare_count;   // dispatches to run once before the first run
+    struct plan_dispatch *prepare;
+    uint32_t dispatch_count;
+    struct plan_dispatch *dispatches;
+    uint32_t stage_count;
+    struct plan_stage *stages;
+    uint32_t host_node_count;
+    struct plan_host_node *host_nodes;
+    struct plan_io *inputs;   // [graph->input_count]
+    struct plan_io *outputs;  // [graph->output_count]
+    uint32_t kept_count;      // keep_values: every value that lies in memory of its own
+    struct plan_io *kept;
+    uint64_t arena_size;      // bytes
+    uint64_t constants_size;  // bytes of CONSTANT and PERSISTENT buffers together
+};
+
+struct plan_params {
+    const struct host *host;
+    const struct graph *graph;
+    const struct caps *caps;
+    const struct op_type *inputs; // one concrete type per graph input
+    bool keep_values;
+};
+
+espy_status espy_plan_build(const struct plan_params *params, struct plan *plan);
+void espy_plan_finish(struct plan *plan); // zeroed is fine
+// One line per buffer and dispatch, stable: golden tests compare it.
+void espy_plan_print(const struct plan *plan, struct text *text);
+
+enum storage espy_storage_of(const struct caps *caps, espy_dtype dtype);
+size_t espy_storage_size(enum storage storage); // bytes per element
+// Copies count elements between a host type and its device storage, converting. int64 and the like
+// are copied as they are.
+void espy_storage_encode(enum storage storage, espy_dtype dtype, const void *host_elements,
+                         size_t count, void *device_elements);
+void espy_storage_decode(enum storage storage, espy_dtype dtype, const void *device_elements,
+                         size_t count, void *host_elements);
+
+#endif // RUNTIME_PLAN_PLAN_H_
