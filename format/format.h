@@ -7,12 +7,18 @@
 enum {
     FORMAT_VERSION = 1,
     FORMAT_WEIGHTS_ALIGNMENT = 4096, // of the weights chunk's payload in the file
-    FORMAT_TENSOR_ALIGNMENT = 64     // of each tensor in the weights
+    FORMAT_TENSOR_ALIGNMENT = 64,    // of each tensor in the weights
+    FORMAT_CHUNK_ALIGNMENT = 16,     // of each chunk's header
+    FORMAT_CHUNKS_MAX = 64,
+    FORMAT_JSON_DEPTH_MAX = 16,      // objects and arrays inside each other
+    FORMAT_JSON_ITEMS_MAX = 1 << 24, // values of any kind in the JSON; bounds the reader's memory
+    FORMAT_JSON_NUMBER_MAX = 60      // characters of a number
 };
 #define FORMAT_JSON_SIZE_MAX ((uint64_t)256 << 20)
 
 // Reads and checks a whole file image. The graph's constants point into bytes, which must be
-// aligned to 64 and outlive the graph. name is for messages ("model.espy").
+// aligned to 64 and outlive the graph. name is for messages ("model.espy"). On failure graph is
+// zeroed; a version or a required chunk that is not known is ESPY_UNSUPPORTED.
 espy_status espy_format_read(const struct host *host, const char *name, const void *bytes,
                              size_t size, struct graph *graph);
 
@@ -25,7 +31,8 @@ espy_status espy_format_write(const struct host *host, const struct graph *graph
                               size_t *size);
 
 // Gives the data of tensors of the hand-written JSON form, which have no offsets: fills dtype,
-// shape, data and data_size of the constant called name. Not found: ESPY_BAD_FORMAT, logged.
+// shape, data and data_size of the constant called name, which is the entry's "from" or else its
+// key. The data must outlive the graph. Not found: ESPY_BAD_FORMAT, logged.
 typedef espy_status (*espy_format_tensor_fn)(void *user, const char *name,
                                              struct graph_value *value);
 

@@ -14,10 +14,13 @@ enum {
     GRAPH_ATTRS_MAX = 64,          // of one node
     GRAPH_LIST_MAX = 1 << 20,      // numbers or strings in one attribute
     GRAPH_STEPS_MAX = 4,           // epilogue steps of one node
-    GRAPH_NAME_SIZE_MAX = 1024,    // bytes of a name
-    GRAPH_LABELS_MAX = 1 << 20,
-    GRAPH_NONE = UINT32_MAX        // "no value": an absent optional input or output
+    GRAPH_NAME_SIZE_MAX = 1024,    // bytes of a name or a label
+    GRAPH_STRING_SIZE_MAX = 65536, // bytes of a string in an attribute
+    GRAPH_DIM_MAX = INT32_MAX,
+    GRAPH_PICTURE_MAX = 65536,     // height and width in preprocessing
+    GRAPH_LABELS_MAX = 1 << 20
 };
+#define GRAPH_NONE UINT32_MAX // "no value": an absent optional input or output
 
 // A concrete or symbolic shape. In a graph dims are >= 0, or -1 where a symbol stands.
 struct shape {
@@ -60,7 +63,9 @@ struct graph_value {
     espy_dtype dtype;              // ESPY_DTYPE_NONE: not stated (a node's output)
     bool has_shape;                // inputs and constants always have one
     struct shape shape;
-    const char *symbols[ESPY_RANK_MAX]; // for dims that are -1; NULL elsewhere
+    // For dims that are -1; NULL elsewhere. Inputs name every -1; equal names mean equal sizes. A
+    // node's output may leave one NULL: not known.
+    const char *symbols[ESPY_RANK_MAX];
     const void *data;              // a constant's elements, row-major; NULL: not a constant
     size_t data_size;              // bytes; a constant with no elements has data non-NULL too
 };
@@ -91,7 +96,9 @@ void espy_graph_init(struct graph *graph, const struct host *host);
 void espy_graph_finish(struct graph *graph); // a zeroed graph is fine
 
 // Builders for importers and passes. They copy names and lists into the arena, never data.
-// They do not check names for uniqueness: espy_graph_check does.
+// They do not check names for uniqueness: espy_graph_check does. A pointer to a value or node is
+// good until the next one of its kind is added. inputs and outputs of a graph are arrays that its
+// maker takes from the arena.
 espy_status espy_graph_add_value(struct graph *graph, const char *name, uint32_t *index);
 espy_status espy_graph_add_constant(struct graph *graph, const char *name, espy_dtype dtype,
                                     const struct shape *shape, const void *data, size_t data_size,
@@ -101,7 +108,8 @@ espy_status espy_graph_add_node(struct graph *graph, const char *op, const char 
                                 const uint32_t *inputs, uint32_t input_count,
                                 const uint32_t *outputs, uint32_t output_count,
                                 struct graph_node **node);
-// Adds the attribute, or replaces the one of that name.
+// Adds the attribute, or replaces the one of that name. An empty list of strings is kept as an
+// empty list of numbers, because the file cannot tell them apart.
 espy_status espy_graph_set_number(struct graph *graph, struct graph_node *node, const char *name,
                                   double number);
 espy_status espy_graph_set_numbers(struct graph *graph, struct graph_node *node, const char *name,
@@ -112,6 +120,9 @@ espy_status espy_graph_set_strings(struct graph *graph, struct graph_node *node,
                                    const char *const *strings, uint32_t count);
 void espy_graph_remove_attr(struct graph_node *node, const char *name); // absent is fine
 const struct graph_attr *espy_graph_find_attr(const struct graph_node *node, const char *name);
+// Adds a step to the end of the node's epilogue; names and numbers have count entries.
+espy_status espy_graph_add_step(struct graph *graph, struct graph_node *node, const char *op,
+                                const char *const *names, const double *numbers, uint32_t count);
 
 // Drops nodes whose outputs nobody uses, then values nobody names, and renumbers. Order is kept.
 espy_status espy_graph_prune(struct graph *graph);
@@ -120,11 +131,13 @@ espy_status espy_graph_sort(struct graph *graph);
 
 // Checks everything that holds for any graph, whatever its operators: limits, names unique and not
 // empty, indices in range, every value made exactly once (input, constant or one node's output) and
-// before its use, shapes and data sizes that fit, roles and preprocessing well formed.
+// before its use, shapes and data sizes that fit, roles and preprocessing well formed, numbers
+// finite, bool constants only 0 and 1, at least one output.
 // After it, the rest of the program asserts these and does not test them again.
 espy_status espy_graph_check(const struct graph *graph);
 
-// Element count of a concrete shape. false on overflow of size_t or int64_t, or a negative dim.
+// Element count of a concrete shape. false on a negative dim, or when the dims that are not zero
+// multiply to more than size_t or int64_t holds (so strides fit even where the count is zero).
 bool espy_shape_count(const struct shape *shape, size_t *count);
 bool espy_shape_equal(const struct shape *a, const struct shape *b);
 // Writes "2x3x224" ("scalar" for rank 0, "?" for -1) into buffer and returns buffer.

@@ -97,7 +97,7 @@ struct map {
     struct map_slot *slots;
     uint32_t count, capacity;
 };
-enum { MAP_NONE = UINT32_MAX };
+#define MAP_NONE UINT32_MAX
 
 void espy_map_init(struct map *map, const struct host *host);
 void espy_map_finish(struct map *map);

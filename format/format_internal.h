@@ -1,0 +1,50 @@
+// Shared by the files of format/ only.
+#ifndef FORMAT_FORMAT_INTERNAL_H_
+#define FORMAT_FORMAT_INTERNAL_H_
+
+#include "format/format.h"
+
+enum {
+    FORMAT_TEXT_SHOWN_MAX = 96 // room for one quoted name in a message, NUL included
+};
+
+// Length in bytes of the UTF-8 sequence that text starts with; 0 when it is not valid UTF-8
+// (overlong, surrogate, beyond U+10FFFF, cut off by end). text < end.
+size_t espy_format_utf8(const char *text, const char *end);
+
+// Copies text into buffer so that it can stand in a log line: without control characters or
+// invalid UTF-8 (each such byte becomes '?'), and cut with "..." where it is long. NULL is "".
+const char *espy_format_shown(const char *text, char buffer[FORMAT_TEXT_SHOWN_MAX]);
+
+// espy_graph_check with a name for messages ("model.espy").
+espy_status espy_format_check_graph(const struct graph *graph, const char *file);
+
+// Refuses everything that is not strict JSON (RFC 8259), and beyond it: control characters,
+// "\u0000", lone surrogates, numbers of more than FORMAT_JSON_NUMBER_MAX characters, deep nesting
+// and too many items. What passes is what cJSON reads without guessing.
+espy_status espy_format_scan_json(const struct host *host, const char *file, const char *json,
+                                  size_t size);
+
+// Where the data of tensors comes from: the weights chunk, or find for the hand-written form.
+struct format_source {
+    const unsigned char *weights; // NULL where the file has no weights chunk
+    size_t weights_size;
+    espy_format_tensor_fn find; // NULL: tensors are in weights
+    void *find_user;
+};
+
+// Builds and checks the graph. On failure graph is zeroed.
+espy_status espy_format_parse_json(const struct host *host, const char *file, const char *json,
+                                   size_t size, const struct format_source *source,
+                                   struct graph *graph);
+
+// Adds the JSON of a checked graph to text, whose `failed` says whether memory ran out.
+void espy_format_print_json(const struct graph *graph, struct text *text);
+
+// Offset of a tensor in the weights when the tensor before it ends at end.
+static inline size_t espy_format_align(size_t end, size_t alignment)
+{
+    return (end + alignment - 1) / alignment * alignment;
+}
+
+#endif // FORMAT_FORMAT_INTERNAL_H_
