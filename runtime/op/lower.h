@@ -84,8 +84,7 @@ struct view espy_lower_temporary(struct op_lower *c, espy_dtype dtype, const str
 // Constant data made by lower (tables, repacked scalars): dense; bytes are copied.
 struct view espy_lower_constant(struct op_lower *c, espy_dtype dtype, const struct shape *shape,
                                 const void *bytes);
-// A copy of src's elements to dst: same dims, any strides, any two storages (converting values;
-// float to integer truncates). The planner's own copy kernel.
+// A copy of src's elements to dst: same dims and storage, any strides. The planner's own kernel.
 void espy_lower_copy(struct op_lower *c, const struct view *src, const struct view *dst);
 
 // ---- dispatches ----------------------------------------------------------------------------------
@@ -121,6 +120,20 @@ enum shader_variant espy_word_variant(enum storage storage);
 // 1 or 2: how many 32-bit words an integer view's element has, for kernels that read indices
 // through a uint buffer whatever their width.
 uint32_t espy_index_words(const struct view *view);
+
+// ---- epilogue --------------------------------------------------------------------------------------
+
+// Fills what shaders/include/epilogue.glsl declares: spec is a struct <kernel>_spec *, push a
+// struct <kernel>_push *.
+#define LOWER_EPILOGUE(c, spec, push)                                                              \
+    do {                                                                                           \
+        (spec)->step_0 = espy_lower_step((c), 0, (push)->step_a, (push)->step_b);                  \
+        (spec)->step_1 = espy_lower_step((c), 1, (push)->step_a, (push)->step_b);                  \
+        (spec)->step_2 = espy_lower_step((c), 2, (push)->step_a, (push)->step_b);                  \
+        (spec)->step_3 = espy_lower_step((c), 3, (push)->step_a, (push)->step_b);                  \
+    } while (0)
+// Returns the function of step i (0 past the last) and writes its parameters to a[i] and b[i].
+uint32_t espy_lower_step(const struct op_lower *c, uint32_t i, float *a, float *b);
 
 // ---- failing -------------------------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ struct plan_buffer {
     enum storage storage;
     uint64_t size;            // bytes, a multiple of 4
     uint64_t offset;          // in the arena, or in the memory of constants and persistent buffers
-    uint32_t first, last;     // ARENA: indices of the first and last dispatch that touch it
+    uint32_t first, last;     // ARENA: times of the first and last touch; a time is the index of
+                              // a dispatch or host node in the order of both
     espy_dtype dtype;         // CONSTANT: element type of data; converted to storage at upload
     const void *data;         // CONSTANT: host elements; live as long as the graph and the plan
     size_t count;             // CONSTANT: elements
@@ -30,7 +31,8 @@ struct plan_binding {
 
 struct plan_dispatch {
     const struct shader *shader;
-    uint32_t node;            // index in the graph
+    uint32_t node;            // index in the graph; GRAPH_NONE: made for an output
+    uint32_t time;            // see plan_buffer.first
     uint32_t groups[3];
     uint32_t binding_count;
     struct plan_binding *bindings;
@@ -41,13 +43,13 @@ struct plan_dispatch {
 
 // A node that runs its reference on the host between two stages.
 struct plan_host_node {
-    uint32_t node;
+    uint32_t node, time;
     const char *why;
     uint32_t input_count, output_count;
     // Dense device views; buffer VIEW_NONE where absent or where values[i] is known on the host.
     struct view *inputs, *outputs;
     struct tensor *values;    // [input_count]; data non-NULL: known before the run
-    struct op_type *input_types, *output_types;
+    struct op_type *input_types, *output_types; // dtype NONE where absent or unwanted
 };
 
 // One recorded command buffer: dispatches [first, first + count), after the host node if any.
@@ -67,7 +69,7 @@ struct plan_io {
 struct plan {
     struct arena memory;      // everything below lives here
     const struct graph *graph; // must outlive the plan
-    struct op_node *nodes;    // [graph->node_count] bound
+    struct op_walk walk;      // bound nodes, types, and the values known before the run
     uint32_t buffer_count;
     struct plan_buffer *buffers;
     uint32_t prepare_count;   // dispatches to run once before the first run

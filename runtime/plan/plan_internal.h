@@ -1,0 +1,54 @@
+// What the planner's own files share; nobody else includes it.
+#ifndef RUNTIME_PLAN_PLAN_INTERNAL_H_
+#define RUNTIME_PLAN_PLAN_INTERNAL_H_
+
+#include "plan/plan.h"
+
+// Where a value lies, and the copies of it in other layouts that were made so far.
+struct place {
+    bool placed;
+    struct view view;
+    bool has_dense, has_channels_last;
+    struct view dense, channels_last;
+};
+
+struct planner {
+    const struct host *host;
+    const struct plan_params *params;
+    struct plan *plan;
+    struct place *places;     // [value_count]
+    uint32_t *use_counts;     // [value_count]: nodes and outputs that read it
+
+    struct plan_buffer *buffers; // growing; copied into the plan at the end
+    bool *buffers_temporary;     // by buffer: made by espy_lower_temporary
+    uint32_t buffer_capacity, temporary_capacity;
+    struct plan_dispatch *prepare, *dispatches;
+    uint32_t prepare_capacity, dispatch_capacity;
+    struct plan_stage *stages;
+    uint32_t stage_capacity;
+    struct plan_host_node *host_nodes;
+    uint32_t host_node_capacity;
+
+    uint32_t time;            // of the next dispatch or host node
+    uint32_t node;            // being lowered; GRAPH_NONE at the outputs
+    bool node_constant;       // all its inputs are known before the first run
+    espy_status status;       // first failure of the lowering in progress
+    const char *host_reason;  // set by espy_lower_on_host
+    bool touched;             // the node has added something
+};
+
+// Adds a buffer; GRAPH_NONE after a failure, which planner->status remembers.
+uint32_t espy_planner_add_buffer(struct planner *planner, enum plan_buffer_kind kind,
+                                 espy_dtype dtype, size_t count, const char *name);
+struct view espy_planner_dense_view(const struct planner *planner, uint32_t buffer,
+                                    espy_dtype dtype, const struct shape *shape);
+void espy_planner_touch(struct planner *planner, uint32_t buffer, uint32_t time);
+// The dense device view of a graph value, uploading or copying as needed.
+struct view espy_planner_dense(struct op_lower *c, uint32_t value);
+
+// Gives every arena buffer its offset and fills arena_size and constants_size.
+espy_status espy_plan_memory(struct planner *planner, uint32_t alignment);
+// Fills dispatch.barrier from what the dispatches read and write.
+espy_status espy_plan_barriers(struct planner *planner);
+
+#endif // RUNTIME_PLAN_PLAN_INTERNAL_H_

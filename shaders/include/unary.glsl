@@ -1,0 +1,103 @@
+// Pointwise functions of one float. `function` is a specialization constant wherever this is called,
+// so that the driver's compiler keeps one branch. Arguments of exp and tanh are clamped: some
+// drivers return NaN where the mathematical value is merely large.
+#include "unary_codes.glsl"
+
+float safe_tanh(float x)
+{
+    return tanh(clamp(x, -15.0, 15.0));
+}
+
+float sigmoid(float x)
+{
+    return 1.0 / (1.0 + exp(min(-x, 88.7)));
+}
+
+float softplus(float x)
+{
+    return max(x, 0.0) + log(1.0 + exp(-abs(x)));
+}
+
+float erf(float x)
+{
+    const float magnitude = abs(x);
+    if (magnitude < 0.5) { // Maclaurin series; the next term is below 1e-9
+        const float s = x * x;
+        return x * 1.1283791671 *
+               (1.0 + s * (-0.33333333333 + s * (0.1 + s * (-0.0238095238 + s * (0.00462962963 -
+               s * (0.000757575758 - s * 0.000106837607))))));
+    }
+    // Chebyshev fit of erfc with relative error below 1.2e-7 (Numerical Recipes, section 6.2).
+    const float t = 1.0 / (1.0 + 0.5 * magnitude);
+    const float poly = -1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418 +
+        t * (-0.18628806 + t * (0.27886807 + t * (-1.13520398 + t * (1.48851587 +
+        t * (-0.82215223 + t * 0.17087277))))))));
+    const float erfc = t * exp(max(poly - magnitude * magnitude, -87.0));
+    return x < 0.0 ? erfc - 1.0 : 1.0 - erfc;
+}
+
+// exp(x) - 1 for x <= 0, without cancellation near 0.
+float expm1_negative(float x)
+{
+    x = min(x, 0.0);
+    if (x > -0.25)
+        return x * (1.0 + x * (0.5 + x * (0.16666667 + x * (0.041666667 + x * 0.0083333333))));
+    return exp(x) - 1.0;
+}
+
+float sinh_exact(float x)
+{
+    if (abs(x) < 0.5) { // the difference of exponentials would cancel
+        const float s = x * x;
+        return x * (1.0 + s * (0.16666667 + s * (0.0083333333 + s * 0.00019841270)));
+    }
+    return 0.5 * (exp(x) - exp(-x));
+}
+
+float unary(uint function, float x, float a, float b)
+{
+    switch (function) {
+    case UNARY_ABS: return abs(x);
+    case UNARY_ACOS: return acos(x);
+    case UNARY_ACOSH: return acosh(x);
+    case UNARY_ASIN: return asin(x);
+    case UNARY_ASINH: return sign(x) * log(abs(x) + sqrt(x * x + 1.0));
+    case UNARY_ATAN: return atan(x);
+    case UNARY_ATANH: return 0.5 * log((1.0 + x) / (1.0 - x));
+    case UNARY_CEIL: return ceil(x);
+    case UNARY_CELU: return max(x, 0.0) + min(0.0, a * (exp(min(x, 0.0) / a) - 1.0));
+    case UNARY_CLIP: return min(max(x, a), b);
+    case UNARY_COS: return cos(x);
+    case UNARY_COSH: return 0.5 * (exp(x) + exp(-x));
+    case UNARY_ELU: return x >= 0.0 ? x : a * expm1_negative(x);
+    case UNARY_ERF: return erf(x);
+    case UNARY_EXP: return exp(x);
+    case UNARY_FLOOR: return floor(x);
+    case UNARY_GELU: return 0.5 * x * (1.0 + erf(x * 0.70710678));
+    case UNARY_GELU_TANH:
+        return 0.5 * x * (1.0 + safe_tanh(0.79788456 * (x + 0.044715 * x * x * x)));
+    case UNARY_HARD_SIGMOID: return clamp(a * x + b, 0.0, 1.0);
+    case UNARY_HARD_SWISH: return x * clamp(x * (1.0 / 6.0) + 0.5, 0.0, 1.0);
+    case UNARY_LEAKY_RELU: return x < 0.0 ? a * x : x;
+    case UNARY_LOG: return log(x);
+    case UNARY_MISH: return x * safe_tanh(softplus(x));
+    case UNARY_NEG: return -x;
+    case UNARY_RECIPROCAL: return 1.0 / x;
+    case UNARY_RELU: return max(x, 0.0);
+    case UNARY_ROUND: return roundEven(x);
+    case UNARY_SELU: return x > 0.0 ? b * x : b * a * expm1_negative(x);
+    case UNARY_SHRINK: return x < -b ? x + a : (x > b ? x - a : 0.0);
+    case UNARY_SIGMOID: return sigmoid(x);
+    case UNARY_SIGN: return sign(x);
+    case UNARY_SIN: return sin(x);
+    case UNARY_SINH: return sinh_exact(x);
+    case UNARY_SOFTPLUS: return softplus(x);
+    case UNARY_SOFTSIGN: return x / (1.0 + abs(x));
+    case UNARY_SQRT: return sqrt(x);
+    case UNARY_SWISH: return x * sigmoid(a * x);
+    case UNARY_TAN: return tan(x);
+    case UNARY_TANH: return safe_tanh(x);
+    case UNARY_THRESHOLDED_RELU: return x > a ? x : 0.0;
+    }
+    return x;
+}
