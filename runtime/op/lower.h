@@ -38,7 +38,7 @@ struct op_lower {
 };
 
 bool espy_lower_has(const struct op_lower *c, uint32_t i); // input i was given
-bool espy_lower_wants(const struct op_lower *c, uint32_t o); // output o is used by somebody
+bool espy_lower_wants(const struct op_lower *c, uint32_t o); // output o is there (not "")
 
 // ---- inputs: each may add a copy dispatch or an upload; failure is sticky (see below) ---------------
 
@@ -70,7 +70,7 @@ uint32_t espy_view_collapse(struct view *views, uint32_t count);
 
 // ---- outputs -------------------------------------------------------------------------------------
 
-// Makes output o: row-major dense in a new buffer.
+// Makes output o: row-major dense in a new buffer. VIEW_NONE when it is not wanted.
 struct view espy_lower_output(struct op_lower *c, uint32_t o);
 // Makes output o dense with the order of dimensions of like (which has the same rank): what is
 // channels-last stays channels-last.
@@ -93,8 +93,9 @@ enum { DISPATCH_BINDINGS_MAX = SHADER_BINDINGS_MAX };
 
 struct op_dispatch {
     const struct shader *shader;
-    // In order of binding number, as the shader declares them. An unused binding (an absent bias)
-    // is bound to some valid buffer by the planner when its buffer is VIEW_NONE.
+    // In order of binding number, as the shader declares them. One with VIEW_NONE that is only read
+    // (an absent bias) gets some valid buffer. One that is written must be given: an output that
+    // espy_lower_wants denies needs a temporary, or a specialization that does not write it.
     struct view bindings[DISPATCH_BINDINGS_MAX];
     uint32_t binding_count;
     const void *push;      // struct <kernel>_push; copied
@@ -117,6 +118,8 @@ void espy_lower_grid(const struct op_lower *c, size_t count, uint32_t local_size
 // The variant that computes with this storage (VARIANT_F32...) or that moves its words (VARIANT_W32...).
 enum shader_variant espy_variant(enum storage storage);
 enum shader_variant espy_word_variant(enum storage storage);
+// How a type lies in this device's memory.
+enum storage espy_lower_storage(const struct op_lower *c, espy_dtype dtype);
 // 1 or 2: how many 32-bit words an integer view's element has, for kernels that read indices
 // through a uint buffer whatever their width.
 uint32_t espy_index_words(const struct view *view);

@@ -1,0 +1,337 @@
+#include "plan/plan_internal.h"
+
+#include <assert.h>
+#include <string.h>
+
+// A node with more output elements than this is never evaluated at plan time: it runs on the device,
+// before the first run when all its inputs are constant.
+enum { FOLD_ELEMENTS_MAX = 4096 };
+
+static espy_status check_known(const struct planner *planner, const struct graph_node *node,
+                               uint32_t index)
+{
+    const struct op_walk *walk = &planner->plan->walk;
+    for (uint32_t i = 0; i < node->input_count; i++)
+        if (node->inputs[i] != GRAPH_NONE &&
+            walk->types[node->inputs[i]].dtype == ESPY_DTYPE_NONE)
+            return espy_fail(planner->host, ESPY_UNSUPPORTED,
+                             "node '%s' (%s): the shape of input %u depends on data, which this "
+                             "version cannot plan", node->name, node->op, i);
+    for (uint32_t o = 0; o < node->output_count; o++)
+        if (node->outputs[o] != GRAPH_NONE &&
+            walk->types[node->outputs[o]].dtype == ESPY_DTYPE_NONE)
+            return espy_fail(planner->host, ESPY_UNSUPPORTED,
+                             "node '%s' (%s): the shape of output %u depends on data, which this "
+                             "version cannot plan", node->name, walk->nodes[index].op->name, o);
+    return ESPY_OK;
+}
+
+static espy_status begin_stage(struct planner *planner, uint32_t host_node)
+{
+    struct plan *plan = planner->plan;
+    TRY(espy_grow(planner->host, &planner->stages, plan->stage_count, &planner->stage_capacity,
+                  sizeof(*planner->stages)));
+    planner->stages[plan->stage_count++] = (struct plan_stage){host_node, plan->dispatch_count, 0};
+    return ESPY_OK;
+}
+
+static void end_stage(struct planner *planner)
+{
+    struct plan_stage *stage = &planner->stages[planner->plan->stage_count - 1];
+    stage->count = planner->plan->dispatch_count - stage->first;
+}
+
+// Fills the lowering context for a node: types, known values, steps.
+static espy_status fill_lower(struct planner *planner, uint32_t index, struct arena *scratch,
+                              struct op_lower *c)
+{
+    const struct graph_node *node = &planner->params->graph->nodes[index];
+    const struct op_walk *walk = &planner->plan->walk;
+    struct op_type *inputs = espy_arena_array(scratch, node->input_count, sizeof(*inputs));
+    struct op_type *outputs = espy_arena_array(scratch, node->output_count, sizeof(*outputs));
+    struct tensor *values = espy_arena_array(scratch, node->input_count, sizeof(*values));
+    if (inputs == NULL || outputs == NULL || values == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    planner->node = index;
+    planner->node_constant = true;
+    for (uint32_t i = 0; i < node->input_count; i++) {
+        const uint32_t v = node->inputs[i];
+        if (v == GRAPH_NONE)
+            continue;
+        inputs[i] = walk->types[v];
+        values[i] = walk->values[v];
+        const bool constant =
+            values[i].data != NULL ||
+            (planner->places[v].placed &&
+             planner->buffers[planner->places[v].view.buffer].kind != PLAN_ARENA);
+        planner->node_constant = planner->node_constant && constant;
+    }
+    for (uint32_t o = 0; o < node->output_count; o++)
+        if (node->outputs[o] != GRAPH_NONE)
+            outputs[o] = walk->types[node->outputs[o]];
+    *c = (struct op_lower){.host = planner->host,
+                           .caps = planner->params->caps,
+                           .node = &walk->nodes[index],
+                           .attrs = walk->nodes[index].attrs,
+                           .input_count = node->input_count,
+                           .output_count = node->output_count,
+                           .inputs = inputs,
+                           .outputs = outputs,
+                           .values = values,
+                           .steps = walk->nodes[index].steps,
+                           .step_count = walk->nodes[index].step_count,
+                           .arena = scratch,
+                           .planner = planner};
+    return ESPY_OK;
+}
+
+static espy_status copy_host_types(struct op_lower *c, struct plan_host_node *made)
+{
+    struct arena *memory = &c->planner->plan->memory;
+    made->input_count = c->input_count;
+    made->output_count = c->output_count;
+    made->inputs = espy_arena_array(memory, c->input_count, sizeof(*made->inputs));
+    made->outputs = espy_arena_array(memory, c->output_count, sizeof(*made->outputs));
+    made->values = espy_arena_copy(memory, c->values, c->input_count * sizeof(*made->values));
+    made->input_types =
+        espy_arena_copy(memory, c->inputs, c->input_count * sizeof(*made->input_types));
+    made->output_types =
+        espy_arena_copy(memory, c->outputs, c->output_count * sizeof(*made->output_types));
+    const bool made_all = made->inputs != NULL && made->outputs != NULL && made->values != NULL &&
+                          made->input_types != NULL && made->output_types != NULL;
+    return made_all ? ESPY_OK : ESPY_OUT_OF_MEMORY;
+}
+
+// Ends the stage, adds the node as host work, and begins the next stage after it.
+static espy_status add_host_node(struct op_lower *c, uint32_t index, const char *why)
+{
+    struct planner *planner = c->planner;
+    struct plan *plan = planner->plan;
+    struct plan_host_node made = {.node = index, .why = why};
+    planner->node_constant = false; // host nodes run every time
+    TRY(copy_host_types(c, &made));
+    for (uint32_t i = 0; i < c->input_count; i++) {
+        made.inputs[i].buffer = VIEW_NONE;
+        if (espy_lower_has(c, i) && c->values[i].data == NULL)
+            made.inputs[i] = espy_lower_dense_input(c, i);
+    }
+    end_stage(planner);
+    made.time = planner->time++;
+    for (uint32_t o = 0; o < c->output_count; o++) {
+        made.outputs[o] = espy_lower_output(c, o);
+        if (made.outputs[o].buffer != VIEW_NONE)
+            espy_planner_touch(planner, made.outputs[o].buffer, made.time);
+    }
+    for (uint32_t i = 0; i < c->input_count; i++)
+        if (made.inputs[i].buffer != VIEW_NONE)
+            espy_planner_touch(planner, made.inputs[i].buffer, made.time);
+    TRY(planner->status);
+    TRY(espy_grow(planner->host, &planner->host_nodes, plan->host_node_count,
+                  &planner->host_node_capacity, sizeof(made)));
+    planner->host_nodes[plan->host_node_count] = made;
+    return begin_stage(planner, plan->host_node_count++);
+}
+
+// keep_values: the value must lie dense in memory that nothing else uses.
+static void keep_outputs(struct op_lower *c, const struct graph_node *node)
+{
+    for (uint32_t o = 0; o < node->output_count; o++)
+        if (espy_lower_wants(c, o) && c->planner->places[node->outputs[o]].placed)
+            espy_planner_dense(c, node->outputs[o]);
+}
+
+static espy_status lower_node(struct planner *planner, uint32_t index)
+{
+    const struct graph_node *node = &planner->params->graph->nodes[index];
+    const struct op_walk *walk = &planner->plan->walk;
+    TRY(check_known(planner, node, index));
+    bool needed = false;
+    for (uint32_t o = 0; o < node->output_count; o++)
+        needed = needed || (node->outputs[o] != GRAPH_NONE &&
+                            planner->use_counts[node->outputs[o]] > 0 &&
+                            walk->values[node->outputs[o]].data == NULL);
+    if (!needed)
+        return ESPY_OK;
+    struct arena scratch;
+    espy_arena_init(&scratch, planner->host);
+    struct op_lower c;
+    espy_status status = fill_lower(planner, index, &scratch, &c);
+    planner->host_reason = NULL;
+    planner->touched = false;
+    if (status == ESPY_OK) {
+        if (c.node->op->lower == NULL)
+            planner->host_reason = "no kernel";
+        else
+            status = c.node->op->lower(&c);
+    }
+    if (status == ESPY_OK)
+        status = planner->status;
+    if (status == ESPY_OK && planner->host_reason != NULL)
+        status = add_host_node(&c, index, planner->host_reason);
+    if (status == ESPY_OK && planner->params->keep_values) {
+        keep_outputs(&c, node);
+        status = planner->status;
+    }
+    espy_arena_finish(&scratch);
+    return status;
+}
+
+static void count_uses(struct planner *planner)
+{
+    const struct graph *graph = planner->params->graph;
+    for (uint32_t n = 0; n < graph->node_count; n++)
+        for (uint32_t i = 0; i < graph->nodes[n].input_count; i++)
+            if (graph->nodes[n].inputs[i] != GRAPH_NONE)
+                planner->use_counts[graph->nodes[n].inputs[i]]++;
+    for (uint32_t o = 0; o < graph->output_count; o++)
+        planner->use_counts[graph->outputs[o].value]++;
+    if (planner->params->keep_values)
+        for (uint32_t v = 0; v < graph->value_count; v++)
+            planner->use_counts[v]++;
+}
+
+static espy_status add_inputs(struct planner *planner)
+{
+    const struct graph *graph = planner->params->graph;
+    struct plan *plan = planner->plan;
+    plan->inputs = espy_arena_array(&plan->memory, graph->input_count, sizeof(*plan->inputs));
+    if (plan->inputs == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        const uint32_t value = graph->inputs[i].value;
+        const struct op_type type = planner->params->inputs[i];
+        size_t count = 0;
+        if (!espy_shape_count(&type.shape, &count))
+            return espy_fail(planner->host, ESPY_INVALID_ARGUMENT, "input '%s' is too large",
+                             graph->values[value].name);
+        const uint32_t buffer = espy_planner_add_buffer(planner, PLAN_ARENA, type.dtype, count,
+                                                        graph->values[value].name);
+        if (buffer == VIEW_NONE)
+            return planner->status;
+        espy_planner_touch(planner, buffer, 0); // written before everything else
+        const struct view view = espy_planner_dense_view(planner, buffer, type.dtype, &type.shape);
+        planner->places[value] = (struct place){.placed = true, .view = view};
+        plan->inputs[i] = (struct plan_io){.value = value, .type = type, .view = view};
+    }
+    return ESPY_OK;
+}
+
+static void fill_io(struct planner *planner, uint32_t value, const struct view *dense,
+                    struct plan_io *io)
+{
+    const struct op_walk *walk = &planner->plan->walk;
+    *io = (struct plan_io){.value = value, .type = walk->types[value], .view = *dense};
+    if (walk->values[value].data != NULL)
+        io->constant = &walk->values[value];
+    else if (dense->buffer != VIEW_NONE && planner->buffers[dense->buffer].kind == PLAN_ARENA)
+        espy_planner_touch(planner, dense->buffer, planner->time); // alive to the end
+}
+
+static espy_status add_outputs(struct planner *planner)
+{
+    const struct graph *graph = planner->params->graph;
+    struct plan *plan = planner->plan;
+    const struct view none = {.buffer = VIEW_NONE};
+    struct op_lower c = {
+        .host = planner->host, .caps = planner->params->caps, .planner = planner};
+    planner->node = GRAPH_NONE;
+    planner->node_constant = false;
+    plan->outputs = espy_arena_array(&plan->memory, graph->output_count, sizeof(*plan->outputs));
+    if (plan->outputs == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    // All copies first: what is alive to the end must outlive the last of them.
+    for (uint32_t o = 0; o < graph->output_count; o++)
+        if (plan->walk.values[graph->outputs[o].value].data == NULL)
+            espy_planner_dense(&c, graph->outputs[o].value);
+    TRY(planner->status);
+    for (uint32_t o = 0; o < graph->output_count; o++) {
+        const uint32_t value = graph->outputs[o].value;
+        const bool known = plan->walk.values[value].data != NULL;
+        const struct view dense = known ? none : espy_planner_dense(&c, value);
+        fill_io(planner, value, &dense, &plan->outputs[o]);
+    }
+    if (!planner->params->keep_values)
+        return ESPY_OK;
+    plan->kept = espy_arena_array(&plan->memory, graph->value_count, sizeof(*plan->kept));
+    if (plan->kept == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    for (uint32_t v = 0; v < graph->value_count; v++) {
+        const struct place *place = &planner->places[v];
+        if (!place->placed || plan->walk.values[v].data != NULL)
+            continue;
+        const struct view dense = espy_view_dense(&place->view) ? place->view : place->dense;
+        fill_io(planner, v, &dense, &plan->kept[plan->kept_count++]);
+    }
+    return ESPY_OK;
+}
+
+static espy_status copy_lists(struct planner *planner)
+{
+    struct plan *plan = planner->plan;
+    struct arena *memory = &plan->memory;
+    plan->buffers =
+        espy_arena_copy(memory, planner->buffers, plan->buffer_count * sizeof(*plan->buffers));
+    plan->prepare =
+        espy_arena_copy(memory, planner->prepare, plan->prepare_count * sizeof(*plan->prepare));
+    plan->dispatches = espy_arena_copy(memory, planner->dispatches,
+                                       plan->dispatch_count * sizeof(*plan->dispatches));
+    plan->stages =
+        espy_arena_copy(memory, planner->stages, plan->stage_count * sizeof(*plan->stages));
+    plan->host_nodes = espy_arena_copy(memory, planner->host_nodes,
+                                       plan->host_node_count * sizeof(*plan->host_nodes));
+    const bool copied = plan->buffers != NULL && plan->prepare != NULL &&
+                        plan->dispatches != NULL && plan->stages != NULL &&
+                        plan->host_nodes != NULL;
+    return copied ? ESPY_OK : ESPY_OUT_OF_MEMORY;
+}
+
+static espy_status build(struct planner *planner)
+{
+    const struct plan_params *params = planner->params;
+    const struct graph *graph = params->graph;
+    const struct op_walk_params walk = {.inputs = params->inputs,
+                                        .fold_elements_max = FOLD_ELEMENTS_MAX};
+    TRY(espy_walk_init(&planner->plan->walk, planner->host, graph, &walk));
+    planner->places = espy_alloc_array(planner->host, graph->value_count, sizeof(struct place));
+    planner->use_counts = espy_alloc_array(planner->host, graph->value_count, sizeof(uint32_t));
+    if (graph->value_count > 0 && (planner->places == NULL || planner->use_counts == NULL))
+        return espy_fail_memory(planner->host, graph->value_count * sizeof(struct place),
+                                "planning");
+    count_uses(planner);
+    TRY(add_inputs(planner));
+    TRY(begin_stage(planner, GRAPH_NONE));
+    for (uint32_t n = 0; n < graph->node_count; n++)
+        TRY(lower_node(planner, n));
+    TRY(add_outputs(planner));
+    end_stage(planner);
+    TRY(espy_plan_memory(planner, params->caps->buffer_alignment));
+    TRY(espy_plan_barriers(planner));
+    return copy_lists(planner);
+}
+
+espy_status espy_plan_build(const struct plan_params *params, struct plan *plan)
+{
+    *plan = (struct plan){.graph = params->graph};
+    espy_arena_init(&plan->memory, params->host);
+    struct planner planner = {.host = params->host, .params = params, .plan = plan};
+    const espy_status status = build(&planner);
+    espy_free(params->host, planner.places);
+    espy_free(params->host, planner.use_counts);
+    espy_free(params->host, planner.buffers);
+    espy_free(params->host, planner.buffers_temporary);
+    espy_free(params->host, planner.prepare);
+    espy_free(params->host, planner.dispatches);
+    espy_free(params->host, planner.stages);
+    espy_free(params->host, planner.host_nodes);
+    if (status != ESPY_OK)
+        espy_plan_finish(plan);
+    return status;
+}
+
+void espy_plan_finish(struct plan *plan)
+{
+    espy_walk_finish(&plan->walk);
+    if (plan->memory.host != NULL)
+        espy_arena_finish(&plan->memory);
+    *plan = (struct plan){.graph = NULL};
+}

@@ -1,0 +1,70 @@
+#include "plan/plan.h"
+
+static const char *kind_name(enum plan_buffer_kind kind)
+{
+    static const char *const names[] = {
+        [PLAN_ARENA] = "arena", [PLAN_CONSTANT] = "constant", [PLAN_PERSISTENT] = "persistent"};
+    return names[kind];
+}
+
+static const char *storage_name(enum storage storage)
+{
+    static const char *const names[] = {[STORAGE_F32] = "f32",
+                                        [STORAGE_F16] = "f16",
+                                        [STORAGE_I32] = "i32",
+                                        [STORAGE_U32] = "u32",
+                                        [STORAGE_I64] = "i64"};
+    return names[storage];
+}
+
+static void print_buffers(const struct plan *plan, struct text *text)
+{
+    for (uint32_t i = 0; i < plan->buffer_count; i++) {
+        const struct plan_buffer *buffer = &plan->buffers[i];
+        espy_text_add(text, "buffer %u %s %s %llu @ %llu", i, kind_name(buffer->kind),
+                      storage_name(buffer->storage), (unsigned long long)buffer->size,
+                      (unsigned long long)buffer->offset);
+        if (buffer->kind == PLAN_ARENA && buffer->first != UINT32_MAX)
+            espy_text_add(text, " alive %u..%u", buffer->first, buffer->last);
+        espy_text_add(text, "%s%s\n", buffer->name != NULL ? " " : "",
+                      buffer->name != NULL ? buffer->name : "");
+    }
+}
+
+static void print_dispatch(const struct plan *plan, const struct plan_dispatch *dispatch,
+                           struct text *text)
+{
+    espy_text_add(text, "  %s%s [%u %u %u]", dispatch->barrier ? "| " : "  ",
+                  dispatch->shader->name, dispatch->groups[0], dispatch->groups[1],
+                  dispatch->groups[2]);
+    for (uint32_t b = 0; b < dispatch->binding_count; b++) {
+        const struct plan_binding *binding = &dispatch->bindings[b];
+        espy_text_add(text, " %s%u", binding->writes ? ">" : binding->reads ? "" : "-",
+                      binding->buffer);
+    }
+    espy_text_add(text, "  %s\n", dispatch->node == GRAPH_NONE
+                                      ? "(output)"
+                                      : plan->graph->nodes[dispatch->node].name);
+}
+
+void espy_plan_print(const struct plan *plan, struct text *text)
+{
+    espy_text_add(text, "arena %llu constants %llu buffers %u prepare %u dispatches %u stages %u\n",
+                  (unsigned long long)plan->arena_size, (unsigned long long)plan->constants_size,
+                  plan->buffer_count, plan->prepare_count, plan->dispatch_count,
+                  plan->stage_count);
+    print_buffers(plan, text);
+    espy_text_add(text, "prepare\n");
+    for (uint32_t i = 0; i < plan->prepare_count; i++)
+        print_dispatch(plan, &plan->prepare[i], text);
+    for (uint32_t s = 0; s < plan->stage_count; s++) {
+        const struct plan_stage *stage = &plan->stages[s];
+        if (stage->host_node != GRAPH_NONE) {
+            const struct plan_host_node *host = &plan->host_nodes[stage->host_node];
+            espy_text_add(text, "host %s (%s)\n", plan->graph->nodes[host->node].name, host->why);
+        }
+        espy_text_add(text, "stage %u\n", s);
+        for (uint32_t i = 0; i < stage->count; i++)
+            print_dispatch(plan, &plan->dispatches[stage->first + i], text);
+    }
+}

@@ -1,0 +1,35 @@
+// One invocation = one element: strided to strided, without looking at it.
+// variants: w16 w32 w64
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "types.glsl"
+#include "index.glsl"
+
+layout(constant_id = 3) const uint RANK = 8;
+
+layout(binding = 0) readonly buffer Source { STORED source[]; };
+layout(binding = 1) writeonly buffer Target { STORED target[]; };
+
+layout(push_constant) uniform Push {
+    uint count;
+    int src_offset, dst_offset;
+    uint dims[8];
+    int src_strides[8];
+    int dst_strides[8];
+} push;
+
+void main()
+{
+    uint rest = linear_id();
+    if (rest >= push.count)
+        return;
+    int from = push.src_offset, to = push.dst_offset;
+    for (int d = int(RANK) - 1; d > 0; d--) {
+        const uint outer = rest / push.dims[d];
+        const int index = int(rest - outer * push.dims[d]);
+        from += index * push.src_strides[d];
+        to += index * push.dst_strides[d];
+        rest = outer;
+    }
+    target[to + int(rest) * push.dst_strides[0]] = source[from + int(rest) * push.src_strides[0]];
+}
