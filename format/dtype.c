@@ -9,13 +9,13 @@ struct dtype_row {
 };
 
 static const struct dtype_row rows[] = {
-    [ESPY_DTYPE_NONE] = {"none", 0},    [ESPY_FLOAT32] = {"float32", 4},
-    [ESPY_FLOAT16] = {"float16", 2},    [ESPY_BFLOAT16] = {"bfloat16", 2},
-    [ESPY_FLOAT64] = {"float64", 8},    [ESPY_INT8] = {"int8", 1},
-    [ESPY_UINT8] = {"uint8", 1},        [ESPY_INT16] = {"int16", 2},
-    [ESPY_UINT16] = {"uint16", 2},      [ESPY_INT32] = {"int32", 4},
-    [ESPY_UINT32] = {"uint32", 4},      [ESPY_INT64] = {"int64", 8},
-    [ESPY_UINT64] = {"uint64", 8},      [ESPY_BOOL] = {"bool", 1},
+    [ESPY_DTYPE_NONE] = {"none", 0}, [ESPY_FLOAT32] = {"float32", 4},
+    [ESPY_FLOAT16] = {"float16", 2}, [ESPY_BFLOAT16] = {"bfloat16", 2},
+    [ESPY_FLOAT64] = {"float64", 8}, [ESPY_INT8] = {"int8", 1},
+    [ESPY_UINT8] = {"uint8", 1},     [ESPY_INT16] = {"int16", 2},
+    [ESPY_UINT16] = {"uint16", 2},   [ESPY_INT32] = {"int32", 4},
+    [ESPY_UINT32] = {"uint32", 4},   [ESPY_INT64] = {"int64", 8},
+    [ESPY_UINT64] = {"uint64", 8},   [ESPY_BOOL] = {"bool", 1},
 };
 enum { ROW_COUNT = sizeof(rows) / sizeof(rows[0]) };
 

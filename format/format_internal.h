@@ -12,6 +12,9 @@ enum {
 // (overlong, surrogate, beyond U+10FFFF, cut off by end). text < end.
 size_t espy_format_utf8(const char *text, const char *end);
 
+// True where a control character (C0, DEL or C1) starts; text is valid UTF-8.
+bool espy_format_control(const char *text);
+
 // Copies text into buffer so that it can stand in a log line: without control characters or
 // invalid UTF-8 (each such byte becomes '?'), and cut with "..." where it is long. NULL is "".
 const char *espy_format_shown(const char *text, char buffer[FORMAT_TEXT_SHOWN_MAX]);
@@ -29,7 +32,8 @@ espy_status espy_format_scan_json(const struct host *host, const char *file, con
 struct format_source {
     const unsigned char *weights; // NULL where the file has no weights chunk
     size_t weights_size;
-    espy_format_tensor_fn find; // NULL: tensors are in weights
+    bool by_hand;               // the hand-written form: no weights, find instead
+    espy_format_tensor_fn find; // NULL: no tensor can be found
     void *find_user;
 };
 

@@ -14,7 +14,8 @@ void espy_graph_finish(struct graph *graph)
     *graph = (struct graph){0};
 }
 
-// ---- builders ------------------------------------------------------------------------------------
+// ---- builders
+// ------------------------------------------------------------------------------------
 
 // espy_grow for arrays in the arena. The array left behind stays in the arena until the end; all of
 // them together are smaller than the last one.
@@ -116,8 +117,7 @@ static espy_status set_attr(struct graph *graph, struct graph_node *node,
 }
 
 static espy_status set_number_list(struct graph *graph, struct graph_node *node, const char *name,
-                                   enum graph_attr_type type, const double *numbers,
-                                   uint32_t count)
+                                   enum graph_attr_type type, const double *numbers, uint32_t count)
 {
     const double *copy = espy_arena_copy(&graph->arena, numbers, count * sizeof(*numbers));
     if (copy == NULL)
@@ -211,13 +211,14 @@ espy_status espy_graph_add_step(struct graph *graph, struct graph_node *node, co
     return ESPY_OK;
 }
 
-// ---- prune and sort ------------------------------------------------------------------------------
+// ---- prune and sort
+// ------------------------------------------------------------------------------
 
 // Which node makes each value (GRAPH_NONE: none), and a worklist of nodes; freed together.
 struct walk {
-    uint32_t *makers;    // per value
-    uint32_t *stack;     // of nodes, room for node_count
-    uint32_t *positions; // per node: what to do next there
+    uint32_t *makers;      // per value
+    uint32_t *stack;       // of nodes, room for node_count
+    uint32_t *positions;   // per node: what to do next there
     unsigned char *states; // per node
 };
 
