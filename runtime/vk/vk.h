@@ -8,11 +8,19 @@
 
 struct vk_device; // instance, device, queue, allocator of buffers, pipelines, pipeline cache
 
+// For tests: called after a part of the table of Vulkan entry points (vk/vk_table.h) was loaded and
+// before it is used, and may swap entries of that part.
+struct vk_table;
+enum vk_table_part { VK_TABLE_PART_GLOBAL, VK_TABLE_PART_INSTANCE, VK_TABLE_PART_DEVICE };
+typedef void (*vk_table_hook)(void *user, struct vk_table *table, enum vk_table_part part);
+
 struct vk_device_params {
     const struct host *host;   // copied
     const char *name;          // as espy_device_params.name
     const char *cache_dir;     // resolved: NULL or "" keeps no cache
     bool validation;
+    vk_table_hook hook;        // NULL: none
+    void *hook_user;
 };
 
 espy_status espy_vk_device_list(const struct host *host, struct espy_device_info *infos,
@@ -29,7 +37,7 @@ uint64_t espy_vk_device_validation_count(const struct vk_device *device);
 struct vk_program; // memory, descriptor sets, pipelines, one recorded command buffer per stage
 
 // Allocates, uploads constants, creates pipelines (in parallel), runs the prepare dispatches, records
-// every stage. The plan must outlive the program.
+// every stage. The plan must outlive the program; its shaders are static and outlive the device.
 espy_status espy_vk_program_create(struct vk_device *device, const struct plan *plan,
                                    struct vk_program **program);
 void espy_vk_program_destroy(struct vk_program **program); // waits for what is in flight

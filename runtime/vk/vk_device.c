@@ -1,0 +1,240 @@
+#include "vk/vk_internal.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { GPU_LOCAL_SIZE = 64, TEXEL_SIZE_MAX = 16 };
+
+static uint32_t max_u32(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint32_t min_u32(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static void fill_caps(struct vk_device *device)
+{
+    VkPhysicalDeviceMaintenance3Properties maintenance = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
+    VkPhysicalDeviceSubgroupProperties subgroup = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES, .pNext = &maintenance};
+    VkPhysicalDeviceProperties2 properties = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &subgroup};
+    device->vk.table.GetPhysicalDeviceProperties2(device->physical, &properties);
+    const VkPhysicalDeviceLimits *limits = &properties.properties.limits;
+    const VkSubgroupFeatureFlags wanted =
+        VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_BALLOT_BIT |
+        VK_SUBGROUP_FEATURE_ARITHMETIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
+
+    struct caps *caps = &device->caps;
+    caps->cpu = device->info.type == ESPY_DEVICE_CPU;
+    caps->storage_f16 = device->info.storage_float16;
+    caps->arithmetic_i64 = device->info.arithmetic_int64;
+    caps->subgroups = (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0 &&
+                      (subgroup.supportedOperations & wanted) == wanted;
+    caps->subgroup_size = max_u32(subgroup.subgroupSize, 1);
+    caps->invocations_max =
+        min_u32(limits->maxComputeWorkGroupInvocations, limits->maxComputeWorkGroupSize[0]);
+    // A software driver runs a workgroup subgroup by subgroup on one core, so more gains nothing.
+    caps->local_size = caps->cpu ? caps->subgroup_size : GPU_LOCAL_SIZE;
+    caps->local_size = min_u32(caps->local_size, caps->invocations_max);
+    caps->shared_size = limits->maxComputeSharedMemorySize;
+    for (uint32_t i = 0; i < 3; i++)
+        caps->groups_max[i] = limits->maxComputeWorkGroupCount[i];
+    // A buffer may be bound as texels too, in units of up to TEXEL_SIZE_MAX bytes. Vulkan's
+    // alignments are powers of two, so the largest is a multiple of all.
+    caps->buffer_alignment = max_u32((uint32_t)limits->minStorageBufferOffsetAlignment,
+                                     (uint32_t)limits->minTexelBufferOffsetAlignment);
+    caps->buffer_alignment = max_u32(caps->buffer_alignment, TEXEL_SIZE_MAX);
+    caps->buffer_range_max = limits->maxStorageBufferRange;
+    caps->texel_elements_max = limits->maxTexelBufferElements;
+    device->allocation_max = maintenance.maxMemoryAllocationSize;
+}
+
+static espy_status has_device_extension(struct vk_device *device, const char *name, bool *found)
+{
+    struct vk_instance *vk = &device->vk;
+    espy_status status = ESPY_OK;
+    VkExtensionProperties *list = NULL;
+    uint32_t count = 0;
+    *found = false;
+    VK(vk, vk->table.EnumerateDeviceExtensionProperties(device->physical, NULL, &count, NULL));
+    if (count == 0)
+        return ESPY_OK;
+    list = espy_alloc_array(&vk->host, count, sizeof(*list));
+    if (list == NULL)
+        return espy_fail_memory(&vk->host, count * sizeof(*list), "the list of Vulkan extensions");
+    VK(vk, vk->table.EnumerateDeviceExtensionProperties(device->physical, NULL, &count, list));
+    for (uint32_t i = 0; i < count && !*found; i++)
+        *found = strcmp(list[i].extensionName, name) == 0;
+error:
+    espy_free(&vk->host, list);
+    return status;
+}
+
+// Kernels that use subgroups are written for caps->subgroup_size lanes, and some drivers choose
+// per pipeline unless told. True when they can be told.
+static bool can_pin_subgroup_size(const struct vk_device *device)
+{
+    if (device->info.api_version[1] < 3 || device->vk.api_version < VK_API_VERSION_1_3)
+        return false;
+    VkPhysicalDeviceSubgroupSizeControlFeatures features = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES};
+    VkPhysicalDeviceFeatures2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
+                                     .pNext = &features};
+    VkPhysicalDeviceSubgroupSizeControlProperties sizes = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES};
+    VkPhysicalDeviceProperties2 properties = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &sizes};
+    device->vk.table.GetPhysicalDeviceFeatures2(device->physical, &all);
+    device->vk.table.GetPhysicalDeviceProperties2(device->physical, &properties);
+    return features.subgroupSizeControl &&
+           (sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0 &&
+           device->caps.subgroup_size >= sizes.minSubgroupSize &&
+           device->caps.subgroup_size <= sizes.maxSubgroupSize;
+}
+
+static espy_status open_device(struct vk_device *device, const struct vk_device_params *params)
+{
+    struct vk_instance *vk = &device->vk;
+    espy_status status = ESPY_OK;
+    bool portability;
+    TRY(has_device_extension(device, "VK_KHR_portability_subset", &portability));
+    const char *extensions[] = {"VK_KHR_portability_subset"}; // must be on where it is offered
+    VkPhysicalDeviceSubgroupSizeControlFeatures pinning = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
+        .subgroupSizeControl = VK_TRUE};
+    VkPhysicalDeviceVulkan12Features features12 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+        .timelineSemaphore = VK_TRUE};
+    VkPhysicalDeviceVulkan11Features features11 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES,
+        .pNext = &features12,
+        .storageBuffer16BitAccess = device->caps.storage_f16};
+    const VkPhysicalDeviceFeatures2 features = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
+        .pNext = &features11,
+        .features = {.shaderInt64 = device->caps.arithmetic_i64}};
+    device->pins_subgroup_size = can_pin_subgroup_size(device);
+    if (device->pins_subgroup_size)
+        features12.pNext = &pinning;
+    const float priority = 1.0F;
+    const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+                                           .queueFamilyIndex = device->queue_family,
+                                           .queueCount = 1,
+                                           .pQueuePriorities = &priority};
+    const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+                                     .pNext = &features,
+                                     .queueCreateInfoCount = 1,
+                                     .pQueueCreateInfos = &queue,
+                                     .enabledExtensionCount = portability ? 1 : 0,
+                                     .ppEnabledExtensionNames = extensions};
+    VK(vk, vk->table.CreateDevice(device->physical, &info, NULL, &device->device));
+    const char *missing = espy_vk_table_load_device(&vk->table, device->device);
+    if (missing != NULL)
+        return espy_fail(&vk->host, ESPY_VULKAN_ERROR, "Vulkan: there is no %s", missing);
+    if (params->hook != NULL)
+        params->hook(params->hook_user, &vk->table, VK_TABLE_PART_DEVICE);
+    vk->table.GetDeviceQueue(device->device, device->queue_family, 0, &device->queue);
+error:
+    return status;
+}
+
+static void keep_candidate(struct vk_device *device, const struct vk_candidate *chosen)
+{
+    device->physical = chosen->physical;
+    device->info = chosen->info;
+    device->queue_family = chosen->queue_family;
+    device->cache_key = (struct vk_cache_key){.vendor_id = chosen->info.vendor_id,
+                                              .device_id = chosen->info.device_id,
+                                              .driver_version = chosen->driver_version};
+    memcpy(device->cache_key.uuid, chosen->cache_uuid, VK_UUID_SIZE);
+}
+
+espy_status espy_vk_device_list(const struct host *host, struct espy_device_info *infos,
+                                uint32_t *count)
+{
+    const struct vk_device_params params = {.host = host};
+    struct vk_instance vk = {0};
+    struct vk_candidate *candidates = NULL;
+    uint32_t found = 0;
+    TRY(espy_vk_instance_init(&vk, &params));
+    const espy_status status = espy_vk_candidates(&vk, &candidates, &found);
+    if (status == ESPY_OK) {
+        for (uint32_t i = 0; infos != NULL && i < found && i < *count; i++)
+            infos[i] = candidates[i].info;
+        *count = found;
+    }
+    espy_free(host, candidates);
+    espy_vk_instance_finish(&vk);
+    return status;
+}
+
+espy_status espy_vk_device_create(const struct vk_device_params *params, struct vk_device **result)
+{
+    espy_status status = ESPY_OK;
+    struct vk_candidate *candidates = NULL;
+    const struct vk_candidate *chosen = NULL;
+    uint32_t count = 0;
+    struct vk_device *device = espy_alloc(params->host, sizeof(*device));
+    if (device == NULL)
+        return espy_fail_memory(params->host, sizeof(*device), "a device");
+    CHECK(espy_vk_instance_init(&device->vk, params));
+    CHECK(espy_vk_candidates(&device->vk, &candidates, &count));
+    CHECK(espy_vk_candidate_choose(params->host, params->name, candidates, count, &chosen));
+    keep_candidate(device, chosen);
+    fill_caps(device);
+    espy_vk_memory_choose(device);
+    CHECK(open_device(device, params));
+    espy_vk_mutex_init(&device->queue_mutex);
+    espy_vk_mutex_init(&device->pipelines.mutex);
+    device->mutexes = true;
+    CHECK(espy_vk_pipelines_init(device, params->cache_dir));
+    espy_log(params->host, ESPY_LOG_INFO, "device %u: %s (%s)", device->info.index,
+             device->info.name, device->info.driver);
+    espy_free(params->host, candidates);
+    *result = device;
+    return ESPY_OK;
+error:
+    espy_free(params->host, candidates);
+    device->vk.host = *params->host; // not there yet when the instance failed early
+    espy_vk_device_destroy(&device);
+    return status;
+}
+
+void espy_vk_device_destroy(struct vk_device **pointer)
+{
+    struct vk_device *device = *pointer;
+    if (device == NULL)
+        return;
+    const struct host host = device->vk.host;
+    if (device->mutexes) {
+        espy_vk_pipelines_finish(device);
+        espy_vk_mutex_finish(&device->pipelines.mutex);
+        espy_vk_mutex_finish(&device->queue_mutex);
+    }
+    // As with the instance, a table without the entry leaves no way to destroy.
+    if (device->device != NULL && device->vk.table.DestroyDevice != NULL)
+        device->vk.table.DestroyDevice(device->device, NULL);
+    espy_vk_instance_finish(&device->vk);
+    espy_free(&host, device);
+    *pointer = NULL;
+}
+
+const struct caps *espy_vk_device_caps(const struct vk_device *device)
+{
+    return &device->caps;
+}
+
+void espy_vk_device_info(const struct vk_device *device, struct espy_device_info *info)
+{
+    *info = device->info;
+}
+
+uint64_t espy_vk_device_validation_count(const struct vk_device *device)
+{
+    return atomic_load(&device->vk.validation_count);
+}

@@ -1,0 +1,252 @@
+// What the files of runtime/vk share. No other module includes it.
+#ifndef RUNTIME_VK_VK_INTERNAL_H_
+#define RUNTIME_VK_VK_INTERNAL_H_
+
+#include <stdatomic.h>
+
+#include "vk/vk.h"
+#include "vk/vk_table.h"
+#include "vk/vk_thread.h"
+
+// ---- failing -------------------------------------------------------------------------------------
+
+struct vk_instance;
+
+// For functions with `espy_status status` and a label `error:`. Logs the call's text and its result.
+// Positive results (VK_INCOMPLETE, VK_TIMEOUT) are no failures.
+#define VK(vk, call)                                                                               \
+    do {                                                                                           \
+        const VkResult vk_result_ = (call);                                                        \
+        if (vk_result_ < 0) {                                                                      \
+            status = espy_vk_fail((vk), vk_result_, #call);                                        \
+            goto error;                                                                            \
+        }                                                                                          \
+    } while (0)
+
+// The same for calls that give an espy_status.
+#define CHECK(call)                                                                                \
+    do {                                                                                           \
+        status = (call);                                                                           \
+        if (status != ESPY_OK)                                                                     \
+            goto error;                                                                            \
+    } while (0)
+
+const char *espy_vk_result_name(VkResult result);
+// A lost device is remembered in vk->lost.
+espy_status espy_vk_fail(struct vk_instance *vk, VkResult result, const char *call);
+
+// ---- instance ------------------------------------------------------------------------------------
+
+struct vk_instance {
+    struct host host;
+    struct vk_table table;
+    VkInstance instance;
+    VkDebugUtilsMessengerEXT messenger; // points back here, so the struct must not move
+    uint32_t api_version;
+    _Atomic uint64_t validation_count;
+    atomic_bool lost; // a device of this instance was
+};
+
+// Leaves vk->instance NULL and returns ESPY_OK when there is no driver at all.
+espy_status espy_vk_instance_init(struct vk_instance *vk, const struct vk_device_params *params);
+void espy_vk_instance_finish(struct vk_instance *vk);
+
+// A physical device and what was asked about it.
+struct vk_candidate {
+    VkPhysicalDevice physical;
+    struct espy_device_info info;
+    uint32_t queue_family;
+    uint32_t driver_version;
+    uint8_t cache_uuid[VK_UUID_SIZE];
+    const char *unusable; // why info.usable is false, for people
+};
+
+// *candidates is the caller's to espy_free. No devices: NULL and 0.
+espy_status espy_vk_candidates(struct vk_instance *vk, struct vk_candidate **candidates,
+                               uint32_t *count);
+// The one that name asks for, or the best. Logs and returns ESPY_NO_DEVICE.
+espy_status espy_vk_candidate_choose(const struct host *host, const char *name,
+                                     const struct vk_candidate *candidates, uint32_t count,
+                                     const struct vk_candidate **chosen);
+
+// ---- pipelines -----------------------------------------------------------------------------------
+
+// What all pipelines of one shader share.
+struct vk_kernel {
+    const struct shader *shader;
+    VkShaderModule module;
+    VkDescriptorSetLayout set_layout;
+    VkPipelineLayout layout;
+};
+
+struct vk_pipeline {
+    const struct vk_kernel *kernel;
+    void *spec; // a copy; NULL when spec_size is 0
+    uint32_t spec_size;
+    VkPipeline pipeline; // NULL until created
+    VkResult result;     // of the creation, set by a worker and read after it was joined
+};
+
+struct vk_pipelines {
+    struct vk_mutex mutex; // guards everything below
+    VkPipelineCache cache;
+    char *cache_path;      // NULL: nothing is kept on disk
+    uint32_t loaded_crc;   // of the data that was loaded, to see whether saving is worth it
+    size_t loaded_size;
+    uint32_t created_count;
+    uint32_t kernel_count, kernel_capacity;
+    struct vk_kernel **kernels;
+    uint32_t count, capacity;
+    struct vk_pipeline **items;
+};
+
+struct vk_device;
+
+espy_status espy_vk_pipelines_init(struct vk_device *device, const char *cache_dir);
+void espy_vk_pipelines_finish(struct vk_device *device); // saves the cache
+// Finds or creates the pipeline of every dispatch; results has `count` entries. Thread-safe.
+espy_status espy_vk_pipelines_get(struct vk_device *device, const struct plan_dispatch *dispatches,
+                                  uint32_t count, const struct vk_pipeline **results);
+
+// The file behind the VkPipelineCache (vk_cache_file.c).
+struct vk_cache_key {
+    uint32_t vendor_id, device_id, driver_version;
+    uint8_t uuid[VK_UUID_SIZE];
+};
+// The file's path in cache_dir, which is created when missing; NULL (warned) when that fails. The
+// path is the caller's to espy_free.
+espy_status espy_vk_cache_file_path(const struct host *host, const char *cache_dir,
+                                    const struct vk_cache_key *key, char **path);
+// NULL when there is no file or it cannot be used, which is worth an info line and no more.
+void *espy_vk_cache_file_load(const struct host *host, const char *path,
+                              const struct vk_cache_key *key, size_t *size);
+void espy_vk_cache_file_save(const struct host *host, const char *path,
+                             const struct vk_cache_key *key, const void *data, size_t size);
+
+// ---- device --------------------------------------------------------------------------------------
+
+struct vk_device {
+    struct vk_instance vk;
+    struct espy_device_info info;
+    struct caps caps;
+    VkPhysicalDevice physical;
+    VkPhysicalDeviceMemoryProperties memory;
+    uint64_t allocation_max; // bytes of one VkDeviceMemory
+    bool mapped;             // device memory is the host's too: no staging
+    bool pins_subgroup_size; // VkPipelineShaderStageRequiredSubgroupSizeCreateInfo may be used
+    struct vk_cache_key cache_key;
+    VkDevice device;
+    uint32_t queue_family;
+    VkQueue queue;
+    struct vk_mutex queue_mutex;
+    bool mutexes; // both mutexes were made
+    struct vk_pipelines pipelines;
+};
+
+// ---- memory --------------------------------------------------------------------------------------
+
+enum vk_memory_use {
+    MEMORY_DEVICE,  // the GPU's own; mapped where device->mapped
+    MEMORY_UPLOAD,  // written by the host, copied from by the GPU; mapped
+    MEMORY_READBACK // copied to by the GPU, read by the host; mapped, cached where possible
+};
+
+// A buffer with memory of its own, mapped for as long as it lives.
+struct vk_buffer {
+    VkBuffer buffer;
+    VkDeviceMemory memory;
+    uint64_t size;      // as asked for
+    uint64_t allocated; // bytes of device memory
+    unsigned char *mapped; // NULL where the host cannot reach it
+};
+
+// Buffers are longer than asked for by this, so that texel views may round their range up.
+enum { VK_BUFFER_SLACK = 64 };
+
+void espy_vk_memory_choose(struct vk_device *device); // sets device->mapped
+// size 0 makes nothing and is fine.
+espy_status espy_vk_buffer_init(struct vk_device *device, enum vk_memory_use use, uint64_t size,
+                                const char *what, struct vk_buffer *buffer);
+void espy_vk_buffer_finish(struct vk_device *device, struct vk_buffer *buffer);
+
+// ---- program -------------------------------------------------------------------------------------
+
+// A dense view that the recorded commands of one stage copy between staging and device memory.
+struct vk_slot {
+    uint32_t buffer; // the plan's
+    uint32_t stage;
+    uint64_t start, size; // bytes within that buffer
+    uint64_t staging;     // offset in the upload or readback buffer
+    bool pending;         // upload: written and not yet submitted
+};
+
+struct vk_slots {
+    uint32_t count, capacity;
+    struct vk_slot *items;
+    uint64_t size; // of the staging that they take together
+};
+
+struct vk_texel_view {
+    uint32_t buffer;
+    enum shader_binding_kind kind;
+    VkFormat format;
+    VkBufferView view;
+};
+
+struct vk_program {
+    struct vk_device *device;
+    const struct plan *plan;
+    uint64_t memory_size;
+    struct vk_buffer arena, constants;
+    // Staging: slots first, then a scratch part for views that no slot holds. Unused when mapped.
+    struct vk_buffer upload, readback;
+    uint64_t upload_scratch, readback_scratch; // offsets
+    uint64_t scratch_size;
+    struct vk_slots uploads, downloads;
+
+    const struct vk_pipeline **pipelines; // of the prepare dispatches, then of the others
+    VkDescriptorPool descriptor_pool;
+    VkDescriptorSet *sets;                // as pipelines
+    uint32_t texel_view_count, texel_view_capacity;
+    struct vk_texel_view *texel_views;
+
+    VkCommandPool command_pool;
+    VkCommandBuffer *stages; // [plan->stage_count]
+    VkCommandBuffer once;    // for commands that run once: uploads, prepare, copies
+    VkSemaphore timeline;
+    uint64_t submitted; // value the timeline reaches when everything submitted is done
+    uint64_t finished;  // largest value that was waited for
+    uint32_t stage;     // submitted last; UINT32_MAX: none
+};
+
+// vk_descriptors.c: pool, sets and texel views for all dispatches.
+espy_status espy_vk_descriptors_init(struct vk_program *program);
+void espy_vk_descriptors_finish(struct vk_program *program);
+
+// vk_commands.c
+espy_status espy_vk_commands_init(struct vk_program *program); // pool, buffers, timeline
+void espy_vk_commands_finish(struct vk_program *program);
+espy_status espy_vk_commands_begin(struct vk_program *program, VkCommandBuffer commands,
+                                   bool once);
+espy_status espy_vk_commands_end(struct vk_program *program, VkCommandBuffer commands);
+espy_status espy_vk_commands_record_stage(struct vk_program *program, uint32_t stage);
+espy_status espy_vk_commands_submit(struct vk_program *program, VkCommandBuffer commands);
+espy_status espy_vk_commands_wait(struct vk_program *program, uint64_t timeout_ns);
+// Ends, submits and waits for program->once.
+espy_status espy_vk_commands_run_once(struct vk_program *program);
+// Copies between a staging buffer and a buffer of the plan, and waits.
+espy_status espy_vk_commands_copy(struct vk_program *program, VkBuffer src, VkBuffer dst,
+                                  const VkBufferCopy *region);
+// Waits until nothing is in flight, whatever happens. Nothing is logged.
+void espy_vk_commands_drain(struct vk_program *program);
+espy_status espy_vk_commands_prepare(struct vk_program *program); // runs the prepare dispatches
+
+// vk_transfer.c: host elements to and from device memory.
+espy_status espy_vk_transfer_init(struct vk_program *program); // slots and staging
+void espy_vk_transfer_finish(struct vk_program *program);
+espy_status espy_vk_transfer_constants(struct vk_program *program);
+
+// vk_program.c: where a buffer of the plan lies.
+const struct vk_buffer *espy_vk_program_buffer(const struct vk_program *program, uint32_t index);
+
+#endif // RUNTIME_VK_VK_INTERNAL_H_

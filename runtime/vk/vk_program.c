@@ -1,0 +1,98 @@
+#include "vk/vk_internal.h"
+
+#include <assert.h>
+
+const struct vk_buffer *espy_vk_program_buffer(const struct vk_program *program, uint32_t index)
+{
+    assert(index < program->plan->buffer_count);
+    return program->plan->buffers[index].kind == PLAN_ARENA ? &program->arena
+                                                            : &program->constants;
+}
+
+static espy_status get_pipelines(struct vk_program *program)
+{
+    const struct plan *plan = program->plan;
+    struct vk_device *device = program->device;
+    const struct host *host = &device->vk.host;
+    const uint32_t count = plan->prepare_count + plan->dispatch_count;
+    if (count == 0)
+        return ESPY_OK;
+    program->pipelines = espy_alloc_array(host, count, sizeof(struct vk_pipeline *));
+    if (program->pipelines == NULL)
+        return espy_fail_memory(host, count * sizeof(struct vk_pipeline *), "a list of pipelines");
+    // Two calls, so that each takes one array of the plan.
+    TRY(espy_vk_pipelines_get(device, plan->prepare, plan->prepare_count, program->pipelines));
+    return espy_vk_pipelines_get(device, plan->dispatches, plan->dispatch_count,
+                                 program->pipelines + plan->prepare_count);
+}
+
+espy_status espy_vk_program_create(struct vk_device *device, const struct plan *plan,
+                                   struct vk_program **result)
+{
+    const struct host *host = &device->vk.host;
+    espy_status status = ESPY_OK;
+    struct vk_program *program = espy_alloc(host, sizeof(*program));
+    if (program == NULL)
+        return espy_fail_memory(host, sizeof(*program), "a program");
+    program->device = device;
+    program->plan = plan;
+    program->stage = UINT32_MAX;
+    CHECK(espy_vk_buffer_init(device, MEMORY_DEVICE, plan->arena_size, "intermediate values",
+                              &program->arena));
+    CHECK(espy_vk_buffer_init(device, MEMORY_DEVICE, plan->constants_size, "weights",
+                              &program->constants));
+    CHECK(espy_vk_transfer_init(program));
+    CHECK(espy_vk_commands_init(program));
+    CHECK(get_pipelines(program));
+    CHECK(espy_vk_descriptors_init(program));
+    CHECK(espy_vk_transfer_constants(program));
+    CHECK(espy_vk_commands_prepare(program));
+    for (uint32_t i = 0; i < plan->stage_count; i++)
+        CHECK(espy_vk_commands_record_stage(program, i));
+    program->memory_size = program->arena.allocated + program->constants.allocated +
+                           program->upload.allocated + program->readback.allocated;
+    *result = program;
+    return ESPY_OK;
+error:
+    espy_vk_program_destroy(&program);
+    return status;
+}
+
+void espy_vk_program_destroy(struct vk_program **pointer)
+{
+    struct vk_program *program = *pointer;
+    if (program == NULL)
+        return;
+    struct vk_device *device = program->device;
+    espy_vk_commands_drain(program);
+    espy_vk_commands_finish(program);
+    espy_vk_descriptors_finish(program);
+    espy_free(&device->vk.host, (void *)program->pipelines);
+    espy_vk_transfer_finish(program);
+    espy_vk_buffer_finish(device, &program->constants);
+    espy_vk_buffer_finish(device, &program->arena);
+    espy_free(&device->vk.host, program);
+    *pointer = NULL;
+}
+
+uint64_t espy_vk_program_memory(const struct vk_program *program)
+{
+    return program->memory_size;
+}
+
+espy_status espy_vk_program_submit(struct vk_program *program, uint32_t stage)
+{
+    assert(stage < program->plan->stage_count);
+    TRY(espy_vk_commands_submit(program, program->stages[stage]));
+    program->stage = stage;
+    for (uint32_t i = 0; i < program->uploads.count; i++) {
+        if (program->uploads.items[i].stage == stage)
+            program->uploads.items[i].pending = false;
+    }
+    return ESPY_OK;
+}
+
+espy_status espy_vk_program_wait(struct vk_program *program, uint64_t timeout_ns)
+{
+    return espy_vk_commands_wait(program, timeout_ns);
+}

@@ -1,0 +1,30 @@
+// The few pieces of threading that the module needs, so that a port changes one file.
+#ifndef RUNTIME_VK_VK_THREAD_H_
+#define RUNTIME_VK_VK_THREAD_H_
+
+#include <stdint.h>
+
+#if defined(_WIN32)
+struct vk_mutex {
+    void *lock; // an SRWLOCK, which is one pointer; zero is unlocked
+};
+#else
+#include <pthread.h>
+struct vk_mutex {
+    pthread_mutex_t lock;
+};
+#endif
+
+enum { VK_WORKERS_MAX = 8 };
+
+void espy_vk_mutex_init(struct vk_mutex *mutex);
+void espy_vk_mutex_finish(struct vk_mutex *mutex);
+void espy_vk_mutex_lock(struct vk_mutex *mutex);
+void espy_vk_mutex_unlock(struct vk_mutex *mutex);
+
+// Calls work(user) on up to `count` threads at once, the caller's being one of them, and returns
+// when all have. Threads that cannot be started are simply missing: work must share out its items
+// itself. Capped by the processors there are and by VK_WORKERS_MAX.
+void espy_vk_workers_run(uint32_t count, void (*work)(void *user), void *user);
+
+#endif // RUNTIME_VK_VK_THREAD_H_
