@@ -4,7 +4,8 @@
 
 #include "plan/plan.h"
 
-// ---- devices -------------------------------------------------------------------------------------
+// ---- devices
+// -------------------------------------------------------------------------------------
 
 struct vk_device; // instance, device, queue, allocator of buffers, pipelines, pipeline cache
 
@@ -15,37 +16,38 @@ enum vk_table_part { VK_TABLE_PART_GLOBAL, VK_TABLE_PART_INSTANCE, VK_TABLE_PART
 typedef void (*vk_table_hook)(void *user, struct vk_table *table, enum vk_table_part part);
 
 struct vk_device_params {
-    const struct host *host;   // copied
-    const char *name;          // as espy_device_params.name
-    const char *cache_dir;     // resolved: NULL or "" keeps no cache
+    const struct host *host; // copied
+    const char *name;        // as espy_device_params.name
+    const char *cache_dir;   // resolved: NULL or "" keeps no cache
     bool validation;
-    vk_table_hook hook;        // NULL: none
+    vk_table_hook hook; // NULL: none
     void *hook_user;
 };
 
 espy_status espy_vk_device_list(const struct host *host, struct espy_device_info *infos,
                                 uint32_t *count);
-espy_status espy_vk_device_create(const struct vk_device_params *params,
-                                  struct vk_device **device);
+espy_status espy_vk_device_create(const struct vk_device_params *params, struct vk_device **device);
 void espy_vk_device_destroy(struct vk_device **device); // saves the pipeline cache
 const struct caps *espy_vk_device_caps(const struct vk_device *device);
 void espy_vk_device_info(const struct vk_device *device, struct espy_device_info *info);
 uint64_t espy_vk_device_validation_count(const struct vk_device *device);
 
-// ---- programs: a plan made ready -----------------------------------------------------------------
+// ---- programs: a plan made ready
+// -----------------------------------------------------------------
 
 struct vk_program; // memory, descriptor sets, pipelines, one recorded command buffer per stage
 
-// Allocates, uploads constants, creates pipelines (in parallel), runs the prepare dispatches, records
-// every stage. The plan must outlive the program; its shaders are static and outlive the device.
+// Allocates, uploads constants, creates pipelines (in parallel), runs the prepare dispatches,
+// records every stage. The plan must outlive the program; its shaders are static and outlive the
+// device.
 espy_status espy_vk_program_create(struct vk_device *device, const struct plan *plan,
                                    struct vk_program **program);
-void espy_vk_program_destroy(struct vk_program **program); // waits for what is in flight
+void espy_vk_program_destroy(struct vk_program **program);         // waits for what is in flight
 uint64_t espy_vk_program_memory(const struct vk_program *program); // device bytes, staging included
 
-// Converts and writes host elements of type dtype into a dense view. Not while a stage is in flight.
-// Without staging when the memory is host-visible; else through the program's staging buffer, copied
-// at the next submit.
+// Converts and writes host elements of type dtype into a dense view. Not while a stage is in
+// flight. Without staging when the memory is host-visible; else through the program's staging
+// buffer, copied at the next submit.
 espy_status espy_vk_program_write(struct vk_program *program, const struct view *view,
                                   const void *elements);
 // Reads a dense view back after the wait for the stage that made it. May submit a copy and block.

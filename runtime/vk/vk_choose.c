@@ -207,9 +207,10 @@ static espy_status no_match(const struct host *host, const char *name,
                       candidates[i].info.driver);
     espy_status status = ESPY_OUT_OF_MEMORY; // logged by the text
     if (!text.failed)
-        status = espy_fail(host, ESPY_NO_DEVICE,
-                           "no Vulkan device matches '%s'; give a part of a name or an index of: %s",
-                           name, text.chars);
+        status =
+            espy_fail(host, ESPY_NO_DEVICE,
+                      "no Vulkan device matches '%s'; give a part of a name or an index of: %s",
+                      name, text.chars);
     espy_text_finish(&text);
     return status;
 }

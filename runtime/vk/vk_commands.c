@@ -19,8 +19,7 @@ espy_status espy_vk_commands_init(struct vk_program *program)
                                              .pNext = &type};
     VK(vk, vk->table.CreateSemaphore(device->device, &semaphore, NULL, &program->timeline));
     VK(vk, vk->table.CreateCommandPool(device->device, &pool, NULL, &program->command_pool));
-    VkCommandBufferAllocateInfo allocate = {.sType =
-                                                VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+    VkCommandBufferAllocateInfo allocate = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
                                             .commandPool = program->command_pool,
                                             .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
                                             .commandBufferCount = 1};
@@ -129,8 +128,7 @@ static void record_dispatches(const struct vk_program *program, VkCommandBuffer 
         if (dispatch->push_size > 0)
             table->CmdPushConstants(commands, layout, VK_SHADER_STAGE_COMPUTE_BIT, 0,
                                     dispatch->push_size, dispatch->push);
-        table->CmdDispatch(commands, dispatch->groups[0], dispatch->groups[1],
-                           dispatch->groups[2]);
+        table->CmdDispatch(commands, dispatch->groups[0], dispatch->groups[1], dispatch->groups[2]);
     }
 }
 

@@ -54,8 +54,7 @@ static espy_status check_texels(const struct vk_program *program, uint32_t index
     const uint64_t count = (buffer->size + format.size - 1) / format.size;
     if (count > device->caps.texel_elements_max)
         return espy_fail(&device->vk.host, ESPY_UNSUPPORTED,
-                         "buffer %u ('%s') has %" PRIu64
-                         " texels, the device '%s' allows %" PRIu64,
+                         "buffer %u ('%s') has %" PRIu64 " texels, the device '%s' allows %" PRIu64,
                          index, buffer_name(program, index), count, device->info.name,
                          device->caps.texel_elements_max);
     VkFormatProperties properties;
@@ -81,8 +80,7 @@ static espy_status get_texel_view(struct vk_program *program, uint32_t index,
     espy_status status = ESPY_OK;
     for (uint32_t i = 0; i < program->texel_view_count; i++) {
         const struct vk_texel_view *view = &program->texel_views[i];
-        if (view->buffer == index && view->format == format.format &&
-            view->kind == binding->kind) {
+        if (view->buffer == index && view->format == format.format && view->kind == binding->kind) {
             *result = view->view;
             return ESPY_OK;
         }
@@ -113,8 +111,8 @@ static espy_status storage_range(const struct vk_program *program, uint32_t inde
     const struct plan_buffer *buffer = &program->plan->buffers[index];
     if (buffer->size > device->caps.buffer_range_max)
         return espy_fail(&device->vk.host, ESPY_UNSUPPORTED,
-                         "buffer %u ('%s') has %" PRIu64
-                         " bytes, the device '%s' can bind %" PRIu64 " at once",
+                         "buffer %u ('%s') has %" PRIu64 " bytes, the device '%s' can bind %" PRIu64
+                         " at once",
                          index, buffer_name(program, index), buffer->size, device->info.name,
                          device->caps.buffer_range_max);
     assert(buffer->size > 0);
@@ -196,8 +194,7 @@ static espy_status create_pool(struct vk_program *program, uint32_t set_count)
     }
     if (size_count == 0) // a pool needs at least one size, even for empty sets
         sizes[size_count++] = (VkDescriptorPoolSize){types[0], 1};
-    const VkDescriptorPoolCreateInfo info = {.sType =
-                                                 VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
+    const VkDescriptorPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
                                              .maxSets = set_count,
                                              .poolSizeCount = size_count,
                                              .pPoolSizes = sizes};

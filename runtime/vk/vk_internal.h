@@ -8,34 +8,36 @@
 #include "vk/vk_table.h"
 #include "vk/vk_thread.h"
 
-// ---- failing -------------------------------------------------------------------------------------
+// ---- failing
+// -------------------------------------------------------------------------------------
 
 struct vk_instance;
 
-// For functions with `espy_status status` and a label `error:`. Logs the call's text and its result.
-// Positive results (VK_INCOMPLETE, VK_TIMEOUT) are no failures.
-#define VK(vk, call)                                                                               \
-    do {                                                                                           \
-        const VkResult vk_result_ = (call);                                                        \
-        if (vk_result_ < 0) {                                                                      \
-            status = espy_vk_fail((vk), vk_result_, #call);                                        \
-            goto error;                                                                            \
-        }                                                                                          \
+// For functions with `espy_status status` and a label `error:`. Logs the call's text and its
+// result. Positive results (VK_INCOMPLETE, VK_TIMEOUT) are no failures.
+#define VK(vk, call)                                        \
+    do {                                                    \
+        const VkResult vk_result_ = (call);                 \
+        if (vk_result_ < 0) {                               \
+            status = espy_vk_fail((vk), vk_result_, #call); \
+            goto error;                                     \
+        }                                                   \
     } while (0)
 
 // The same for calls that give an espy_status.
-#define CHECK(call)                                                                                \
-    do {                                                                                           \
-        status = (call);                                                                           \
-        if (status != ESPY_OK)                                                                     \
-            goto error;                                                                            \
+#define CHECK(call)            \
+    do {                       \
+        status = (call);       \
+        if (status != ESPY_OK) \
+            goto error;        \
     } while (0)
 
 const char *espy_vk_result_name(VkResult result);
 // A lost device is remembered in vk->lost.
 espy_status espy_vk_fail(struct vk_instance *vk, VkResult result, const char *call);
 
-// ---- instance ------------------------------------------------------------------------------------
+// ---- instance
+// ------------------------------------------------------------------------------------
 
 struct vk_instance {
     struct host host;
@@ -69,7 +71,8 @@ espy_status espy_vk_candidate_choose(const struct host *host, const char *name,
                                      const struct vk_candidate *candidates, uint32_t count,
                                      const struct vk_candidate **chosen);
 
-// ---- pipelines -----------------------------------------------------------------------------------
+// ---- pipelines
+// -----------------------------------------------------------------------------------
 
 // What all pipelines of one shader share.
 struct vk_kernel {
@@ -90,8 +93,8 @@ struct vk_pipeline {
 struct vk_pipelines {
     struct vk_mutex mutex; // guards everything below
     VkPipelineCache cache;
-    char *cache_path;      // NULL: nothing is kept on disk
-    uint32_t loaded_crc;   // of the data that was loaded, to see whether saving is worth it
+    char *cache_path;    // NULL: nothing is kept on disk
+    uint32_t loaded_crc; // of the data that was loaded, to see whether saving is worth it
     size_t loaded_size;
     uint32_t created_count;
     uint32_t kernel_count, kernel_capacity;
@@ -123,7 +126,8 @@ void *espy_vk_cache_file_load(const struct host *host, const char *path,
 void espy_vk_cache_file_save(const struct host *host, const char *path,
                              const struct vk_cache_key *key, const void *data, size_t size);
 
-// ---- device --------------------------------------------------------------------------------------
+// ---- device
+// --------------------------------------------------------------------------------------
 
 struct vk_device {
     struct vk_instance vk;
@@ -143,7 +147,8 @@ struct vk_device {
     struct vk_pipelines pipelines;
 };
 
-// ---- memory --------------------------------------------------------------------------------------
+// ---- memory
+// --------------------------------------------------------------------------------------
 
 enum vk_memory_use {
     MEMORY_DEVICE,  // the GPU's own; mapped where device->mapped
@@ -155,8 +160,8 @@ enum vk_memory_use {
 struct vk_buffer {
     VkBuffer buffer;
     VkDeviceMemory memory;
-    uint64_t size;      // as asked for
-    uint64_t allocated; // bytes of device memory
+    uint64_t size;         // as asked for
+    uint64_t allocated;    // bytes of device memory
     unsigned char *mapped; // NULL where the host cannot reach it
 };
 
@@ -169,7 +174,8 @@ espy_status espy_vk_buffer_init(struct vk_device *device, enum vk_memory_use use
                                 const char *what, struct vk_buffer *buffer);
 void espy_vk_buffer_finish(struct vk_device *device, struct vk_buffer *buffer);
 
-// ---- program -------------------------------------------------------------------------------------
+// ---- program
+// -------------------------------------------------------------------------------------
 
 // A dense view that the recorded commands of one stage copy between staging and device memory.
 struct vk_slot {
@@ -206,7 +212,7 @@ struct vk_program {
 
     const struct vk_pipeline **pipelines; // of the prepare dispatches, then of the others
     VkDescriptorPool descriptor_pool;
-    VkDescriptorSet *sets;                // as pipelines
+    VkDescriptorSet *sets; // as pipelines
     uint32_t texel_view_count, texel_view_capacity;
     struct vk_texel_view *texel_views;
 
@@ -226,8 +232,7 @@ void espy_vk_descriptors_finish(struct vk_program *program);
 // vk_commands.c
 espy_status espy_vk_commands_init(struct vk_program *program); // pool, buffers, timeline
 void espy_vk_commands_finish(struct vk_program *program);
-espy_status espy_vk_commands_begin(struct vk_program *program, VkCommandBuffer commands,
-                                   bool once);
+espy_status espy_vk_commands_begin(struct vk_program *program, VkCommandBuffer commands, bool once);
 espy_status espy_vk_commands_end(struct vk_program *program, VkCommandBuffer commands);
 espy_status espy_vk_commands_record_stage(struct vk_program *program, uint32_t stage);
 espy_status espy_vk_commands_submit(struct vk_program *program, VkCommandBuffer commands);

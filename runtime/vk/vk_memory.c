@@ -58,8 +58,8 @@ void espy_vk_memory_choose(struct vk_device *device)
     device->vk.table.GetPhysicalDeviceMemoryProperties(device->physical, &device->memory);
     // Behind a bus, reading mapped memory is slow and writing it through takes a small window, so
     // discrete devices are left to copy. Uncached reads are as slow on integrated ones.
-    const bool unified = device->info.type == ESPY_DEVICE_CPU ||
-                         device->info.type == ESPY_DEVICE_INTEGRATED_GPU;
+    const bool unified =
+        device->info.type == ESPY_DEVICE_CPU || device->info.type == ESPY_DEVICE_INTEGRATED_GPU;
     const uint32_t type = find_type(&device->memory, UINT32_MAX,
                                     VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT | MAPPED |
                                         VK_MEMORY_PROPERTY_HOST_CACHED_BIT);
@@ -95,8 +95,10 @@ espy_status espy_vk_buffer_init(struct vk_device *device, enum vk_memory_use use
     if (size == 0)
         return ESPY_OK;
     if (size > UINT64_MAX - VK_BUFFER_SLACK)
-        return espy_fail(&vk->host, ESPY_OUT_OF_MEMORY, "out of device memory: %" PRIu64 " bytes "
-                         "for %s", size, what);
+        return espy_fail(&vk->host, ESPY_OUT_OF_MEMORY,
+                         "out of device memory: %" PRIu64 " bytes "
+                         "for %s",
+                         size, what);
     VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
                                .size = size + VK_BUFFER_SLACK,
                                .usage = VK_BUFFER_USAGE_TRANSFER_SRC_BIT |

@@ -297,8 +297,7 @@ static void save_cache(struct vk_device *device)
     if (pipelines->cache_path == NULL || pipelines->created_count == 0 ||
         atomic_load(&device->vk.lost))
         return;
-    VkResult result =
-        table->GetPipelineCacheData(device->device, pipelines->cache, &size, NULL);
+    VkResult result = table->GetPipelineCacheData(device->device, pipelines->cache, &size, NULL);
     void *data = result == VK_SUCCESS ? espy_alloc(host, size) : NULL;
     if (data != NULL)
         result = table->GetPipelineCacheData(device->device, pipelines->cache, &size, data);

@@ -5,8 +5,7 @@
 const struct vk_buffer *espy_vk_program_buffer(const struct vk_program *program, uint32_t index)
 {
     assert(index < program->plan->buffer_count);
-    return program->plan->buffers[index].kind == PLAN_ARENA ? &program->arena
-                                                            : &program->constants;
+    return program->plan->buffers[index].kind == PLAN_ARENA ? &program->arena : &program->constants;
 }
 
 static espy_status get_pipelines(struct vk_program *program)

@@ -3,8 +3,8 @@
 // Results of newer headers fall through to a number, so the list needs no upkeep.
 const char *espy_vk_result_name(VkResult result)
 {
-#define NAME(value)                                                                                \
-    case value:                                                                                    \
+#define NAME(value) \
+    case value:     \
         return #value;
     switch ((int)result) {
         NAME(VK_SUCCESS)

@@ -6,22 +6,22 @@
 VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL vkGetInstanceProcAddr(VkInstance instance,
                                                                const char *name);
 
-#define LOAD_GLOBAL(entry)                                                                         \
-    table->entry = (PFN_vk##entry)table->GetInstanceProcAddr(NULL, "vk" #entry);                   \
-    if (table->entry == NULL && missing == NULL)                                                   \
+#define LOAD_GLOBAL(entry)                                                       \
+    table->entry = (PFN_vk##entry)table->GetInstanceProcAddr(NULL, "vk" #entry); \
+    if (table->entry == NULL && missing == NULL)                                 \
         missing = "vk" #entry;
 
-#define LOAD_INSTANCE(entry)                                                                       \
-    table->entry = (PFN_vk##entry)table->GetInstanceProcAddr(instance, "vk" #entry);               \
-    if (table->entry == NULL && missing == NULL)                                                   \
+#define LOAD_INSTANCE(entry)                                                         \
+    table->entry = (PFN_vk##entry)table->GetInstanceProcAddr(instance, "vk" #entry); \
+    if (table->entry == NULL && missing == NULL)                                     \
         missing = "vk" #entry;
 
-#define LOAD_OPTIONAL(entry)                                                                       \
+#define LOAD_OPTIONAL(entry) \
     table->entry = (PFN_vk##entry)table->GetInstanceProcAddr(instance, "vk" #entry);
 
-#define LOAD_DEVICE(entry)                                                                         \
-    table->entry = (PFN_vk##entry)table->GetDeviceProcAddr(device, "vk" #entry);                   \
-    if (table->entry == NULL && missing == NULL)                                                   \
+#define LOAD_DEVICE(entry)                                                       \
+    table->entry = (PFN_vk##entry)table->GetDeviceProcAddr(device, "vk" #entry); \
+    if (table->entry == NULL && missing == NULL)                                 \
         missing = "vk" #entry;
 
 const char *espy_vk_table_load_global(struct vk_table *table)

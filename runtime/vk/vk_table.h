@@ -8,72 +8,72 @@
 #endif
 #include <vulkan/vulkan.h>
 
-#define VK_TABLE_GLOBAL(X)                                                                         \
-    X(CreateInstance)                                                                              \
-    X(EnumerateInstanceExtensionProperties)                                                        \
-    X(EnumerateInstanceLayerProperties)                                                            \
+#define VK_TABLE_GLOBAL(X)                  \
+    X(CreateInstance)                       \
+    X(EnumerateInstanceExtensionProperties) \
+    X(EnumerateInstanceLayerProperties)     \
     X(EnumerateInstanceVersion)
 
-#define VK_TABLE_INSTANCE(X)                                                                       \
-    X(CreateDevice)                                                                                \
-    X(DestroyInstance)                                                                             \
-    X(EnumerateDeviceExtensionProperties)                                                          \
-    X(EnumeratePhysicalDevices)                                                                    \
-    X(GetDeviceProcAddr)                                                                           \
-    X(GetPhysicalDeviceFeatures2)                                                                  \
-    X(GetPhysicalDeviceFormatProperties)                                                           \
-    X(GetPhysicalDeviceMemoryProperties)                                                           \
-    X(GetPhysicalDeviceProperties)                                                                 \
-    X(GetPhysicalDeviceProperties2)                                                                \
+#define VK_TABLE_INSTANCE(X)              \
+    X(CreateDevice)                       \
+    X(DestroyInstance)                    \
+    X(EnumerateDeviceExtensionProperties) \
+    X(EnumeratePhysicalDevices)           \
+    X(GetDeviceProcAddr)                  \
+    X(GetPhysicalDeviceFeatures2)         \
+    X(GetPhysicalDeviceFormatProperties)  \
+    X(GetPhysicalDeviceMemoryProperties)  \
+    X(GetPhysicalDeviceProperties)        \
+    X(GetPhysicalDeviceProperties2)       \
     X(GetPhysicalDeviceQueueFamilyProperties)
 
 // NULL unless VK_EXT_debug_utils is on.
-#define VK_TABLE_DEBUG(X)                                                                          \
-    X(CreateDebugUtilsMessengerEXT)                                                                \
+#define VK_TABLE_DEBUG(X)           \
+    X(CreateDebugUtilsMessengerEXT) \
     X(DestroyDebugUtilsMessengerEXT)
 
-#define VK_TABLE_DEVICE(X)                                                                         \
-    X(AllocateCommandBuffers)                                                                      \
-    X(AllocateDescriptorSets)                                                                      \
-    X(AllocateMemory)                                                                              \
-    X(BeginCommandBuffer)                                                                          \
-    X(BindBufferMemory)                                                                            \
-    X(CmdBindDescriptorSets)                                                                       \
-    X(CmdBindPipeline)                                                                             \
-    X(CmdCopyBuffer)                                                                               \
-    X(CmdDispatch)                                                                                 \
-    X(CmdPipelineBarrier)                                                                          \
-    X(CmdPushConstants)                                                                            \
-    X(CreateBuffer)                                                                                \
-    X(CreateBufferView)                                                                            \
-    X(CreateCommandPool)                                                                           \
-    X(CreateComputePipelines)                                                                      \
-    X(CreateDescriptorPool)                                                                        \
-    X(CreateDescriptorSetLayout)                                                                   \
-    X(CreatePipelineCache)                                                                         \
-    X(CreatePipelineLayout)                                                                        \
-    X(CreateSemaphore)                                                                             \
-    X(CreateShaderModule)                                                                          \
-    X(DestroyBuffer)                                                                               \
-    X(DestroyBufferView)                                                                           \
-    X(DestroyCommandPool)                                                                          \
-    X(DestroyDescriptorPool)                                                                       \
-    X(DestroyDescriptorSetLayout)                                                                  \
-    X(DestroyDevice)                                                                               \
-    X(DestroyPipeline)                                                                             \
-    X(DestroyPipelineCache)                                                                        \
-    X(DestroyPipelineLayout)                                                                       \
-    X(DestroySemaphore)                                                                            \
-    X(DestroyShaderModule)                                                                         \
-    X(DeviceWaitIdle)                                                                              \
-    X(EndCommandBuffer)                                                                            \
-    X(FreeMemory)                                                                                  \
-    X(GetBufferMemoryRequirements)                                                                 \
-    X(GetDeviceQueue)                                                                              \
-    X(GetPipelineCacheData)                                                                        \
-    X(MapMemory)                                                                                   \
-    X(QueueSubmit)                                                                                 \
-    X(UpdateDescriptorSets)                                                                        \
+#define VK_TABLE_DEVICE(X)         \
+    X(AllocateCommandBuffers)      \
+    X(AllocateDescriptorSets)      \
+    X(AllocateMemory)              \
+    X(BeginCommandBuffer)          \
+    X(BindBufferMemory)            \
+    X(CmdBindDescriptorSets)       \
+    X(CmdBindPipeline)             \
+    X(CmdCopyBuffer)               \
+    X(CmdDispatch)                 \
+    X(CmdPipelineBarrier)          \
+    X(CmdPushConstants)            \
+    X(CreateBuffer)                \
+    X(CreateBufferView)            \
+    X(CreateCommandPool)           \
+    X(CreateComputePipelines)      \
+    X(CreateDescriptorPool)        \
+    X(CreateDescriptorSetLayout)   \
+    X(CreatePipelineCache)         \
+    X(CreatePipelineLayout)        \
+    X(CreateSemaphore)             \
+    X(CreateShaderModule)          \
+    X(DestroyBuffer)               \
+    X(DestroyBufferView)           \
+    X(DestroyCommandPool)          \
+    X(DestroyDescriptorPool)       \
+    X(DestroyDescriptorSetLayout)  \
+    X(DestroyDevice)               \
+    X(DestroyPipeline)             \
+    X(DestroyPipelineCache)        \
+    X(DestroyPipelineLayout)       \
+    X(DestroySemaphore)            \
+    X(DestroyShaderModule)         \
+    X(DeviceWaitIdle)              \
+    X(EndCommandBuffer)            \
+    X(FreeMemory)                  \
+    X(GetBufferMemoryRequirements) \
+    X(GetDeviceQueue)              \
+    X(GetPipelineCacheData)        \
+    X(MapMemory)                   \
+    X(QueueSubmit)                 \
+    X(UpdateDescriptorSets)        \
     X(WaitSemaphores)
 
 struct vk_table {

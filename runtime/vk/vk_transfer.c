@@ -5,8 +5,8 @@
 #include <string.h>
 
 enum {
-    STAGING_ALIGNMENT = 64, // bytes
-    SCRATCH_SIZE = 1 << 18,    // for views without a slot, which are rare
+    STAGING_ALIGNMENT = 64,      // bytes
+    SCRATCH_SIZE = 1 << 18,      // for views without a slot, which are rare
     KEPT_SCRATCH_SIZE = 1 << 24, // with keep_values every value is read that way
     CONSTANTS_STAGING_SIZE = 1 << 24
 };
@@ -38,7 +38,8 @@ static uint64_t align_up(uint64_t value)
     return (value + STAGING_ALIGNMENT - 1) / STAGING_ALIGNMENT * STAGING_ALIGNMENT;
 }
 
-// ---- slots ---------------------------------------------------------------------------------------
+// ---- slots
+// ---------------------------------------------------------------------------------------
 
 // stage UINT32_MAX: any.
 static struct vk_slot *find_slot(const struct vk_slots *slots, const struct view *view,
@@ -47,8 +48,7 @@ static struct vk_slot *find_slot(const struct vk_slots *slots, const struct view
     for (uint32_t i = 0; i < slots->count; i++) {
         struct vk_slot *slot = &slots->items[i];
         if (slot->buffer == view->buffer && (stage == UINT32_MAX || slot->stage == stage) &&
-            slot->start <= range->start &&
-            range->start + range->size <= slot->start + slot->size)
+            slot->start <= range->start && range->start + range->size <= slot->start + slot->size)
             return slot;
     }
     return NULL;
@@ -127,7 +127,8 @@ void espy_vk_transfer_finish(struct vk_program *program)
     program->downloads = (struct vk_slots){0};
 }
 
-// ---- constants -----------------------------------------------------------------------------------
+// ---- constants
+// -----------------------------------------------------------------------------------
 
 static void encode(const struct plan_buffer *buffer, size_t first, size_t count, void *bytes)
 {
@@ -215,7 +216,8 @@ espy_status espy_vk_transfer_constants(struct vk_program *program)
     return ESPY_OK;
 }
 
-// ---- views ---------------------------------------------------------------------------------------
+// ---- views
+// ---------------------------------------------------------------------------------------
 
 // Copies what was written to upload slots where it belongs, ahead of the stage that would.
 static espy_status flush_pending(struct vk_program *program)
@@ -225,8 +227,8 @@ static espy_status flush_pending(struct vk_program *program)
         if (!slot->pending)
             continue;
         const VkBufferCopy region = {.srcOffset = slot->staging,
-                                     .dstOffset = program->plan->buffers[slot->buffer].offset +
-                                                  slot->start,
+                                     .dstOffset =
+                                         program->plan->buffers[slot->buffer].offset + slot->start,
                                      .size = slot->size};
         TRY(espy_vk_commands_copy(program, program->upload.buffer,
                                   espy_vk_program_buffer(program, slot->buffer)->buffer, &region));
@@ -269,8 +271,7 @@ static espy_status read_through_scratch(struct vk_program *program, const struct
                                                   range->start + done * range->element_size,
                                      .dstOffset = program->readback_scratch,
                                      .size = count * range->element_size};
-        TRY(espy_vk_commands_copy(program,
-                                  espy_vk_program_buffer(program, view->buffer)->buffer,
+        TRY(espy_vk_commands_copy(program, espy_vk_program_buffer(program, view->buffer)->buffer,
                                   program->readback.buffer, &region));
         espy_storage_decode(view->storage, view->dtype,
                             program->readback.mapped + program->readback_scratch, count,
