@@ -1,0 +1,401 @@
+#include "api/session.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PLANS_DEFAULT = 8 };
+
+// ---- inputs ----------------------------------------------------------------------------------------
+
+static const char *dims_text(const int64_t *dims, uint32_t rank, char *buffer, size_t size)
+{
+    struct shape shape = {.rank = rank};
+    memcpy(shape.dims, dims, rank * sizeof(*dims));
+    return espy_shape_text(&shape, buffer, size);
+}
+
+// One symbol stands for one number in all inputs of a call.
+static espy_status check_symbols(const espy_session *session, uint32_t index)
+{
+    const struct graph *graph = &session->model->graph;
+    const struct graph_value *value = &graph->values[graph->inputs[index].value];
+    for (uint32_t d = 0; d < value->shape.rank; d++) {
+        for (uint32_t i = 0; value->symbols[d] != NULL && i <= index; i++) {
+            const struct graph_value *other = &graph->values[graph->inputs[i].value];
+            for (uint32_t k = 0; k < other->shape.rank; k++) {
+                if (other->symbols[k] == NULL || strcmp(other->symbols[k], value->symbols[d]) != 0)
+                    continue;
+                const int64_t a = session->types[index].shape.dims[d];
+                const int64_t b = session->types[i].shape.dims[k];
+                if (a != b)
+                    return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
+                                     "dimension '%s' is %" PRId64 " in input '%s' and %" PRId64
+                                     " in input '%s'", value->symbols[d], a, value->name, b,
+                                     other->name);
+            }
+        }
+    }
+    return ESPY_OK;
+}
+
+static espy_status check_input(espy_session *session, uint32_t index,
+                               const struct espy_tensor *tensor, bool with_data)
+{
+    const struct host *host = &session->host;
+    const struct graph *graph = &session->model->graph;
+    const struct graph_value *value = &graph->values[graph->inputs[index].value];
+    if (tensor->dtype != value->dtype)
+        return espy_fail(host, ESPY_INVALID_ARGUMENT, "input '%s' is %s, the model takes %s",
+                         value->name, espy_dtype_name(tensor->dtype),
+                         espy_dtype_name(value->dtype));
+    bool fits = tensor->rank == value->shape.rank;
+    for (uint32_t d = 0; fits && d < tensor->rank; d++)
+        fits = tensor->dims[d] >= 0 && (value->shape.dims[d] < 0 ||
+                                        value->shape.dims[d] == tensor->dims[d]);
+    if (!fits) {
+        char given[160], wanted[160];
+        return espy_fail(
+            host, ESPY_INVALID_ARGUMENT, "input '%s' has shape %s, the model takes %s",
+            value->name,
+            dims_text(tensor->dims, tensor->rank <= ESPY_RANK_MAX ? tensor->rank : 0, given,
+                      sizeof(given)),
+            espy_shape_text(&value->shape, wanted, sizeof(wanted)));
+    }
+    struct op_type *type = &session->types[index];
+    *type = (struct op_type){.dtype = tensor->dtype, .shape = {.rank = tensor->rank}};
+    memcpy(type->shape.dims, tensor->dims, tensor->rank * sizeof(*tensor->dims));
+    size_t count, size;
+    if (!espy_shape_count(&type->shape, &count) ||
+        !espy_checked_mul(count, espy_dtype_size(type->dtype), &size))
+        return espy_fail(host, ESPY_INVALID_ARGUMENT, "input '%s' is too large", value->name);
+    if (with_data && (tensor->size != size || (tensor->data == NULL && size > 0)))
+        return espy_fail(host, ESPY_INVALID_ARGUMENT,
+                         "input '%s' needs %zu bytes of data, %zu are given", value->name, size,
+                         tensor->data == NULL ? 0 : tensor->size);
+    session->input_data[index] = tensor->data;
+    return check_symbols(session, index);
+}
+
+static espy_status check_inputs(espy_session *session, const struct espy_tensor *inputs,
+                                uint32_t input_count, bool with_data)
+{
+    const struct graph *graph = &session->model->graph;
+    for (uint32_t k = 0; k < input_count; k++) {
+        bool known = false;
+        for (uint32_t i = 0; inputs[k].name != NULL && i < graph->input_count; i++)
+            known = known || strcmp(graph->values[graph->inputs[i].value].name,
+                                    inputs[k].name) == 0;
+        if (!known)
+            return espy_fail(&session->host, ESPY_INVALID_ARGUMENT, "the model has no input '%s'",
+                             inputs[k].name != NULL ? inputs[k].name : "(NULL)");
+    }
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        const char *name = graph->values[graph->inputs[i].value].name;
+        const struct espy_tensor *found = NULL;
+        for (uint32_t k = 0; k < input_count; k++) {
+            if (strcmp(inputs[k].name, name) != 0)
+                continue;
+            if (found != NULL)
+                return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
+                                 "input '%s' is given twice", name);
+            found = &inputs[k];
+        }
+        if (found == NULL)
+            return espy_fail(&session->host, ESPY_INVALID_ARGUMENT, "input '%s' is not given",
+                             name);
+        TRY(check_input(session, i, found, with_data));
+    }
+    return ESPY_OK;
+}
+
+// ---- plans -----------------------------------------------------------------------------------------
+
+static bool same_types(const struct op_type *a, const struct op_type *b, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (a[i].dtype != b[i].dtype || !espy_shape_equal(&a[i].shape, &b[i].shape))
+            return false;
+    return true;
+}
+
+static void drop_plan(espy_session *session, struct session_plan *plan)
+{
+    espy_runner_destroy(&plan->runner);
+    espy_free(&session->host, plan->types);
+    *plan = session->plans[--session->plan_count];
+}
+
+static espy_status add_plan(espy_session *session, struct session_plan **added)
+{
+    const struct graph *graph = &session->model->graph;
+    if (session->plan_count == session->plans_max) {
+        struct session_plan *oldest = &session->plans[0];
+        for (uint32_t p = 1; p < session->plan_count; p++)
+            if (session->plans[p].used < oldest->used)
+                oldest = &session->plans[p];
+        drop_plan(session, oldest);
+    }
+    struct session_plan plan = {NULL, NULL, 0};
+    // One more byte than needed: a model without inputs has a key too.
+    const size_t size = graph->input_count * sizeof(*plan.types) + 1;
+    plan.types = espy_alloc(&session->host, size);
+    if (plan.types == NULL)
+        return espy_fail_memory(&session->host, size, "a plan");
+    memcpy(plan.types, session->types, size - 1);
+    const struct runner_params params = {.host = &session->host,
+                                         .device = session->device->vk,
+                                         .graph = graph,
+                                         .inputs = plan.types,
+                                         .keep_values = session->keep_values,
+                                         .memory_max = session->memory_max};
+    const espy_status status = espy_runner_create(&params, &plan.runner);
+    if (status != ESPY_OK) {
+        espy_free(&session->host, plan.types);
+        return status;
+    }
+    session->plans[session->plan_count] = plan;
+    *added = &session->plans[session->plan_count++];
+    return ESPY_OK;
+}
+
+espy_status espy_session_prepare(espy_session *session, const struct espy_tensor *inputs,
+                                 uint32_t input_count, bool with_data, struct runner **runner)
+{
+    if (session->running != NULL)
+        return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
+                         "a run of this session is in flight: espy_session_wait for it first");
+    TRY(check_inputs(session, inputs, input_count, with_data));
+    struct session_plan *plan = NULL;
+    for (uint32_t p = 0; p < session->plan_count; p++)
+        if (same_types(session->plans[p].types, session->types,
+                       session->model->graph.input_count))
+            plan = &session->plans[p];
+    if (plan == NULL)
+        TRY(add_plan(session, &plan));
+    plan->used = ++session->clock;
+    *runner = plan->runner;
+    return ESPY_OK;
+}
+
+// ---- session ---------------------------------------------------------------------------------------
+
+static bool static_inputs(const struct graph *graph)
+{
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        const struct graph_value *value = &graph->values[graph->inputs[i].value];
+        for (uint32_t d = 0; d < value->shape.rank; d++)
+            if (value->shape.dims[d] < 0)
+                return false;
+    }
+    return true;
+}
+
+static espy_status plan_static(espy_session *session)
+{
+    const struct graph *graph = &session->model->graph;
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        const struct graph_value *value = &graph->values[graph->inputs[i].value];
+        session->types[i] = (struct op_type){value->dtype, value->shape};
+    }
+    struct session_plan *plan;
+    return add_plan(session, &plan);
+}
+
+static espy_status make_lists(espy_session *session)
+{
+    const struct host *host = &session->host;
+    const struct graph *graph = &session->model->graph;
+    session->plans = espy_alloc_array(host, session->plans_max, sizeof(*session->plans));
+    session->types = espy_alloc_array(host, graph->input_count + 1u, sizeof(*session->types));
+    session->input_data =
+        espy_alloc_array(host, graph->input_count + 1u, sizeof(*session->input_data));
+    session->output_data =
+        espy_alloc_array(host, graph->output_count + 1u, sizeof(*session->output_data));
+    if (session->plans == NULL || session->types == NULL || session->input_data == NULL ||
+        session->output_data == NULL)
+        return espy_fail_memory(host, sizeof(*session), "a session");
+    return ESPY_OK;
+}
+
+espy_status espy_session_create(espy_device *device, espy_model *model,
+                                const struct espy_session_params *params, espy_session **session)
+{
+    if (device == NULL)
+        return ESPY_INVALID_ARGUMENT;
+    if (model == NULL || session == NULL)
+        return espy_fail(&device->host, ESPY_INVALID_ARGUMENT, "espy_session_create: %s is NULL",
+                         model == NULL ? "model" : "session");
+    struct espy_session_params known;
+    READ_PARAMS(&known, params);
+    espy_session *made = espy_alloc(&device->host, sizeof(*made));
+    if (made == NULL)
+        return espy_fail_memory(&device->host, sizeof(*made), "a session");
+    made->host = device->host;
+    made->device = device;
+    made->model = model;
+    made->keep_values = known.keep_values;
+    made->memory_max = known.memory_max;
+    made->plans_max = known.plans_max != 0 ? known.plans_max : PLANS_DEFAULT;
+    espy_status status = make_lists(made);
+    if (status == ESPY_OK && static_inputs(&model->graph))
+        status = plan_static(made);
+    if (status != ESPY_OK) {
+        espy_session_destroy(&made);
+        return status;
+    }
+    *session = made;
+    return ESPY_OK;
+}
+
+void espy_session_destroy(espy_session **session)
+{
+    if (session == NULL || *session == NULL)
+        return;
+    espy_session *old = *session;
+    const struct host host = old->host;
+    while (old->plan_count > 0)
+        drop_plan(old, &old->plans[old->plan_count - 1]);
+    espy_free(&host, old->plans);
+    espy_free(&host, old->types);
+    espy_free(&host, old->input_data);
+    espy_free(&host, old->output_data);
+    espy_free(&host, old);
+    *session = NULL;
+}
+
+static void fill_output(const struct runner *runner, uint32_t o, struct espy_tensor *tensor)
+{
+    const struct plan_io *io = &runner->plan.outputs[o];
+    tensor->dtype = io->type.dtype;
+    tensor->rank = io->type.shape.rank;
+    memcpy(tensor->dims, io->type.shape.dims, sizeof(tensor->dims));
+}
+
+static size_t output_size(const struct runner *runner, uint32_t o)
+{
+    const struct plan_io *io = &runner->plan.outputs[o];
+    size_t count = 0;
+    espy_shape_count(&io->type.shape, &count); // cannot overflow: espy_op_infer checked it
+    return count * espy_dtype_size(io->type.dtype);
+}
+
+espy_status espy_session_plan(espy_session *session, const struct espy_tensor *inputs,
+                              uint32_t input_count, struct espy_plan_info *info,
+                              struct espy_tensor *outputs)
+{
+    struct runner *runner;
+    TRY(espy_session_prepare(session, inputs, input_count, false, &runner));
+    const struct plan *plan = &runner->plan;
+    if (info != NULL)
+        *info = (struct espy_plan_info){.memory_size = espy_vk_program_memory(runner->program),
+                                        .weights_size = plan->constants_size,
+                                        .stage_count = plan->stage_count,
+                                        .dispatch_count = plan->dispatch_count,
+                                        .host_node_count = plan->host_node_count};
+    for (uint32_t o = 0; outputs != NULL && o < plan->graph->output_count; o++) {
+        outputs[o] = (struct espy_tensor){
+            .name = plan->graph->values[plan->graph->outputs[o].value].name,
+            .size = output_size(runner, o)};
+        fill_output(runner, o, &outputs[o]);
+    }
+    return ESPY_OK;
+}
+
+espy_status espy_session_plan_text(espy_session *session, const struct espy_tensor *inputs,
+                                   uint32_t input_count, char **text)
+{
+    struct runner *runner;
+    TRY(espy_session_prepare(session, inputs, input_count, false, &runner));
+    struct text made;
+    espy_text_init(&made, &session->host);
+    espy_plan_print(&runner->plan, &made);
+    if (made.failed) {
+        espy_text_finish(&made);
+        return ESPY_OUT_OF_MEMORY;
+    }
+    *text = made.chars;
+    return ESPY_OK;
+}
+
+void espy_text_free(espy_session *session, char **text)
+{
+    if (session == NULL || text == NULL)
+        return;
+    espy_free(&session->host, *text);
+    *text = NULL;
+}
+
+// ---- run -------------------------------------------------------------------------------------------
+
+static espy_status check_outputs(espy_session *session, const struct runner *runner,
+                                 const struct espy_tensor *outputs, uint32_t output_count)
+{
+    const struct graph *graph = &session->model->graph;
+    memset(session->output_data, 0, graph->output_count * sizeof(*session->output_data));
+    for (uint32_t k = 0; k < output_count; k++) {
+        uint32_t o = 0;
+        while (o < graph->output_count &&
+               (outputs[k].name == NULL ||
+                strcmp(graph->values[graph->outputs[o].value].name, outputs[k].name) != 0))
+            o++;
+        if (o == graph->output_count)
+            return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
+                             "the model has no output '%s'",
+                             outputs[k].name != NULL ? outputs[k].name : "(NULL)");
+        const size_t needed = output_size(runner, o);
+        if (session->output_data[o] != NULL)
+            return espy_fail(&session->host, ESPY_INVALID_ARGUMENT, "output '%s' is given twice",
+                             outputs[k].name);
+        if (outputs[k].size < needed || (outputs[k].data == NULL && needed > 0))
+            return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
+                             "output '%s' needs room for %zu bytes, %zu are given",
+                             outputs[k].name, needed,
+                             outputs[k].data == NULL ? 0 : outputs[k].size);
+        session->output_data[o] = outputs[k].data;
+    }
+    return ESPY_OK;
+}
+
+espy_status espy_session_submit(espy_session *session, const struct espy_tensor *inputs,
+                                uint32_t input_count, struct espy_tensor *outputs,
+                                uint32_t output_count, espy_ticket *ticket)
+{
+    struct runner *runner;
+    TRY(espy_session_prepare(session, inputs, input_count, true, &runner));
+    TRY(check_outputs(session, runner, outputs, output_count));
+    TRY(espy_runner_start(runner, session->input_data));
+    session->running = runner;
+    session->outputs = outputs;
+    session->output_count = output_count;
+    *ticket = ++session->ticket;
+    return ESPY_OK;
+}
+
+espy_status espy_session_wait(espy_session *session, espy_ticket ticket, uint64_t timeout_ns)
+{
+    if (session->running == NULL || ticket != session->ticket)
+        return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
+                         "ticket %llu is not of a run in flight", (unsigned long long)ticket);
+    struct runner *runner = session->running;
+    const espy_status status = espy_runner_finish(runner, timeout_ns, session->output_data);
+    if (status == ESPY_TIMEOUT)
+        return status;
+    session->running = NULL;
+    TRY(status);
+    const struct graph *graph = &session->model->graph;
+    for (uint32_t k = 0; k < session->output_count; k++)
+        for (uint32_t o = 0; o < graph->output_count; o++)
+            if (strcmp(graph->values[graph->outputs[o].value].name, session->outputs[k].name) == 0)
+                fill_output(runner, o, &session->outputs[k]);
+    return ESPY_OK;
+}
+
+espy_status espy_session_run(espy_session *session, const struct espy_tensor *inputs,
+                             uint32_t input_count, struct espy_tensor *outputs,
+                             uint32_t output_count)
+{
+    espy_ticket ticket;
+    TRY(espy_session_submit(session, inputs, input_count, outputs, output_count, &ticket));
+    return espy_session_wait(session, ticket, UINT64_MAX);
+}

@@ -1,0 +1,38 @@
+// The inside of espy_session, for session.c and verify.c.
+#ifndef RUNTIME_API_SESSION_H_
+#define RUNTIME_API_SESSION_H_
+
+#include "api/api_internal.h"
+#include "api/runner.h"
+
+struct session_plan {
+    struct runner *runner;
+    struct op_type *types; // key: one per input
+    uint64_t used;         // of the last use, by espy_session.clock
+};
+
+struct espy_session {
+    struct host host;
+    espy_device *device;
+    espy_model *model;
+    bool keep_values;
+    uint64_t memory_max;
+    uint32_t plans_max, plan_count;
+    struct session_plan *plans;
+    uint64_t clock;
+    // Of one call, by graph input and output; made once so that runs allocate nothing.
+    struct op_type *types;
+    const void **input_data;
+    void **output_data;
+    // The run in flight.
+    struct runner *running;
+    espy_ticket ticket;
+    struct espy_tensor *outputs;
+    uint32_t output_count;
+};
+
+// Checks the inputs (data too, when asked) and finds or makes the plan for their shapes.
+espy_status espy_session_prepare(espy_session *session, const struct espy_tensor *inputs,
+                                 uint32_t input_count, bool with_data, struct runner **runner);
+
+#endif // RUNTIME_API_SESSION_H_

@@ -1,0 +1,140 @@
+#include "api/session.h"
+
+#include <math.h>
+#include <string.h>
+
+static const double tolerance_float32 = 1e-4, tolerance_float16 = 2e-3;
+
+struct verifier {
+    espy_session *session;
+    struct runner *runner;
+    double tolerance;
+    espy_verify_fn callback;
+    void *user;
+    bool failed;
+};
+
+// The value as the device has it (or as it is known without the device), from the arena.
+static espy_status fetch(const struct verifier *v, uint32_t value, struct arena *arena,
+                         struct tensor *tensor)
+{
+    const struct plan *plan = &v->runner->plan;
+    *tensor = plan->walk.values[value];
+    if (tensor->data != NULL)
+        return ESPY_OK;
+    for (uint32_t k = 0; k < plan->kept_count; k++) {
+        if (plan->kept[k].value != value)
+            continue;
+        tensor->type = plan->kept[k].type;
+        espy_shape_count(&tensor->type.shape, &tensor->count);
+        tensor->data = espy_arena_alloc(arena, espy_tensor_size(tensor));
+        return tensor->data == NULL ? ESPY_OUT_OF_MEMORY
+                                    : espy_runner_read_kept(v->runner, k, tensor->data);
+    }
+    return ESPY_OK; // data stays NULL: nobody made it
+}
+
+static void compare(const struct tensor *device, const struct tensor *reference,
+                    struct espy_verify_entry *entry)
+{
+    double difference = 0, magnitude = 0;
+    for (size_t i = 0; i < device->count; i++) {
+        const double d = espy_tensor_number(device, i), r = espy_tensor_number(reference, i);
+        if (!isfinite(d) || !isfinite(r)) {
+            entry->nonfinite_count += !(d == r || (isnan(d) && isnan(r)));
+            continue;
+        }
+        const double error = fabs(d - r);
+        difference += error * error;
+        magnitude += r * r;
+        if (error > entry->absolute_max)
+            entry->absolute_max = error;
+    }
+    entry->relative_l2 = magnitude > 0 ? sqrt(difference / magnitude) : sqrt(difference);
+}
+
+static bool ran_on_host(const struct plan *plan, uint32_t node)
+{
+    for (uint32_t h = 0; h < plan->host_node_count; h++)
+        if (plan->host_nodes[h].node == node)
+            return true;
+    return false;
+}
+
+static void report(struct verifier *v, uint32_t node, const struct tensor *device,
+                   const struct tensor *reference, uint32_t value)
+{
+    const struct graph *graph = v->runner->plan.graph;
+    struct espy_verify_entry entry = {.node = graph->nodes[node].name,
+                                      .op = graph->nodes[node].op,
+                                      .value = graph->values[value].name,
+                                      .element_count = device->count,
+                                      .on_host = ran_on_host(&v->runner->plan, node)};
+    compare(device, reference, &entry);
+    const double usual =
+        device->type.dtype == ESPY_FLOAT16 ? tolerance_float16 : tolerance_float32;
+    const double tolerance = v->tolerance > 0 ? v->tolerance : usual;
+    entry.passed = entry.relative_l2 <= tolerance && entry.nonfinite_count == 0;
+    v->failed = v->failed || !entry.passed;
+    v->callback(v->user, &entry);
+}
+
+static espy_status verify_node(struct verifier *v, uint32_t index, struct arena *arena)
+{
+    const struct plan *plan = &v->runner->plan;
+    const struct graph_node *node = &plan->graph->nodes[index];
+    struct tensor *inputs = espy_arena_array(arena, node->input_count, sizeof(*inputs));
+    struct tensor *device = espy_arena_array(arena, node->output_count, sizeof(*device));
+    struct tensor *reference = espy_arena_array(arena, node->output_count, sizeof(*reference));
+    if (inputs == NULL || device == NULL || reference == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    bool made_by_device = false;
+    for (uint32_t o = 0; o < node->output_count; o++) {
+        if (node->outputs[o] == GRAPH_NONE ||
+            plan->walk.values[node->outputs[o]].data != NULL)
+            continue;
+        TRY(fetch(v, node->outputs[o], arena, &device[o]));
+        made_by_device = made_by_device || device[o].data != NULL;
+        reference[o] = device[o];
+        reference[o].data = espy_arena_alloc(arena, espy_tensor_size(&reference[o]));
+        if (reference[o].data == NULL)
+            return ESPY_OUT_OF_MEMORY;
+    }
+    if (!made_by_device)
+        return ESPY_OK; // known before the run: there is nothing to compare
+    for (uint32_t i = 0; i < node->input_count; i++)
+        if (node->inputs[i] != GRAPH_NONE)
+            TRY(fetch(v, node->inputs[i], arena, &inputs[i]));
+    TRY(espy_op_evaluate(&v->session->host, &plan->walk.nodes[index], inputs, node->input_count,
+                         reference, node->output_count));
+    for (uint32_t o = 0; o < node->output_count; o++)
+        if (device[o].data != NULL)
+            report(v, index, &device[o], &reference[o], node->outputs[o]);
+    return ESPY_OK;
+}
+
+espy_status espy_session_verify(espy_session *session, const struct espy_tensor *inputs,
+                                uint32_t input_count, double tolerance, espy_verify_fn callback,
+                                void *user)
+{
+    if (!session->keep_values)
+        return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
+                         "espy_session_verify needs a session made with keep_values");
+    struct verifier v = {
+        .session = session, .tolerance = tolerance, .callback = callback, .user = user};
+    TRY(espy_session_prepare(session, inputs, input_count, true, &v.runner));
+    const struct graph *graph = &session->model->graph;
+    memset(session->output_data, 0, graph->output_count * sizeof(*session->output_data));
+    TRY(espy_runner_start(v.runner, session->input_data));
+    TRY(espy_runner_finish(v.runner, UINT64_MAX, session->output_data));
+    for (uint32_t n = 0; n < graph->node_count; n++) {
+        struct arena arena;
+        espy_arena_init(&arena, &session->host);
+        const espy_status status = verify_node(&v, n, &arena);
+        espy_arena_finish(&arena);
+        TRY(status);
+    }
+    return v.failed ? espy_fail(&session->host, ESPY_MISMATCH,
+                                "this device computes the model differently from the reference")
+                    : ESPY_OK;
+}
