@@ -1,0 +1,124 @@
+#include "support/run_graph.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+espy_status espy_test_open_device(const struct host *host, struct vk_device **device)
+{
+    const char *validation = getenv("ESPY_TEST_VALIDATION");
+    const struct vk_device_params params = {
+        .host = host,
+        .name = getenv("ESPY_TEST_DEVICE"),
+        .validation = validation == NULL || strcmp(validation, "0") != 0};
+    return espy_vk_device_create(&params, device);
+}
+
+static espy_status input_types(const struct graph *graph, const struct tensor *inputs,
+                               struct arena *arena, struct op_type **types)
+{
+    *types = espy_arena_array(arena, graph->input_count, sizeof(**types));
+    for (uint32_t i = 0; *types != NULL && i < graph->input_count; i++)
+        (*types)[i] = inputs[i].type;
+    return *types == NULL ? ESPY_OUT_OF_MEMORY : ESPY_OK;
+}
+
+static espy_status allocate(struct tensor *tensor, struct arena *arena)
+{
+    if (!espy_shape_count(&tensor->type.shape, &tensor->count))
+        return ESPY_OUT_OF_MEMORY;
+    tensor->data = espy_arena_alloc(arena, espy_tensor_size(tensor));
+    return tensor->data == NULL ? ESPY_OUT_OF_MEMORY : ESPY_OK;
+}
+
+// Evaluates a node whose inputs' data all are in `values`.
+static espy_status evaluate(const struct host *host, const struct op_walk *walk, uint32_t index,
+                            struct tensor *values, struct arena *arena)
+{
+    const struct graph_node *node = &walk->graph->nodes[index];
+    struct tensor *inputs = espy_arena_array(arena, node->input_count, sizeof(*inputs));
+    struct tensor *outputs = espy_arena_array(arena, node->output_count, sizeof(*outputs));
+    if (inputs == NULL || outputs == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    for (uint32_t i = 0; i < node->input_count; i++)
+        if (node->inputs[i] != GRAPH_NONE)
+            inputs[i] = values[node->inputs[i]];
+    for (uint32_t o = 0; o < node->output_count; o++) {
+        if (node->outputs[o] == GRAPH_NONE)
+            continue;
+        outputs[o].type = walk->types[node->outputs[o]];
+        TRY(allocate(&outputs[o], arena));
+    }
+    TRY(espy_op_evaluate(host, &walk->nodes[index], inputs, node->input_count, outputs,
+                         node->output_count));
+    for (uint32_t o = 0; o < node->output_count; o++)
+        if (node->outputs[o] != GRAPH_NONE)
+            values[node->outputs[o]] = outputs[o];
+    return ESPY_OK;
+}
+
+espy_status espy_test_reference(const struct host *host, const struct graph *graph,
+                                const struct tensor *inputs, struct arena *arena,
+                                struct tensor *outputs)
+{
+    struct op_type *types;
+    TRY(input_types(graph, inputs, arena, &types));
+    struct op_walk walk;
+    const struct op_walk_params params = {.inputs = types, .fold_elements_max = 1 << 16};
+    TRY(espy_walk_init(&walk, host, graph, &params));
+    espy_status status = ESPY_OK;
+    struct tensor *values =
+        espy_arena_copy(arena, walk.values, graph->value_count * sizeof(*values));
+    if (values == NULL)
+        status = ESPY_OUT_OF_MEMORY;
+    for (uint32_t i = 0; status == ESPY_OK && i < graph->input_count; i++)
+        values[graph->inputs[i].value] = inputs[i];
+    for (uint32_t n = 0; status == ESPY_OK && n < graph->node_count; n++) {
+        bool known = true;
+        for (uint32_t o = 0; o < graph->nodes[n].output_count; o++)
+            known = known && (graph->nodes[n].outputs[o] == GRAPH_NONE ||
+                              values[graph->nodes[n].outputs[o]].data != NULL);
+        if (!known)
+            status = evaluate(host, &walk, n, values, arena);
+    }
+    for (uint32_t o = 0; status == ESPY_OK && o < graph->output_count; o++) {
+        outputs[o] = values[graph->outputs[o].value];
+        outputs[o].data = espy_arena_copy(arena, outputs[o].data, espy_tensor_size(&outputs[o]));
+        if (outputs[o].data == NULL)
+            status = ESPY_OUT_OF_MEMORY;
+    }
+    espy_walk_finish(&walk);
+    return status;
+}
+
+espy_status espy_test_run(const struct host *host, struct vk_device *device,
+                          const struct graph *graph, const struct tensor *inputs,
+                          struct arena *arena, struct tensor *outputs, struct test_run_info *info)
+{
+    struct op_type *types;
+    TRY(input_types(graph, inputs, arena, &types));
+    const void **input_data = espy_arena_array(arena, graph->input_count, sizeof(*input_data));
+    void **output_data = espy_arena_array(arena, graph->output_count, sizeof(*output_data));
+    if (input_data == NULL || output_data == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    struct runner *runner = NULL;
+    const struct runner_params params = {
+        .host = host, .device = device, .graph = graph, .inputs = types};
+    TRY(espy_runner_create(&params, &runner));
+    espy_status status = ESPY_OK;
+    for (uint32_t i = 0; i < graph->input_count; i++)
+        input_data[i] = inputs[i].data;
+    for (uint32_t o = 0; o < graph->output_count && status == ESPY_OK; o++) {
+        outputs[o].type = runner->plan.outputs[o].type;
+        status = allocate(&outputs[o], arena);
+        output_data[o] = outputs[o].data;
+    }
+    if (status == ESPY_OK)
+        status = espy_runner_start(runner, input_data);
+    if (status == ESPY_OK)
+        status = espy_runner_finish(runner, UINT64_MAX, output_data);
+    if (info != NULL)
+        *info = (struct test_run_info){runner->plan.stage_count, runner->plan.host_node_count,
+                                       runner->plan.dispatch_count};
+    espy_runner_destroy(&runner);
+    return status;
+}

@@ -1,0 +1,26 @@
+// Runs a graph twice: through the references on the host, and on a Vulkan device.
+#ifndef TESTS_SUPPORT_RUN_GRAPH_H_
+#define TESTS_SUPPORT_RUN_GRAPH_H_
+
+#include "api/runner.h"
+#include "op/op.h"
+
+// Opens the device that ESPY_TEST_DEVICE names (default: the best, lavapipe where there is no GPU),
+// with the validation layer on unless ESPY_TEST_VALIDATION is "0".
+espy_status espy_test_open_device(const struct host *host, struct vk_device **device);
+
+// Evaluates every node by its reference. inputs: one tensor per graph input. outputs: one per graph
+// output, with data from arena.
+espy_status espy_test_reference(const struct host *host, const struct graph *graph,
+                                const struct tensor *inputs, struct arena *arena,
+                                struct tensor *outputs);
+
+struct test_run_info {
+    uint32_t stage_count, host_node_count, dispatch_count;
+};
+// Runs on the device; info may be NULL.
+espy_status espy_test_run(const struct host *host, struct vk_device *device,
+                          const struct graph *graph, const struct tensor *inputs,
+                          struct arena *arena, struct tensor *outputs, struct test_run_info *info);
+
+#endif // TESTS_SUPPORT_RUN_GRAPH_H_
