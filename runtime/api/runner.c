@@ -49,6 +49,7 @@ static espy_status create(const struct runner_params *params, struct runner *run
                                      .graph = params->graph,
                                      .caps = espy_vk_device_caps(params->device),
                                      .inputs = params->inputs,
+                                     .input_data = params->input_data,
                                      .keep_values = params->keep_values};
     TRY(espy_plan_build(&plan, &runner->plan));
     const uint64_t needed = runner->plan.arena_size + runner->plan.constants_size;
@@ -106,7 +107,9 @@ espy_status espy_runner_start(struct runner *runner, const void *const *inputs)
     assert(!runner->running);
     const struct graph *graph = runner->plan.graph;
     for (uint32_t i = 0; i < graph->input_count; i++)
-        TRY(espy_vk_program_write(runner->program, &runner->plan.inputs[i].view, inputs[i]));
+        if (runner->plan.inputs[i].constant == NULL)
+            TRY(espy_vk_program_write(runner->program, &runner->plan.inputs[i].view,
+                                      inputs[i]));
     runner->stage = 0;
     TRY(espy_vk_program_submit(runner->program, 0));
     runner->running = true;

@@ -20,6 +20,7 @@ struct runner_params {
     struct vk_device *device;
     const struct graph *graph;   // must outlive the runner
     const struct op_type *inputs; // one concrete type per graph input
+    const void *const *input_data; // as plan_params.input_data
     bool keep_values;
     uint64_t memory_max;         // 0: no limit
 };

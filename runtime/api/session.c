@@ -73,7 +73,7 @@ static espy_status check_input(espy_session *session, uint32_t index,
         return espy_fail(host, ESPY_INVALID_ARGUMENT,
                          "input '%s' needs %zu bytes of data, %zu are given", value->name, size,
                          tensor->data == NULL ? 0 : tensor->size);
-    session->input_data[index] = tensor->data;
+    session->input_data[index] = tensor->size == size ? tensor->data : NULL;
     return check_symbols(session, index);
 }
 
@@ -111,6 +111,18 @@ static espy_status check_inputs(espy_session *session, const struct espy_tensor 
 
 // ---- plans -----------------------------------------------------------------------------------------
 
+// Where shapes depend on an input's elements, a plan is for these elements only.
+static bool same_values(const struct runner *runner, const void *const *data, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct tensor *known = &runner->plan.input_values[i];
+        if (known->data != NULL &&
+            (data[i] == NULL || memcmp(known->data, data[i], espy_tensor_size(known)) != 0))
+            return false;
+    }
+    return true;
+}
+
 static bool same_types(const struct op_type *a, const struct op_type *b, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
@@ -147,6 +159,7 @@ static espy_status add_plan(espy_session *session, struct session_plan **added)
                                          .device = session->device->vk,
                                          .graph = graph,
                                          .inputs = plan.types,
+                                         .input_data = session->input_data,
                                          .keep_values = session->keep_values,
                                          .memory_max = session->memory_max};
     const espy_status status = espy_runner_create(&params, &plan.runner);
@@ -169,7 +182,9 @@ espy_status espy_session_prepare(espy_session *session, const struct espy_tensor
     struct session_plan *plan = NULL;
     for (uint32_t p = 0; p < session->plan_count; p++)
         if (same_types(session->plans[p].types, session->types,
-                       session->model->graph.input_count))
+                       session->model->graph.input_count) &&
+            same_values(session->plans[p].runner, session->input_data,
+                        session->model->graph.input_count))
             plan = &session->plans[p];
     if (plan == NULL)
         TRY(add_plan(session, &plan));
@@ -180,6 +195,7 @@ espy_status espy_session_prepare(espy_session *session, const struct espy_tensor
 
 // ---- session ---------------------------------------------------------------------------------------
 
+// Planning at creation needs shapes that the file alone decides.
 static bool static_inputs(const struct graph *graph)
 {
     for (uint32_t i = 0; i < graph->input_count; i++) {
@@ -191,9 +207,30 @@ static bool static_inputs(const struct graph *graph)
     return true;
 }
 
+// Sets *waits when some shape depends on elements of an input, so that planning needs a run's data.
+static espy_status shapes_wait(espy_session *session, bool *waits)
+{
+    const struct graph *graph = &session->model->graph;
+    bool *awaited = espy_alloc_array(&session->host, graph->input_count + 1u, sizeof(*awaited));
+    if (awaited == NULL)
+        return espy_fail_memory(&session->host, graph->input_count, "a session");
+    struct op_walk walk;
+    const struct op_walk_params params = {.fold_elements_max = 0};
+    const espy_status status = espy_walk_init(&walk, &session->host, graph, &params);
+    if (status == ESPY_OK)
+        *waits = espy_walk_awaited_inputs(&walk, awaited) > 0;
+    espy_walk_finish(&walk);
+    espy_free(&session->host, awaited);
+    return status;
+}
+
 static espy_status plan_static(espy_session *session)
 {
     const struct graph *graph = &session->model->graph;
+    bool waits = false;
+    TRY(shapes_wait(session, &waits));
+    if (waits)
+        return ESPY_OK;
     for (uint32_t i = 0; i < graph->input_count; i++) {
         const struct graph_value *value = &graph->values[graph->inputs[i].value];
         session->types[i] = (struct op_type){value->dtype, value->shape};

@@ -219,12 +219,15 @@ struct op_walk {
     struct op_node *nodes;     // [node_count], bound
     struct op_type *types;     // [value_count]; dtype NONE: not known
     struct tensor *values;     // [value_count]; data NULL: not known before the run
+    bool *awaited;             // [value_count]: a shape waits for the data of this value
 };
 
 struct op_walk_params {
     // Types per graph input; NULL: as the graph says, where inputs with symbolic dims stay unknown
     // and so does what follows from them.
     const struct op_type *inputs;
+    // Per graph input, data where it is to be taken as known; NULL: none is.
+    const struct tensor *input_values;
     // Nodes with known inputs are evaluated when their outputs have at most this many elements.
     size_t fold_elements_max;
     // Continue after unknown operators and bad nodes, logging each; the walk then fails at the end.
@@ -234,5 +237,8 @@ struct op_walk_params {
 espy_status espy_walk_init(struct op_walk *walk, const struct host *host,
                            const struct graph *graph, const struct op_walk_params *params);
 void espy_walk_finish(struct op_walk *walk); // zeroed is fine
+// Sets inputs[i] for every graph input that an awaited value is computed from, and returns how many
+// of them were not set before.
+uint32_t espy_walk_awaited_inputs(const struct op_walk *walk, bool *inputs);
 
 #endif // RUNTIME_OP_OP_H_

@@ -79,8 +79,11 @@ static espy_status walk_node(struct op_walk *walk, uint32_t index,
     const espy_status status =
         espy_op_infer(walk->host, &walk->arena, bound, types, values, node->input_count, outputs,
                       node->output_count, &needs);
-    if (status != ESPY_OK)
-        return needs != GRAPH_NONE ? ESPY_OK : status; // depends on data: stays unknown
+    if (status != ESPY_OK && needs != GRAPH_NONE) { // depends on data: stays unknown
+        walk->awaited[node->inputs[needs]] = true;
+        return ESPY_OK;
+    }
+    TRY(status);
     for (uint32_t o = 0; o < node->output_count; o++)
         if (node->outputs[o] != GRAPH_NONE)
             walk->types[node->outputs[o]] = outputs[o];
@@ -115,6 +118,8 @@ static void walk_sources(struct op_walk *walk, const struct op_walk_params *para
             walk->types[v] = params->inputs[i];
         else if (!symbolic)
             walk->types[v] = (struct op_type){graph->values[v].dtype, graph->values[v].shape};
+        if (params->input_values != NULL)
+            walk->values[v] = params->input_values[i];
     }
 }
 
@@ -127,7 +132,9 @@ espy_status espy_walk_init(struct op_walk *walk, const struct host *host,
     walk->types = espy_arena_array(&walk->arena, graph->value_count, sizeof(*walk->types));
     walk->values = espy_arena_array(&walk->arena, graph->value_count, sizeof(*walk->values));
     espy_status result = ESPY_OUT_OF_MEMORY;
-    if (walk->nodes == NULL || walk->types == NULL || walk->values == NULL)
+    walk->awaited = espy_arena_array(&walk->arena, graph->value_count, sizeof(*walk->awaited));
+    if (walk->nodes == NULL || walk->types == NULL || walk->values == NULL ||
+        walk->awaited == NULL)
         goto error;
     walk_sources(walk, params);
     result = ESPY_OK;
@@ -144,6 +151,27 @@ espy_status espy_walk_init(struct op_walk *walk, const struct host *host,
 error:
     espy_walk_finish(walk);
     return result;
+}
+
+uint32_t espy_walk_awaited_inputs(const struct op_walk *walk, bool *inputs)
+{
+    const struct graph *graph = walk->graph;
+    // Backwards through the nodes, awaiting what makes an awaited value.
+    for (uint32_t n = graph->node_count; n-- > 0;) {
+        const struct graph_node *node = &graph->nodes[n];
+        bool awaited = false;
+        for (uint32_t o = 0; o < node->output_count; o++)
+            awaited = awaited || (node->outputs[o] != GRAPH_NONE && walk->awaited[node->outputs[o]]);
+        for (uint32_t i = 0; awaited && i < node->input_count; i++)
+            if (node->inputs[i] != GRAPH_NONE && walk->values[node->inputs[i]].data == NULL)
+                walk->awaited[node->inputs[i]] = true;
+    }
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        found += walk->awaited[graph->inputs[i].value] && !inputs[i];
+        inputs[i] = inputs[i] || walk->awaited[graph->inputs[i].value];
+    }
+    return found;
 }
 
 void espy_walk_finish(struct op_walk *walk)

@@ -201,6 +201,12 @@ static espy_status add_inputs(struct planner *planner)
         const uint32_t value = graph->inputs[i].value;
         const struct op_type type = planner->params->inputs[i];
         size_t count = 0;
+        plan->inputs[i] = (struct plan_io){.value = value, .type = type};
+        if (plan->input_values[i].data != NULL) {
+            plan->inputs[i].view.buffer = VIEW_NONE;
+            plan->inputs[i].constant = &plan->input_values[i];
+            continue;
+        }
         if (!espy_shape_count(&type.shape, &count))
             return espy_fail(planner->host, ESPY_INVALID_ARGUMENT, "input '%s' is too large",
                              graph->values[value].name);
@@ -211,7 +217,7 @@ static espy_status add_inputs(struct planner *planner)
         espy_planner_touch(planner, buffer, 0); // written before everything else
         const struct view view = espy_planner_dense_view(planner, buffer, type.dtype, &type.shape);
         planner->places[value] = (struct place){.placed = true, .view = view};
-        plan->inputs[i] = (struct plan_io){.value = value, .type = type, .view = view};
+        plan->inputs[i].view = view;
     }
     return ESPY_OK;
 }
@@ -285,13 +291,63 @@ static espy_status copy_lists(struct planner *planner)
     return copied ? ESPY_OK : ESPY_OUT_OF_MEMORY;
 }
 
+// Takes the elements of the inputs that shapes wait for as known. Sets *added when any was new.
+static espy_status know_inputs(struct planner *planner, bool *awaited, bool *added)
+{
+    const struct plan_params *params = planner->params;
+    struct plan *plan = planner->plan;
+    *added = espy_walk_awaited_inputs(&plan->walk, awaited) > 0;
+    for (uint32_t i = 0; i < params->graph->input_count; i++) {
+        struct tensor *value = &plan->input_values[i];
+        if (!awaited[i] || value->data != NULL)
+            continue;
+        const char *name = params->graph->values[params->graph->inputs[i].value].name;
+        value->type = params->inputs[i];
+        if (!espy_shape_count(&value->type.shape, &value->count) ||
+            value->count > FOLD_ELEMENTS_MAX)
+            return espy_fail(planner->host, ESPY_UNSUPPORTED,
+                             "a shape depends on the elements of input '%s', which has more than "
+                             "%d of them; this version cannot plan that", name, FOLD_ELEMENTS_MAX);
+        if (params->input_data == NULL || params->input_data[i] == NULL)
+            return espy_fail(planner->host, ESPY_INVALID_ARGUMENT,
+                             "a shape depends on the elements of input '%s': planning needs its "
+                             "data too", name);
+        value->data =
+            espy_arena_copy(&plan->memory, params->input_data[i], espy_tensor_size(value));
+        if (value->data == NULL)
+            return ESPY_OUT_OF_MEMORY;
+    }
+    return ESPY_OK;
+}
+
+// Walks the graph; where shapes turn out to depend on elements of inputs, again with these known.
+static espy_status walk_graph(struct planner *planner)
+{
+    const struct plan_params *params = planner->params;
+    struct plan *plan = planner->plan;
+    bool *awaited = espy_arena_array(&plan->memory, params->graph->input_count, sizeof(*awaited));
+    plan->input_values = espy_arena_array(&plan->memory, params->graph->input_count,
+                                          sizeof(*plan->input_values));
+    if (awaited == NULL || plan->input_values == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    const struct op_walk_params walk = {.inputs = params->inputs,
+                                        .input_values = plan->input_values,
+                                        .fold_elements_max = FOLD_ELEMENTS_MAX};
+    for (;;) {
+        bool added;
+        TRY(espy_walk_init(&plan->walk, planner->host, params->graph, &walk));
+        TRY(know_inputs(planner, awaited, &added));
+        if (!added)
+            return ESPY_OK;
+        espy_walk_finish(&plan->walk);
+    }
+}
+
 static espy_status build(struct planner *planner)
 {
     const struct plan_params *params = planner->params;
     const struct graph *graph = params->graph;
-    const struct op_walk_params walk = {.inputs = params->inputs,
-                                        .fold_elements_max = FOLD_ELEMENTS_MAX};
-    TRY(espy_walk_init(&planner->plan->walk, planner->host, graph, &walk));
+    TRY(walk_graph(planner));
     planner->places = espy_alloc_array(planner->host, graph->value_count, sizeof(struct place));
     planner->use_counts = espy_alloc_array(planner->host, graph->value_count, sizeof(uint32_t));
     if (graph->value_count > 0 && (planner->places == NULL || planner->use_counts == NULL))

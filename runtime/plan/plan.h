@@ -81,6 +81,9 @@ struct plan {
     uint32_t host_node_count;
     struct plan_host_node *host_nodes;
     struct plan_io *inputs;   // [graph->input_count]
+    // Per graph input: data non-NULL where a shape depends on the input's elements. The plan is for
+    // these elements only; they need no upload.
+    struct tensor *input_values;
     struct plan_io *outputs;  // [graph->output_count]
     uint32_t kept_count;      // keep_values: every value that lies in memory of its own
     struct plan_io *kept;
@@ -93,6 +96,8 @@ struct plan_params {
     const struct graph *graph;
     const struct caps *caps;
     const struct op_type *inputs; // one concrete type per graph input
+    const void *const *input_data; // elements per graph input, for shapes that depend on them; NULL,
+                                   // or an entry NULL: not at hand
     bool keep_values;
 };
 

@@ -63,7 +63,8 @@ espy_status espy_test_reference(const struct host *host, const struct graph *gra
     struct op_type *types;
     TRY(input_types(graph, inputs, arena, &types));
     struct op_walk walk;
-    const struct op_walk_params params = {.inputs = types, .fold_elements_max = 1 << 16};
+    const struct op_walk_params params = {
+        .inputs = types, .input_values = inputs, .fold_elements_max = SIZE_MAX};
     TRY(espy_walk_init(&walk, host, graph, &params));
     espy_status status = ESPY_OK;
     struct tensor *values =
@@ -100,13 +101,16 @@ espy_status espy_test_run(const struct host *host, struct vk_device *device,
     void **output_data = espy_arena_array(arena, graph->output_count, sizeof(*output_data));
     if (input_data == NULL || output_data == NULL)
         return ESPY_OUT_OF_MEMORY;
-    struct runner *runner = NULL;
-    const struct runner_params params = {
-        .host = host, .device = device, .graph = graph, .inputs = types};
-    TRY(espy_runner_create(&params, &runner));
-    espy_status status = ESPY_OK;
     for (uint32_t i = 0; i < graph->input_count; i++)
         input_data[i] = inputs[i].data;
+    struct runner *runner = NULL;
+    const struct runner_params params = {.host = host,
+                                         .device = device,
+                                         .graph = graph,
+                                         .inputs = types,
+                                         .input_data = input_data};
+    TRY(espy_runner_create(&params, &runner));
+    espy_status status = ESPY_OK;
     for (uint32_t o = 0; o < graph->output_count && status == ESPY_OK; o++) {
         outputs[o].type = runner->plan.outputs[o].type;
         status = allocate(&outputs[o], arena);
