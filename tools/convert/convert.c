@@ -1,0 +1,225 @@
+#include "convert/convert_internal.h"
+
+#include <string.h>
+
+static bool has_ending(const char *path, const char *ending)
+{
+    const size_t length = strlen(path), end = strlen(ending);
+    return length >= end && strcmp(path + length - end, ending) == 0;
+}
+
+// ---- shapes given for inputs
+// ---------------------------------------------------------------------------
+
+// Gives a symbol its size everywhere among the inputs.
+static void fix_symbol(struct graph *graph, const char *symbol, int64_t dim)
+{
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        struct graph_value *value = &graph->values[graph->inputs[i].value];
+        for (uint32_t d = 0; d < value->shape.rank; d++) {
+            if (value->symbols[d] != NULL && strcmp(value->symbols[d], symbol) == 0) {
+                value->shape.dims[d] = dim;
+                value->symbols[d] = NULL;
+            }
+        }
+    }
+}
+
+static espy_status apply_shape(const struct host *host, struct graph *graph,
+                               const struct convert_shape *given)
+{
+    char wanted[128], stated[128];
+    struct graph_value *value = NULL;
+    for (uint32_t i = 0; i < graph->input_count && value == NULL; i++)
+        if (strcmp(graph->values[graph->inputs[i].value].name, given->name) == 0)
+            value = &graph->values[graph->inputs[i].value];
+    if (value == NULL)
+        return espy_fail(host, ESPY_INVALID_ARGUMENT, "the network has no input '%s'", given->name);
+    if (!value->has_shape) {
+        value->has_shape = true;
+        value->shape = given->shape;
+        return ESPY_OK;
+    }
+    espy_shape_text(&given->shape, wanted, sizeof(wanted));
+    espy_shape_text(&value->shape, stated, sizeof(stated));
+    bool fits = value->shape.rank == given->shape.rank;
+    for (uint32_t d = 0; fits && d < value->shape.rank; d++)
+        fits = value->shape.dims[d] < 0 || value->shape.dims[d] == given->shape.dims[d];
+    if (!fits)
+        return espy_fail(host, ESPY_INVALID_ARGUMENT,
+                         "input '%s' cannot have the shape %s: the network says %s", given->name,
+                         wanted, stated);
+    for (uint32_t d = 0; d < value->shape.rank; d++) {
+        const char *symbol = value->symbols[d];
+        value->shape.dims[d] = given->shape.dims[d];
+        value->symbols[d] = NULL;
+        if (symbol != NULL)
+            fix_symbol(graph, symbol, given->shape.dims[d]);
+    }
+    return ESPY_OK;
+}
+
+// ---- metadata
+// ------------------------------------------------------------------------------------------
+
+static espy_status apply_metadata(struct convert_model *model, const struct convert_params *params)
+{
+    const onnx_model *proto = model->proto;
+    for (size_t i = 0; proto != NULL && i < proto->n_metadata_props; i++) {
+        const EspyOnnx__StringStringEntryProto *entry = proto->metadata_props[i];
+        if (entry->key != NULL && entry->value != NULL && strcmp(entry->key, "espy") == 0)
+            TRY(espy_convert_metadata(model->host, &model->graph, entry->value,
+                                      strlen(entry->value), params->model_path));
+    }
+    if (params->metadata_path == NULL)
+        return ESPY_OK;
+    struct format_file file;
+    TRY(espy_format_file_open(model->host, params->metadata_path, &file));
+    const espy_status status = espy_convert_metadata(model->host, &model->graph, file.bytes,
+                                                     file.size, params->metadata_path);
+    espy_format_file_close(&file);
+    return status;
+}
+
+static espy_status set_names(struct convert_model *model, const struct convert_params *params)
+{
+    struct graph *graph = &model->graph;
+    const onnx_model *proto = model->proto;
+    const char *name = params->name;
+    if (proto != NULL && proto->producer_name != NULL && proto->producer_name[0] != '\0')
+        graph->producer =
+            espy_arena_format(&graph->arena, "%s %s", proto->producer_name,
+                              proto->producer_version == NULL ? "" : proto->producer_version);
+    if (name == NULL && graph->name != NULL && graph->name[0] != '\0')
+        return ESPY_OK;
+    if (name == NULL && proto != NULL)
+        name = proto->graph->name;
+    if (name == NULL || name[0] == '\0') {
+        const char *slash = strrchr(params->model_path, '/');
+        name = slash == NULL ? params->model_path : slash + 1;
+    }
+    graph->name = espy_arena_string(&graph->arena, name);
+    return graph->name == NULL ? ESPY_OUT_OF_MEMORY : ESPY_OK;
+}
+
+// ---- problems
+// ------------------------------------------------------------------------------------------
+
+static espy_status note_refusal(void *user, const struct graph_node *node, const char *message)
+{
+    // The message begins with the node's name and operator, which the problem has apart.
+    const char *reason = strstr(message, "): ");
+    if (espy_op_find(node->op) == NULL)
+        return espy_convert_problem(user, node->name, node->op, "the operator is not supported");
+    return espy_convert_problem(user, node->name, node->op, "%s",
+                                reason == NULL ? message : reason + 3);
+}
+
+// Binds and infers every node; what is refused joins what the import could not read.
+static espy_status check_support(struct convert_model *model, struct convert_report *report)
+{
+    struct facts facts;
+    const struct facts_params params = {.fold_elements_max = CONVERT_FOLD_ELEMENTS_MAX,
+                                        .refuse = note_refusal,
+                                        .refuse_user = report};
+    TRY(espy_facts_init(&facts, model->host, &model->graph, &params));
+    espy_facts_finish(&facts);
+    if (report->problem_count == 0)
+        return ESPY_OK;
+    for (uint32_t i = 0; i < report->problem_count; i++) {
+        const struct convert_problem *problem = &report->problems[i];
+        espy_log(model->host, ESPY_LOG_WARNING, "%s (%s): %s", problem->node, problem->op,
+                 problem->reason);
+    }
+    return espy_fail(model->host, ESPY_UNSUPPORTED,
+                     "the network cannot be converted: %u problem%s, first '%s' (%s): %s",
+                     (unsigned)report->problem_count, report->problem_count == 1 ? "" : "s",
+                     report->problems[0].node, report->problems[0].op, report->problems[0].reason);
+}
+
+// ---- the whole
+// -----------------------------------------------------------------------------------------
+
+static espy_status read_model(struct convert_model *model, const struct convert_params *params,
+                              struct convert_report *report)
+{
+    TRY(espy_format_file_open(model->host, params->model_path, &model->file));
+    if (has_ending(params->model_path, ".json"))
+        return espy_convert_read_json(model, params);
+    TRY(espy_onnx_parse(model, params->model_path));
+    return espy_onnx_import(model, params, report);
+}
+
+static espy_status convert(struct convert_model *model, const struct convert_params *params,
+                           struct convert_report *report)
+{
+    struct graph *graph = &model->graph;
+    TRY(read_model(model, params, report));
+    for (uint32_t i = 0; i < params->shape_count; i++)
+        TRY(apply_shape(model->host, graph, &params->shapes[i]));
+    TRY(apply_metadata(model, params));
+    TRY(set_names(model, params));
+    report->nodes_before = graph->node_count;
+    if (report->problem_count == 0) {
+        TRY(espy_graph_prune(graph)); // constants whose values others have taken over
+        TRY(espy_graph_check(graph));
+        TRY(espy_convert_branches(model, params->model_path, report));
+    }
+    if (report->problem_count == 0 && !params->keep_nodes)
+        TRY(espy_passes_run(model->host, graph, &report->counts));
+    report->nodes_after = graph->node_count;
+    TRY(check_support(model, report));
+    return espy_graph_check(graph);
+}
+
+espy_status espy_convert_graph(const struct host *host, const struct convert_params *params,
+                               struct convert_report *report, struct convert_model **model)
+{
+    struct convert_model *made = espy_alloc(host, sizeof(*made));
+    if (made == NULL)
+        return espy_fail_memory(host, sizeof(*made), "a model");
+    made->host = host;
+    espy_arena_init(&made->arena, host);
+    espy_graph_init(&made->graph, host);
+    const espy_status status = convert(made, params, report);
+    if (status != ESPY_OK)
+        espy_convert_model_destroy(&made);
+    *model = made;
+    return status;
+}
+
+struct graph *espy_convert_model_graph(struct convert_model *model)
+{
+    return &model->graph;
+}
+
+void espy_convert_model_destroy(struct convert_model **model)
+{
+    struct convert_model *gone = *model;
+    *model = NULL;
+    if (gone == NULL)
+        return;
+    espy_graph_finish(&gone->graph);
+    if (gone->proto != NULL)
+        espy_onnx__model_proto__free_unpacked(gone->proto, &gone->allocator);
+    for (uint32_t i = 0; i < gone->file_count; i++)
+        espy_format_file_close(&gone->files[i].file);
+    espy_free(gone->host, gone->files);
+    espy_free(gone->host, gone->branches);
+    espy_safetensors_close(&gone->weights);
+    if (gone->file.host != NULL)
+        espy_format_file_close(&gone->file);
+    espy_arena_finish(&gone->arena);
+    espy_free(gone->host, gone);
+}
+
+espy_status espy_convert_file(const struct host *host, const struct convert_params *params,
+                              struct convert_report *report)
+{
+    struct convert_model *model = NULL;
+    TRY(espy_convert_graph(host, params, report, &model));
+    const espy_status status =
+        espy_format_write_file(host, espy_convert_model_graph(model), params->output_path);
+    espy_convert_model_destroy(&model);
+    return status;
+}

@@ -1,0 +1,68 @@
+// From ONNX, or JSON with safetensors, to a graph and an .espy file. Must not know plans nor
+// Vulkan.
+#ifndef TOOLS_CONVERT_CONVERT_H_
+#define TOOLS_CONVERT_CONVERT_H_
+
+#include "base/base.h"
+#include "format/graph.h"
+#include "passes/passes.h"
+
+// The ONNX opsets that are read; anything older than the newest is rewritten into it.
+enum { CONVERT_OPSET_MIN = 7, CONVERT_OPSET_MAX = 28 };
+
+// A shape for one of the model's inputs, which fixes its symbolic dims.
+struct convert_shape {
+    const char *name;
+    struct shape shape;
+};
+
+struct convert_params {
+    const char *model_path;    // .onnx, or .json for the hand-written form
+    const char *weights_path;  // .safetensors of the hand-written form; may be NULL without tensors
+    const char *output_path;   // .espy; NULL: nothing is written
+    const char *metadata_path; // JSON with roles, preprocessing and labels; may be NULL
+    const char *name;          // of the network; NULL: the one in the model, or the file's name
+    const struct convert_shape *shapes;
+    uint32_t shape_count;
+    bool keep_nodes; // import only: no folding, no fusion
+};
+
+// One thing that cannot be converted.
+struct convert_problem {
+    const char *node, *op, *reason;
+};
+
+// What a conversion did. Strings live in the report until espy_convert_report_finish.
+struct convert_report {
+    struct arena arena;
+    int64_t opset; // of the ONNX file; 0 for other inputs
+    uint32_t nodes_before, nodes_after;
+    struct pass_counts counts;
+    uint32_t branches_resolved; // If nodes replaced by one of their branches
+    uint32_t problem_count, problem_capacity;
+    struct convert_problem *problems;
+};
+
+void espy_convert_report_init(struct convert_report *report, const struct host *host);
+void espy_convert_report_finish(struct convert_report *report); // zeroed is fine
+
+// Parses "name=1x3x224x224"; a scalar is "name=scalar". shape->name is copied into arena.
+// ESPY_INVALID_ARGUMENT, logged, when the text is not of this form.
+espy_status espy_convert_parse_shape(struct arena *arena, const char *text,
+                                     struct convert_shape *shape);
+
+// A converted graph and the memory that its constants point into.
+struct convert_model;
+
+// Reads, converts and checks. ESPY_UNSUPPORTED: every problem has been logged and is in the report.
+// report must have been initialised; output_path is not looked at.
+espy_status espy_convert_graph(const struct host *host, const struct convert_params *params,
+                               struct convert_report *report, struct convert_model **model);
+struct graph *espy_convert_model_graph(struct convert_model *model);
+void espy_convert_model_destroy(struct convert_model **model);
+
+// The same, then writes params->output_path. On failure nothing is written.
+espy_status espy_convert_file(const struct host *host, const struct convert_params *params,
+                              struct convert_report *report);
+
+#endif // TOOLS_CONVERT_CONVERT_H_

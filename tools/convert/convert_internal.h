@@ -1,0 +1,212 @@
+// What the files of tools/convert share. No other module includes it.
+#ifndef TOOLS_CONVERT_CONVERT_INTERNAL_H_
+#define TOOLS_CONVERT_CONVERT_INTERNAL_H_
+
+#include "convert/convert.h"
+#include "convert/safetensors.h"
+#include "format/format.h"
+#include "onnx.pb-c.h"
+
+typedef EspyOnnx__ModelProto onnx_model;
+typedef EspyOnnx__GraphProto onnx_graph;
+typedef EspyOnnx__NodeProto onnx_node;
+typedef EspyOnnx__AttributeProto onnx_attribute;
+typedef EspyOnnx__TensorProto onnx_tensor;
+typedef EspyOnnx__FunctionProto onnx_function;
+
+enum onnx_attribute_type {
+    ONNX_FLOAT = 1,
+    ONNX_INT = 2,
+    ONNX_STRING = 3,
+    ONNX_TENSOR = 4,
+    ONNX_GRAPH = 5,
+    ONNX_FLOATS = 6,
+    ONNX_INTS = 7,
+    ONNX_STRINGS = 8
+};
+
+enum {
+    IMPORT_DEPTH_MAX = 16,                  // functions in functions, and branches in branches
+    IMPORT_STEPS_MAX = 4 * GRAPH_NODES_MAX, // nodes looked at, so that calls cannot multiply
+    IMPORT_FILES_MAX = 4096,                // external data files of one model
+    CONVERT_FOLD_ELEMENTS_MAX = 1 << 20
+};
+
+// A file of external data, opened once however many tensors lie in it.
+struct external_file {
+    const char *location;
+    struct format_file file;
+};
+
+// An If node whose branch is not chosen yet. Its inputs are the condition, then what the branches
+// take from around them, in the order of captures.
+struct import_branch {
+    const onnx_graph *graphs[2]; // then_branch, else_branch
+    uint32_t capture_count;
+    const char **captures;
+    const onnx_node *call;         // of the function around it, whose attributes it may name
+    const onnx_function *function; // or NULL
+    int64_t opset;
+};
+
+struct convert_model {
+    const struct host *host;
+    struct arena arena; // copies of tensors that were not aligned
+    struct graph graph;
+    onnx_model *proto; // NULL for other inputs
+    ProtobufCAllocator allocator;
+    struct format_file file;    // the model's; constants may point into it
+    struct safetensors weights; // of the hand-written form
+    struct external_file *files;
+    uint32_t file_count, file_capacity;
+    struct import_branch *branches;
+    uint32_t branch_count, branch_capacity;
+};
+
+// What the importer knows of a value besides its place in the graph.
+struct import_note {
+    espy_dtype dtype; // NONE: not known
+    bool produced;    // an input, a constant, or a node's output
+};
+
+// A list of nodes being imported and the names that they see: the main graph, a function's body or
+// a branch.
+struct import_frame {
+    onnx_node *const *nodes;
+    size_t node_count, next;
+    struct map names;
+    const char *prefix;            // "" in the main graph
+    const onnx_function *function; // NULL outside functions
+    const onnx_node *call;         // the node that stands for the function
+    int64_t opset;
+    struct import_frame *outer;
+};
+
+struct importer {
+    const struct host *host;
+    struct convert_model *model;
+    struct graph *graph;
+    struct convert_report *report;
+    const char *model_path;
+    struct map node_names, value_names;
+    struct map functions; // "domain:name:overload" to index
+    struct import_note *notes;
+    uint32_t note_capacity;
+    struct import_frame *frame;
+    uint32_t depth;
+    uint64_t steps;
+};
+
+// A node on its way into the graph. Rewrites change it, or emit others and drop it.
+struct import_node {
+    const onnx_node *proto;
+    const char *op, *name;
+    int64_t opset;
+    uint32_t input_count, output_count;
+    uint32_t *inputs, *outputs; // inputs has room for IMPORT_INPUTS_EXTRA more
+    uint64_t consumed;          // bit i: attribute i of proto is not copied
+    bool dropped;               // the rewrite has said all with other nodes
+    struct graph_attr extra[4]; // attributes to set besides
+    uint32_t extra_count;
+};
+enum { IMPORT_INPUTS_EXTRA = 8, IMPORT_ATTRIBUTES_MAX = 64 };
+
+// ---- problems
+// ------------------------------------------------------------------------------------
+
+// Notes something that cannot be converted; the import goes on, to find the others.
+espy_status espy_convert_problem(struct convert_report *report, const char *node, const char *op,
+                                 const char *format, ...) ESPY_PRINTF(4, 5);
+
+// ---- the wire format and tensors
+// -------------------------------------------------------------------
+
+// Parses the bytes of model->file into model->proto.
+espy_status espy_onnx_parse(struct convert_model *model, const char *path);
+// ESPY_DTYPE_NONE for types that Espy does not have.
+espy_dtype espy_onnx_dtype(int32_t data_type);
+const char *espy_onnx_dtype_name(int32_t data_type); // ONNX's name, for messages
+// Adds a constant called name. What is not supported becomes a problem of node and *index
+// GRAPH_NONE.
+espy_status espy_onnx_constant(struct importer *importer, const onnx_tensor *tensor,
+                               const char *name, const char *node, uint32_t *index);
+// The bytes of a tensor outside the file; checks where they lie.
+espy_status espy_onnx_external(struct importer *importer, const onnx_tensor *tensor,
+                               const char *name, size_t size, const void **data);
+
+// ---- importing
+// -------------------------------------------------------------------------------------
+
+espy_status espy_onnx_import(struct convert_model *model, const struct convert_params *params,
+                             struct convert_report *report);
+// Copies the body of branch `which` (0: then) of an If node in place of it.
+espy_status espy_onnx_import_branch(struct convert_model *model, struct convert_report *report,
+                                    const char *path, uint32_t node, uint32_t which);
+
+espy_status espy_import_note(struct importer *importer, uint32_t value, espy_dtype dtype,
+                             bool produced);
+espy_dtype espy_import_dtype(const struct importer *importer, uint32_t value);
+// New values and constants with unique names made from hint.
+espy_status espy_import_value(struct importer *importer, const char *hint, espy_dtype dtype,
+                              uint32_t *index);
+espy_status espy_import_numbers(struct importer *importer, const char *hint, espy_dtype dtype,
+                                const struct shape *shape, const double *numbers, uint32_t count,
+                                uint32_t *index);
+espy_status espy_import_integers(struct importer *importer, const char *hint,
+                                 const int64_t *integers, uint32_t count, uint32_t *index);
+// A node with one output, which is made when *output is GRAPH_NONE.
+espy_status espy_import_emit(struct importer *importer, const struct import_node *like,
+                             const char *op, const uint32_t *inputs, uint32_t input_count,
+                             espy_dtype dtype, uint32_t *output, struct graph_node **node);
+const char *espy_import_unique(struct importer *importer, struct map *names, const char *hint);
+
+// ---- attributes of an imported node
+// -------------------------------------------------------------------
+
+// The attribute, seen through the function call around it; NULL when absent. Marks it consumed.
+const onnx_attribute *espy_import_take(const struct importer *importer, struct import_node *node,
+                                       const char *name);
+const onnx_attribute *espy_import_find(const struct importer *importer, const onnx_node *node,
+                                       const char *name, uint32_t *index);
+espy_status espy_import_copy_attributes(struct importer *importer, const struct import_node *node,
+                                        struct graph_node *target);
+espy_status espy_import_extra_number(struct importer *importer, struct import_node *node,
+                                     const char *name, double number);
+espy_status espy_import_extra_string(struct importer *importer, struct import_node *node,
+                                     const char *name, const char *string);
+int64_t espy_import_integer(const struct importer *importer, const struct import_node *node,
+                            const char *name, int64_t fallback);
+// The string attribute in buffer; NULL when absent or too long for it.
+const char *espy_import_string(const struct importer *importer, const struct import_node *node,
+                               const char *name, char *buffer, size_t size);
+
+// The only element of a constant, when an attribute can hold it: finite and exact.
+bool espy_import_constant_number(const struct graph_value *constant, double *number);
+
+// ---- opsets
+// --------------------------------------------------------------------------------------------
+
+// Brings a node of an older opset into the newest form.
+espy_status espy_opset_rewrite(struct importer *importer, struct import_node *node);
+
+// ---- branches
+// ------------------------------------------------------------------------------------------
+
+// Replaces If nodes whose condition is known, or does not matter, by the branch that is taken.
+espy_status espy_convert_branches(struct convert_model *model, const char *path,
+                                  struct convert_report *report);
+
+// ---- hand-written JSON
+// ---------------------------------------------------------------------------------
+
+espy_status espy_convert_read_json(struct convert_model *model,
+                                   const struct convert_params *params);
+
+// ---- metadata
+// ------------------------------------------------------------------------------------------
+
+// Applies {"inputs": {...}, "outputs": {...}} to the graph. source is for messages.
+espy_status espy_convert_metadata(const struct host *host, struct graph *graph, const char *json,
+                                  size_t size, const char *source);
+
+#endif // TOOLS_CONVERT_CONVERT_INTERNAL_H_

@@ -1,0 +1,803 @@
+#include "convert/convert_internal.h"
+
+#include <string.h>
+
+static espy_status bad(const struct importer *importer, const char *what, const char *name)
+{
+    return espy_fail(importer->host, ESPY_BAD_FORMAT, "%s: %s '%s'", importer->model_path, what,
+                     name);
+}
+
+static const char *text_or_empty(const char *text)
+{
+    return text == NULL ? "" : text;
+}
+
+static bool is_onnx_domain(const char *domain)
+{
+    return domain == NULL || domain[0] == '\0' || strcmp(domain, "ai.onnx") == 0;
+}
+
+// ---- names
+// -----------------------------------------------------------------------------------------
+
+// hint itself where it is free, else hint_2, hint_3, ... Remembers what it gives.
+const char *espy_import_unique(struct importer *importer, struct map *names, const char *hint)
+{
+    const char *name = espy_arena_string(&importer->graph->arena, hint);
+    for (uint32_t i = 2; name != NULL && espy_map_get(names, name) != MAP_NONE; i++) {
+        // The count of names bounds the search, and starting there makes it short.
+        const uint32_t number = i == 2 ? i : names->count + i;
+        name = espy_arena_format(&importer->graph->arena, "%s_%u", hint, (unsigned)number);
+    }
+    if (name == NULL || espy_map_put(names, name, 0) != ESPY_OK)
+        return NULL;
+    return name;
+}
+
+espy_status espy_import_note(struct importer *importer, uint32_t value, espy_dtype dtype,
+                             bool produced)
+{
+    const uint32_t old = importer->note_capacity;
+    while (value >= importer->note_capacity)
+        TRY(espy_grow(importer->host, &importer->notes, importer->note_capacity,
+                      &importer->note_capacity, sizeof(*importer->notes)));
+    for (uint32_t i = old; i < importer->note_capacity; i++)
+        importer->notes[i] = (struct import_note){.dtype = ESPY_DTYPE_NONE};
+    struct import_note *note = &importer->notes[value];
+    if (dtype != ESPY_DTYPE_NONE)
+        note->dtype = dtype;
+    note->produced = note->produced || produced;
+    return ESPY_OK;
+}
+
+espy_dtype espy_import_dtype(const struct importer *importer, uint32_t value)
+{
+    return value < importer->note_capacity ? importer->notes[value].dtype : ESPY_DTYPE_NONE;
+}
+
+espy_status espy_import_value(struct importer *importer, const char *hint, espy_dtype dtype,
+                              uint32_t *index)
+{
+    const char *name = espy_import_unique(importer, &importer->value_names, hint);
+    if (name == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    TRY(espy_graph_add_value(importer->graph, name, index));
+    return espy_import_note(importer, *index, dtype, false);
+}
+
+// The graph value that a name stands for in the frame; made when it is new. Files whose nodes are
+// out of order mention values before they make them.
+static espy_status use_name(struct importer *importer, const char *name, uint32_t *index)
+{
+    struct import_frame *frame = importer->frame;
+    *index = GRAPH_NONE;
+    if (name == NULL || name[0] == '\0')
+        return ESPY_OK;
+    *index = espy_map_get(&frame->names, name);
+    if (*index != MAP_NONE)
+        return ESPY_OK;
+    const char *hint = espy_arena_format(&importer->graph->arena, "%s%s", frame->prefix, name);
+    if (hint == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    TRY(espy_import_value(importer, hint, ESPY_DTYPE_NONE, index));
+    return espy_map_put(&frame->names, name, *index);
+}
+
+static espy_status define_name(struct importer *importer, const char *name, uint32_t *index)
+{
+    TRY(use_name(importer, name, index));
+    if (*index == GRAPH_NONE)
+        return ESPY_OK;
+    if (importer->notes[*index].produced)
+        return bad(importer, "two nodes, inputs or initializers make the value", name);
+    return espy_import_note(importer, *index, ESPY_DTYPE_NONE, true);
+}
+
+// ---- frames
+// ----------------------------------------------------------------------------------------
+
+static espy_status push_frame(struct importer *importer, const struct import_frame *like)
+{
+    if (importer->depth == IMPORT_DEPTH_MAX)
+        return espy_fail(importer->host, ESPY_BAD_FORMAT,
+                         "%s: functions or branches are nested deeper than %d",
+                         importer->model_path, (int)IMPORT_DEPTH_MAX);
+    struct import_frame *frame = espy_arena_alloc(&importer->graph->arena, sizeof(*frame));
+    if (frame == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    *frame = *like;
+    frame->outer = importer->frame;
+    espy_map_init(&frame->names, importer->host);
+    importer->frame = frame;
+    importer->depth++;
+    return ESPY_OK;
+}
+
+static void pop_frame(struct importer *importer)
+{
+    espy_map_finish(&importer->frame->names);
+    importer->frame = importer->frame->outer;
+    importer->depth--;
+}
+
+// Gives an initializer its name in the frame. What the problem list has already is made an unknown
+// value, so that the nodes that use it are still looked at.
+static espy_status import_initializer(struct importer *importer, const onnx_tensor *tensor)
+{
+    const char *name = text_or_empty(tensor->name);
+    if (name[0] == '\0')
+        return bad(importer, "an initializer has no name", "");
+    if (espy_map_get(&importer->frame->names, name) != MAP_NONE)
+        return bad(importer, "two initializers or inputs have the name", name);
+    const char *hint =
+        espy_arena_format(&importer->graph->arena, "%s%s", importer->frame->prefix, name);
+    const char *unique =
+        hint == NULL ? NULL : espy_import_unique(importer, &importer->value_names, hint);
+    if (unique == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    uint32_t index;
+    TRY(espy_onnx_constant(importer, tensor, unique, name, &index));
+    if (index == GRAPH_NONE) {
+        TRY(espy_graph_add_value(importer->graph, unique, &index));
+        TRY(espy_import_note(importer, index, ESPY_DTYPE_NONE, true));
+    }
+    return espy_map_put(&importer->frame->names, name, index);
+}
+
+static espy_status import_initializers(struct importer *importer, const onnx_graph *graph)
+{
+    if (graph->n_sparse_initializer > 0)
+        TRY(espy_convert_problem(importer->report, text_or_empty(graph->name), "initializer",
+                                 "sparse tensors are not supported"));
+    for (size_t i = 0; i < graph->n_initializer; i++)
+        TRY(import_initializer(importer, graph->initializer[i]));
+    return ESPY_OK;
+}
+
+// ---- functions
+// ---------------------------------------------------------------------------------------
+
+static const char *function_key(struct importer *importer, const char *domain, const char *name,
+                                const char *overload)
+{
+    return espy_arena_format(&importer->graph->arena, "%s\n%s\n%s",
+                             is_onnx_domain(domain) ? "" : domain, text_or_empty(name),
+                             text_or_empty(overload));
+}
+
+static const onnx_function *find_function(struct importer *importer, const onnx_node *node)
+{
+    if (importer->functions.count == 0)
+        return NULL;
+    const char *key = function_key(importer, node->domain, node->op_type, node->overload);
+    const uint32_t index = key == NULL ? MAP_NONE : espy_map_get(&importer->functions, key);
+    return index == MAP_NONE ? NULL : importer->model->proto->functions[index];
+}
+
+static int64_t find_opset(EspyOnnx__OperatorSetIdProto *const *imports, size_t count,
+                          int64_t fallback)
+{
+    for (size_t i = 0; i < count; i++)
+        if (is_onnx_domain(imports[i]->domain))
+            return imports[i]->version;
+    return fallback;
+}
+
+static espy_status emit_identity(struct importer *importer, const char *hint, uint32_t from,
+                                 uint32_t to)
+{
+    const char *name = espy_import_unique(importer, &importer->node_names, hint);
+    struct graph_node *node;
+    if (name == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    TRY(espy_import_note(importer, to, espy_import_dtype(importer, from), true));
+    return espy_graph_add_node(importer->graph, "Identity", name, &from, 1, &to, 1, &node);
+}
+
+// Ties the names of results inside the new frame to values outside. A result that nothing inside
+// makes (it is an input, or an initializer) is copied.
+static espy_status bind_results(struct importer *importer, const char *node_name,
+                                char *const *names, size_t name_count, const uint32_t *outputs,
+                                uint32_t output_count)
+{
+    for (uint32_t i = 0; i < output_count; i++) {
+        if (outputs[i] == GRAPH_NONE)
+            continue;
+        const char *inner = i < name_count ? text_or_empty(names[i]) : "";
+        if (inner[0] == '\0')
+            return bad(importer, "not enough results in the function or branch of", node_name);
+        const uint32_t known = espy_map_get(&importer->frame->names, inner);
+        if (known != MAP_NONE)
+            TRY(emit_identity(importer, node_name, known, outputs[i]));
+        else
+            TRY(espy_map_put(&importer->frame->names, inner, outputs[i]));
+    }
+    return ESPY_OK;
+}
+
+static espy_status call_function(struct importer *importer, const struct import_node *node,
+                                 const onnx_function *function)
+{
+    const char *prefix = espy_arena_format(&importer->graph->arena, "%s/", node->name);
+    if (prefix == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    const struct import_frame frame = {
+        .nodes = function->node,
+        .node_count = function->n_node,
+        .prefix = prefix,
+        .function = function,
+        .call = node->proto,
+        .opset =
+            find_opset(function->opset_import, function->n_opset_import, importer->frame->opset),
+    };
+    // The body's nodes will say that they make the outputs.
+    for (uint32_t i = 0; i < node->output_count; i++)
+        if (node->outputs[i] != GRAPH_NONE)
+            importer->notes[node->outputs[i]].produced = false;
+    TRY(push_frame(importer, &frame));
+    for (size_t i = 0; i < function->n_input && i < node->input_count; i++)
+        if (node->inputs[i] != GRAPH_NONE)
+            TRY(espy_map_put(&importer->frame->names, function->input[i], node->inputs[i]));
+    return bind_results(importer, node->name, function->output, function->n_output, node->outputs,
+                        node->output_count);
+}
+
+// ---- branches
+// ----------------------------------------------------------------------------------------
+
+static espy_status note_captures(struct importer *importer, const onnx_graph *graph,
+                                 struct map *seen, struct import_branch *branch)
+{
+    // Depth-first through branches inside branches, with a stack of its own.
+    struct {
+        const onnx_graph *graph;
+        size_t node, attribute;
+    } stack[IMPORT_DEPTH_MAX] = {{graph, 0, 0}};
+    uint32_t depth = 1;
+    while (depth > 0) {
+        const onnx_graph *at = stack[depth - 1].graph;
+        if (stack[depth - 1].node == at->n_node) {
+            depth--;
+            continue;
+        }
+        const onnx_node *node = at->node[stack[depth - 1].node];
+        if (stack[depth - 1].attribute < node->n_attribute) {
+            const onnx_attribute *attribute = node->attribute[stack[depth - 1].attribute++];
+            if (attribute->g != NULL && depth < IMPORT_DEPTH_MAX) {
+                stack[depth].graph = attribute->g;
+                stack[depth].node = stack[depth].attribute = 0;
+                depth++;
+            }
+            continue;
+        }
+        for (size_t i = 0; i < node->n_input; i++) {
+            const char *name = node->input[i];
+            if (espy_map_get(&importer->frame->names, name) == MAP_NONE ||
+                espy_map_get(seen, name) != MAP_NONE)
+                continue;
+            TRY(espy_map_put(seen, name, branch->capture_count));
+            branch->captures[branch->capture_count++] = name;
+        }
+        stack[depth - 1].node++;
+        stack[depth - 1].attribute = 0;
+    }
+    return ESPY_OK;
+}
+
+static espy_status note_result_captures(struct importer *importer, const onnx_graph *graph,
+                                        struct map *seen, struct import_branch *branch)
+{
+    for (size_t i = 0; i < graph->n_output; i++) {
+        const char *name = text_or_empty(graph->output[i]->name);
+        if (espy_map_get(&importer->frame->names, name) == MAP_NONE ||
+            espy_map_get(seen, name) != MAP_NONE)
+            continue;
+        TRY(espy_map_put(seen, name, branch->capture_count));
+        branch->captures[branch->capture_count++] = name;
+    }
+    return ESPY_OK;
+}
+
+static espy_status collect_captures(struct importer *importer, struct import_branch *branch)
+{
+    struct map seen;
+    branch->captures = espy_arena_array(&importer->graph->arena, importer->frame->names.count,
+                                        sizeof(*branch->captures));
+    if (branch->captures == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    espy_map_init(&seen, importer->host);
+    espy_status status = ESPY_OK;
+    for (int i = 0; i < 2 && status == ESPY_OK; i++) {
+        status = note_captures(importer, branch->graphs[i], &seen, branch);
+        if (status == ESPY_OK)
+            status = note_result_captures(importer, branch->graphs[i], &seen, branch);
+    }
+    espy_map_finish(&seen);
+    return status;
+}
+
+// Keeps the node as "If" with what its branches capture as inputs, and its branches aside, until
+// folding has found out which one it is.
+static espy_status import_if(struct importer *importer, struct import_node *node)
+{
+    struct convert_model *model = importer->model;
+    const onnx_attribute *branches[2] = {espy_import_take(importer, node, "then_branch"),
+                                         espy_import_take(importer, node, "else_branch")};
+    if (branches[0] == NULL || branches[0]->g == NULL || branches[1] == NULL ||
+        branches[1]->g == NULL || node->input_count != 1 || node->inputs[0] == GRAPH_NONE)
+        return bad(importer, "an If needs a condition and two branches:", node->name);
+    struct import_branch branch = {
+        .graphs = {branches[0]->g, branches[1]->g},
+        .call = importer->frame->call,
+        .function = importer->frame->function,
+        .opset = importer->frame->opset,
+    };
+    TRY(collect_captures(importer, &branch));
+    TRY(espy_grow(model->host, &model->branches, model->branch_count, &model->branch_capacity,
+                  sizeof(*model->branches)));
+    uint32_t *inputs = espy_arena_array(&importer->graph->arena, (size_t)branch.capture_count + 1,
+                                        sizeof(*inputs));
+    if (inputs == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    inputs[0] = node->inputs[0];
+    for (uint32_t i = 0; i < branch.capture_count; i++)
+        inputs[i + 1] = espy_map_get(&importer->frame->names, branch.captures[i]);
+    struct graph_node *made;
+    TRY(espy_graph_add_node(importer->graph, "If", node->name, inputs, branch.capture_count + 1,
+                            node->outputs, node->output_count, &made));
+    TRY(espy_graph_set_number(importer->graph, made, "branch", model->branch_count));
+    model->branches[model->branch_count++] = branch;
+    return ESPY_OK;
+}
+
+// ---- constants
+// -----------------------------------------------------------------------------------------
+
+static espy_status constant_numbers(struct importer *importer, const struct import_node *node,
+                                    const onnx_attribute *attribute, uint32_t *index)
+{
+    const char *hint = node->name;
+    const struct shape scalar = {.rank = 0};
+    if (attribute->type == ONNX_FLOAT)
+        return espy_import_numbers(importer, hint, ESPY_FLOAT32, &scalar, &(double){attribute->f},
+                                   1, index);
+    if (attribute->type == ONNX_INT) {
+        TRY(espy_import_integers(importer, hint, &attribute->i, 1, index));
+        importer->graph->values[*index].shape = scalar;
+        return ESPY_OK;
+    }
+    if (attribute->type == ONNX_INTS)
+        return espy_import_integers(importer, hint, attribute->ints, (uint32_t)attribute->n_ints,
+                                    index);
+    const uint32_t count = (uint32_t)attribute->n_floats;
+    double *numbers = espy_arena_array(&importer->graph->arena, count, sizeof(*numbers));
+    if (numbers == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    for (uint32_t i = 0; i < count; i++)
+        numbers[i] = (double)attribute->floats[i];
+    const struct shape list = {.rank = 1, .dims = {count}};
+    return espy_import_numbers(importer, hint, ESPY_FLOAT32, &list, numbers, count, index);
+}
+
+// A Constant node becomes a constant; its value keeps the name of the node's output.
+static espy_status import_constant(struct importer *importer, struct import_node *node)
+{
+    static const char *const forms[] = {"value", "value_float", "value_floats", "value_int",
+                                        "value_ints"};
+    const onnx_attribute *attribute = NULL;
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]) && attribute == NULL; i++)
+        attribute = espy_import_take(importer, node, forms[i]);
+    if (attribute == NULL || (attribute->type == ONNX_TENSOR && attribute->t == NULL))
+        return espy_convert_problem(importer->report, node->name, "Constant",
+                                    "strings and sparse tensors are not supported");
+    if (node->output_count != 1 || node->outputs[0] == GRAPH_NONE)
+        return bad(importer, "a Constant needs one output:", node->name);
+    uint32_t index;
+    if (attribute->type == ONNX_TENSOR)
+        TRY(espy_onnx_constant(importer, attribute->t, "constant", node->name, &index));
+    else
+        TRY(constant_numbers(importer, node, attribute, &index));
+    if (index == GRAPH_NONE)
+        return ESPY_OK;
+    // The output's value takes the data over; the one made for it is left for prune.
+    struct graph_value *made = &importer->graph->values[index];
+    struct graph_value *value = &importer->graph->values[node->outputs[0]];
+    const char *name = value->name;
+    *value = *made;
+    value->name = name;
+    made->name = espy_import_unique(importer, &importer->value_names, "unused");
+    made->data = NULL;
+    return made->name == NULL ? ESPY_OUT_OF_MEMORY
+                              : espy_import_note(importer, node->outputs[0], value->dtype, true);
+}
+
+// ---- types of what nodes make
+// ----------------------------------------------------------------------------
+
+static bool is_one_of(const char *op, const char *const *list)
+{
+    for (; *list != NULL; list++)
+        if (strcmp(op, *list) == 0)
+            return true;
+    return false;
+}
+
+// Rewrites need types before anything is inferred (a number in an attribute becomes an input of the
+// data's type), so types are followed here as far as ONNX's rules are simple.
+static espy_dtype output_dtype(const struct importer *importer, const struct import_node *node,
+                               uint32_t output)
+{
+    static const char *const integers[] = {
+        "Shape", "Size", "NonZero", "ArgMax", "ArgMin", "NonMaxSuppression", NULL};
+    static const char *const tests[] = {"Equal",       "Greater", "Less",  "GreaterOrEqual",
+                                        "LessOrEqual", "And",     "Or",    "Xor",
+                                        "Not",         "IsNaN",   "IsInf", NULL};
+    static const char *const indexed[] = {"TopK", "MaxPool", "Unique", NULL};
+    uint32_t from = 0;
+    if (is_one_of(node->op, integers) || (output > 0 && is_one_of(node->op, indexed)))
+        return ESPY_INT64;
+    if (is_one_of(node->op, tests) || (output > 0 && strcmp(node->op, "Dropout") == 0))
+        return ESPY_BOOL;
+    const char *name = strcmp(node->op, "Cast") == 0 ? "to" : "dtype";
+    const onnx_attribute *to = espy_import_find(importer, node->proto, name, NULL);
+    if (to != NULL)
+        return espy_onnx_dtype((int32_t)to->i);
+    if (strcmp(node->op, "ConstantOfShape") == 0) {
+        const onnx_attribute *value = espy_import_find(importer, node->proto, "value", NULL);
+        return value == NULL || value->t == NULL ? ESPY_FLOAT32
+                                                 : espy_onnx_dtype(value->t->data_type);
+    }
+    if (strcmp(node->op, "Where") == 0 || strcmp(node->op, "CastLike") == 0)
+        from = 1;
+    else if (strcmp(node->op, "OneHot") == 0)
+        from = 2;
+    if (from >= node->input_count || node->inputs[from] == GRAPH_NONE)
+        return ESPY_DTYPE_NONE;
+    return espy_import_dtype(importer, node->inputs[from]);
+}
+
+// ---- nodes
+// -----------------------------------------------------------------------------------------------
+
+static espy_status resolve_values(struct importer *importer, const onnx_node *proto,
+                                  struct import_node *node)
+{
+    struct arena *arena = &importer->graph->arena;
+    if (proto->n_input > GRAPH_NODE_VALUES_MAX || proto->n_output > GRAPH_NODE_VALUES_MAX ||
+        proto->n_attribute > IMPORT_ATTRIBUTES_MAX)
+        return bad(importer, "too many inputs, outputs or attributes of node", node->name);
+    node->inputs =
+        espy_arena_array(arena, proto->n_input + IMPORT_INPUTS_EXTRA, sizeof(*node->inputs));
+    node->outputs = espy_arena_array(arena, proto->n_output, sizeof(*node->outputs));
+    if (node->inputs == NULL || node->outputs == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    for (size_t i = 0; i < proto->n_input; i++) {
+        TRY(use_name(importer, proto->input[i], &node->inputs[i]));
+        if (node->inputs[i] != GRAPH_NONE)
+            node->input_count = (uint32_t)i + 1; // absent inputs at the end are not written
+    }
+    for (size_t i = 0; i < proto->n_output; i++) {
+        TRY(define_name(importer, proto->output[i], &node->outputs[i]));
+        if (node->outputs[i] != GRAPH_NONE)
+            node->output_count = (uint32_t)i + 1;
+    }
+    return ESPY_OK;
+}
+
+static espy_status add_node(struct importer *importer, const struct import_node *node)
+{
+    struct graph_node *made;
+    TRY(espy_graph_add_node(importer->graph, node->op, node->name, node->inputs, node->input_count,
+                            node->outputs, node->output_count, &made));
+    TRY(espy_import_copy_attributes(importer, node, made));
+    for (uint32_t i = 0; i < node->extra_count; i++) {
+        const struct graph_attr *extra = &node->extra[i];
+        if (extra->type == GRAPH_ATTR_STRING)
+            TRY(espy_graph_set_string(importer->graph, made, extra->name, extra->strings[0]));
+        else
+            TRY(espy_graph_set_number(importer->graph, made, extra->name, extra->numbers[0]));
+    }
+    return ESPY_OK;
+}
+
+static espy_status import_node(struct importer *importer, const onnx_node *proto)
+{
+    if (++importer->steps > IMPORT_STEPS_MAX)
+        return espy_fail(importer->host, ESPY_BAD_FORMAT,
+                         "%s: more than %d nodes once functions are written out",
+                         importer->model_path, (int)IMPORT_STEPS_MAX);
+    struct import_frame *frame = importer->frame;
+    struct import_node node = {
+        .proto = proto, .op = text_or_empty(proto->op_type), .opset = frame->opset};
+    const char *own = text_or_empty(proto->name);
+    const char *hint = own[0] != '\0'
+                           ? espy_arena_format(&importer->graph->arena, "%s%s", frame->prefix, own)
+                           : espy_arena_format(&importer->graph->arena, "%s%s_%zu", frame->prefix,
+                                               node.op, frame->next);
+    node.name = hint == NULL ? NULL : espy_import_unique(importer, &importer->node_names, hint);
+    if (node.name == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    TRY(resolve_values(importer, proto, &node));
+    const onnx_function *function = find_function(importer, proto);
+    if (function != NULL)
+        return call_function(importer, &node, function);
+    if (!is_onnx_domain(proto->domain))
+        return espy_convert_problem(importer->report, node.name, node.op,
+                                    "operators of domain '%s' are not supported", proto->domain);
+    for (uint32_t i = 0; i < node.output_count; i++)
+        if (node.outputs[i] != GRAPH_NONE)
+            TRY(espy_import_note(importer, node.outputs[i], output_dtype(importer, &node, i),
+                                 true));
+    if (strcmp(node.op, "Constant") == 0)
+        return import_constant(importer, &node);
+    if (strcmp(node.op, "If") == 0)
+        return import_if(importer, &node);
+    TRY(espy_opset_rewrite(importer, &node));
+    return node.dropped ? ESPY_OK : add_node(importer, &node);
+}
+
+static espy_status run_frames(struct importer *importer)
+{
+    while (importer->frame != NULL) {
+        struct import_frame *frame = importer->frame;
+        if (frame->next == frame->node_count)
+            pop_frame(importer);
+        else
+            TRY(import_node(importer, frame->nodes[frame->next++]));
+    }
+    return ESPY_OK;
+}
+
+// ---- inputs and outputs
+// ------------------------------------------------------------------------------------
+
+static const struct convert_shape *find_shape(const struct convert_params *params, const char *name)
+{
+    for (uint32_t i = 0; i < params->shape_count; i++)
+        if (strcmp(params->shapes[i].name, name) == 0)
+            return &params->shapes[i];
+    return NULL;
+}
+
+static espy_status set_dims(struct importer *importer, struct graph_value *value,
+                            const EspyOnnx__TensorShapeProto *proto)
+{
+    value->has_shape = true;
+    value->shape.rank = (uint32_t)proto->n_dim;
+    for (uint32_t i = 0; i < value->shape.rank; i++) {
+        const EspyOnnx__TensorShapeProto__Dimension *dim = proto->dim[i];
+        const char *param = text_or_empty(dim->dim_param);
+        value->shape.dims[i] = dim->has_dim_value && dim->dim_value >= 0 ? dim->dim_value : -1;
+        if (value->shape.dims[i] >= 0)
+            continue;
+        value->symbols[i] =
+            param[0] != '\0'
+                ? espy_arena_string(&importer->graph->arena, param)
+                : espy_arena_format(&importer->graph->arena, "%s_dim%u", value->name, (unsigned)i);
+        if (value->symbols[i] == NULL)
+            return ESPY_OUT_OF_MEMORY;
+    }
+    return ESPY_OK;
+}
+
+static espy_status import_input(struct importer *importer, const struct convert_params *params,
+                                const EspyOnnx__ValueInfoProto *info)
+{
+    const char *name = text_or_empty(info->name);
+    const EspyOnnx__TypeProto__Tensor *type = info->type == NULL ? NULL : info->type->tensor_type;
+    uint32_t index;
+    if (name[0] == '\0')
+        return bad(importer, "an input has no name", "");
+    TRY(define_name(importer, name, &index));
+    struct graph *graph = importer->graph;
+    graph->inputs[graph->input_count++] = (struct graph_io){.value = index};
+    const espy_dtype dtype = type == NULL ? ESPY_DTYPE_NONE : espy_onnx_dtype(type->elem_type);
+    TRY(espy_import_note(importer, index, dtype, true));
+    struct graph_value *value = &graph->values[index];
+    value->dtype = dtype;
+    if (dtype == ESPY_DTYPE_NONE)
+        return espy_convert_problem(importer->report, name, "input", "%s inputs are not supported",
+                                    type == NULL ? "sequence, map or optional"
+                                                 : espy_onnx_dtype_name(type->elem_type));
+    if (type->shape != NULL && type->shape->n_dim > ESPY_RANK_MAX)
+        return espy_convert_problem(importer->report, name, "input", "rank %zu is not supported",
+                                    type->shape->n_dim);
+    if (type->shape != NULL)
+        return set_dims(importer, value, type->shape);
+    if (find_shape(params, name) == NULL)
+        return espy_convert_problem(importer->report, name, "input",
+                                    "it has no shape; give one with --input %s=1x3x224x224", name);
+    return ESPY_OK;
+}
+
+static espy_status import_inputs(struct importer *importer, const struct convert_params *params,
+                                 const onnx_graph *proto)
+{
+    struct graph *graph = importer->graph;
+    if (proto->n_input > GRAPH_IO_MAX + proto->n_initializer || proto->n_output > GRAPH_IO_MAX)
+        return bad(importer, "too many inputs or outputs in", text_or_empty(proto->name));
+    graph->inputs = espy_arena_array(&graph->arena, proto->n_input, sizeof(*graph->inputs));
+    if (graph->inputs == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    for (size_t i = 0; i < proto->n_input; i++) {
+        // Up to IR version 3 every initializer is listed as an input as well.
+        const char *name = text_or_empty(proto->input[i]->name);
+        const uint32_t known = espy_map_get(&importer->frame->names, name);
+        if (known == MAP_NONE)
+            TRY(import_input(importer, params, proto->input[i]));
+    }
+    return ESPY_OK;
+}
+
+static espy_status import_outputs(struct importer *importer, const onnx_graph *proto)
+{
+    struct graph *graph = importer->graph;
+    graph->outputs = espy_arena_array(&graph->arena, proto->n_output, sizeof(*graph->outputs));
+    if (graph->outputs == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    for (size_t i = 0; i < proto->n_output; i++) {
+        const char *name = text_or_empty(proto->output[i]->name);
+        uint32_t index;
+        TRY(use_name(importer, name, &index));
+        if (index == GRAPH_NONE)
+            return bad(importer, "an output has no name", "");
+        graph->outputs[graph->output_count++] = (struct graph_io){.value = index};
+    }
+    return ESPY_OK;
+}
+
+static espy_status check_produced(const struct importer *importer)
+{
+    const struct graph *graph = importer->graph;
+    for (uint32_t n = 0; n < graph->node_count; n++)
+        for (uint32_t i = 0; i < graph->nodes[n].input_count; i++) {
+            const uint32_t value = graph->nodes[n].inputs[i];
+            if (value != GRAPH_NONE && !importer->notes[value].produced)
+                return bad(importer, "nothing makes the value", graph->values[value].name);
+        }
+    for (uint32_t i = 0; i < graph->output_count; i++)
+        if (!importer->notes[graph->outputs[i].value].produced)
+            return bad(importer, "nothing makes the output",
+                       graph->values[graph->outputs[i].value].name);
+    return ESPY_OK;
+}
+
+// ---- the whole
+// ------------------------------------------------------------------------------------------------
+
+static void init_importer(struct importer *importer, struct convert_model *model,
+                          struct convert_report *report, const char *path)
+{
+    *importer = (struct importer){.host = model->host,
+                                  .model = model,
+                                  .graph = &model->graph,
+                                  .report = report,
+                                  .model_path = path};
+    espy_map_init(&importer->node_names, model->host);
+    espy_map_init(&importer->value_names, model->host);
+    espy_map_init(&importer->functions, model->host);
+}
+
+static void finish_importer(struct importer *importer)
+{
+    while (importer->frame != NULL)
+        pop_frame(importer);
+    espy_free(importer->host, importer->notes);
+    espy_map_finish(&importer->functions);
+    espy_map_finish(&importer->value_names);
+    espy_map_finish(&importer->node_names);
+}
+
+static espy_status index_functions(struct importer *importer)
+{
+    const onnx_model *proto = importer->model->proto;
+    for (uint32_t i = 0; i < proto->n_functions; i++) {
+        const onnx_function *function = proto->functions[i];
+        const char *key =
+            function_key(importer, function->domain, function->name, function->overload);
+        if (key == NULL)
+            return ESPY_OUT_OF_MEMORY;
+        TRY(espy_map_put(&importer->functions, key, i));
+    }
+    return ESPY_OK;
+}
+
+static espy_status check_opset(struct importer *importer, int64_t opset)
+{
+    importer->report->opset = opset;
+    if (opset >= CONVERT_OPSET_MIN && opset <= CONVERT_OPSET_MAX)
+        return ESPY_OK;
+    return espy_convert_problem(importer->report, "model", "opset",
+                                "opset %lld is not supported, only %d to %d", (long long)opset,
+                                (int)CONVERT_OPSET_MIN, (int)CONVERT_OPSET_MAX);
+}
+
+static espy_status import_all(struct importer *importer, const struct convert_params *params)
+{
+    const onnx_model *proto = importer->model->proto;
+    const onnx_graph *graph = proto->graph;
+    const int64_t opset = find_opset(proto->opset_import, proto->n_opset_import, 0);
+    TRY(check_opset(importer, opset));
+    TRY(index_functions(importer));
+    const struct import_frame frame = {
+        .nodes = graph->node, .node_count = graph->n_node, .prefix = "", .opset = opset};
+    TRY(push_frame(importer, &frame));
+    TRY(import_initializers(importer, graph));
+    TRY(import_inputs(importer, params, graph));
+    // Looked up first, so that the network's outputs get their own names.
+    TRY(import_outputs(importer, graph));
+    TRY(run_frames(importer));
+    if (importer->report->problem_count > 0)
+        return ESPY_OK; // values of nodes that were left out are missing
+    TRY(check_produced(importer));
+    return espy_graph_sort(importer->graph);
+}
+
+espy_status espy_onnx_import(struct convert_model *model, const struct convert_params *params,
+                             struct convert_report *report)
+{
+    struct importer importer;
+    init_importer(&importer, model, report, params->model_path);
+    const espy_status status = import_all(&importer, params);
+    finish_importer(&importer);
+    return status;
+}
+
+static espy_status import_branch(struct importer *importer, uint32_t index, uint32_t which)
+{
+    struct graph *graph = importer->graph;
+    for (uint32_t i = 0; i < graph->value_count; i++) {
+        TRY(espy_map_put(&importer->value_names, graph->values[i].name, 0));
+        TRY(espy_import_note(importer, i, graph->values[i].dtype, true));
+    }
+    for (uint32_t i = 0; i < graph->node_count; i++)
+        TRY(espy_map_put(&importer->node_names, graph->nodes[i].name, 0));
+    TRY(index_functions(importer));
+    const struct graph_node node = graph->nodes[index];
+    const struct graph_attr *number = espy_graph_find_attr(&node, "branch");
+    const struct import_branch *branch = &importer->model->branches[(size_t)number->numbers[0]];
+    const onnx_graph *body = branch->graphs[which];
+    const char *prefix = espy_arena_format(&graph->arena, "%s/", node.name);
+    char **results = espy_arena_array(&graph->arena, body->n_output, sizeof(*results));
+    if (prefix == NULL || results == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    for (size_t i = 0; i < body->n_output; i++)
+        results[i] = body->output[i]->name;
+    // The If goes first: its outputs are made by the branch from here on.
+    memmove(&graph->nodes[index], &graph->nodes[index + 1],
+            (graph->node_count - index - 1) * sizeof(*graph->nodes));
+    graph->node_count--;
+    const struct import_frame frame = {.nodes = body->node,
+                                       .node_count = body->n_node,
+                                       .prefix = prefix,
+                                       .function = branch->function,
+                                       .call = branch->call,
+                                       .opset = branch->opset};
+    TRY(push_frame(importer, &frame));
+    for (uint32_t i = 0; i < branch->capture_count; i++)
+        TRY(espy_map_put(&importer->frame->names, branch->captures[i], node.inputs[i + 1]));
+    TRY(import_initializers(importer, body));
+    for (uint32_t i = 0; i < node.output_count; i++)
+        if (node.outputs[i] != GRAPH_NONE)
+            importer->notes[node.outputs[i]].produced = false;
+    TRY(bind_results(importer, node.name, results, body->n_output, node.outputs,
+                     node.output_count));
+    TRY(run_frames(importer));
+    if (importer->report->problem_count > 0)
+        return ESPY_OK;
+    TRY(check_produced(importer));
+    return espy_graph_sort(graph);
+}
+
+espy_status espy_onnx_import_branch(struct convert_model *model, struct convert_report *report,
+                                    const char *path, uint32_t node, uint32_t which)
+{
+    struct importer importer;
+    init_importer(&importer, model, report, path);
+    const espy_status status = import_branch(&importer, node, which);
+    finish_importer(&importer);
+    if (status == ESPY_OK)
+        report->branches_resolved++;
+    return status;
+}

@@ -1,0 +1,178 @@
+#include "convert/convert_internal.h"
+
+#include <string.h>
+
+// ONNX's TensorProto.DataType, by number.
+static const struct {
+    const char *name;
+    espy_dtype dtype;
+} data_types[] = {
+    {"undefined", ESPY_DTYPE_NONE},
+    {"float", ESPY_FLOAT32},
+    {"uint8", ESPY_UINT8},
+    {"int8", ESPY_INT8},
+    {"uint16", ESPY_UINT16},
+    {"int16", ESPY_INT16},
+    {"int32", ESPY_INT32},
+    {"int64", ESPY_INT64},
+    {"string", ESPY_DTYPE_NONE},
+    {"bool", ESPY_BOOL},
+    {"float16", ESPY_FLOAT16},
+    {"double", ESPY_FLOAT64},
+    {"uint32", ESPY_UINT32},
+    {"uint64", ESPY_UINT64},
+    {"complex64", ESPY_DTYPE_NONE},
+    {"complex128", ESPY_DTYPE_NONE},
+    {"bfloat16", ESPY_BFLOAT16},
+    {"float8e4m3fn", ESPY_DTYPE_NONE},
+    {"float8e4m3fnuz", ESPY_DTYPE_NONE},
+    {"float8e5m2", ESPY_DTYPE_NONE},
+    {"float8e5m2fnuz", ESPY_DTYPE_NONE},
+    {"uint4", ESPY_DTYPE_NONE},
+    {"int4", ESPY_DTYPE_NONE},
+    {"float4e2m1", ESPY_DTYPE_NONE},
+    {"float8e8m0", ESPY_DTYPE_NONE},
+    {"uint2", ESPY_DTYPE_NONE},
+    {"int2", ESPY_DTYPE_NONE},
+};
+enum { DATA_TYPE_COUNT = sizeof(data_types) / sizeof(data_types[0]) };
+
+espy_dtype espy_onnx_dtype(int32_t data_type)
+{
+    return data_type < 0 || data_type >= DATA_TYPE_COUNT ? ESPY_DTYPE_NONE
+                                                         : data_types[data_type].dtype;
+}
+
+const char *espy_onnx_dtype_name(int32_t data_type)
+{
+    return data_type < 0 || data_type >= DATA_TYPE_COUNT ? "an unknown type"
+                                                         : data_types[data_type].name;
+}
+
+static espy_status bad(const struct importer *importer, const char *name, const char *what)
+{
+    return espy_fail(importer->host, ESPY_BAD_FORMAT, "%s: tensor '%s': %s", importer->model_path,
+                     name, what);
+}
+
+// ---- typed fields: an element at a time, in the width of the type
+// --------------------------------
+
+static void store_integer(unsigned char *to, espy_dtype dtype, uint64_t bits)
+{
+    switch (espy_dtype_size(dtype)) {
+    case 1: {
+        const uint8_t value = (uint8_t)bits;
+        memcpy(to, &value, sizeof(value));
+        break;
+    }
+    case 2: {
+        const uint16_t value = (uint16_t)bits;
+        memcpy(to, &value, sizeof(value));
+        break;
+    }
+    case 4: {
+        const uint32_t value = (uint32_t)bits;
+        memcpy(to, &value, sizeof(value));
+        break;
+    }
+    default:
+        memcpy(to, &bits, sizeof(bits));
+    }
+}
+
+// How many elements the field for this type has.
+static size_t typed_count(const onnx_tensor *tensor, espy_dtype dtype)
+{
+    switch (dtype) {
+    case ESPY_FLOAT32:
+        return tensor->n_float_data;
+    case ESPY_FLOAT64:
+        return tensor->n_double_data;
+    case ESPY_INT64:
+        return tensor->n_int64_data;
+    case ESPY_UINT32:
+    case ESPY_UINT64:
+        return tensor->n_uint64_data;
+    default:
+        return tensor->n_int32_data; // also the bits of float16 and bfloat16
+    }
+}
+
+static espy_status copy_typed(struct importer *importer, const onnx_tensor *tensor,
+                              const char *name, espy_dtype dtype, size_t count, const void **data)
+{
+    if (typed_count(tensor, dtype) != count)
+        return bad(importer, name, "its data has another number of elements than its shape");
+    if (dtype == ESPY_FLOAT32)
+        *data = tensor->float_data;
+    else if (dtype == ESPY_FLOAT64)
+        *data = tensor->double_data;
+    else if (dtype == ESPY_INT64)
+        *data = tensor->int64_data;
+    if (*data != NULL)
+        return ESPY_OK;
+    const size_t element = espy_dtype_size(dtype);
+    unsigned char *copy = espy_arena_array(&importer->graph->arena, count, element);
+    if (copy == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    const bool wide = dtype == ESPY_UINT32 || dtype == ESPY_UINT64;
+    for (size_t i = 0; i < count; i++)
+        store_integer(copy + i * element, dtype,
+                      wide ? tensor->uint64_data[i] : (uint64_t)tensor->int32_data[i]);
+    *data = copy;
+    return ESPY_OK;
+}
+
+// Kernels read elements in place, so they must be aligned; a bool must be 0 or 1.
+static espy_status settle(struct importer *importer, espy_dtype dtype, size_t size,
+                          const void **data)
+{
+    const bool aligned = (uintptr_t)*data % espy_dtype_size(dtype) == 0;
+    if (aligned && dtype != ESPY_BOOL)
+        return ESPY_OK;
+    unsigned char *copy = espy_arena_copy(&importer->graph->arena, *data, size);
+    if (copy == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    if (dtype == ESPY_BOOL)
+        for (size_t i = 0; i < size; i++)
+            copy[i] = copy[i] != 0;
+    *data = copy;
+    return ESPY_OK;
+}
+
+espy_status espy_onnx_constant(struct importer *importer, const onnx_tensor *tensor,
+                               const char *name, const char *node, uint32_t *index)
+{
+    *index = GRAPH_NONE;
+    const espy_dtype dtype = espy_onnx_dtype(tensor->data_type);
+    if (dtype == ESPY_DTYPE_NONE)
+        return espy_convert_problem(importer->report, node, "Constant",
+                                    "tensors of %s are not supported",
+                                    espy_onnx_dtype_name(tensor->data_type));
+    if (tensor->n_dims > ESPY_RANK_MAX)
+        return espy_convert_problem(importer->report, node, "Constant",
+                                    "tensors of rank %zu are not supported", tensor->n_dims);
+    struct shape shape = {.rank = (uint32_t)tensor->n_dims};
+    for (uint32_t i = 0; i < shape.rank; i++)
+        shape.dims[i] = tensor->dims[i];
+    size_t count, size;
+    if (!espy_shape_count(&shape, &count) ||
+        !espy_checked_mul(count, espy_dtype_size(dtype), &size))
+        return bad(importer, name, "its shape is negative or too large");
+    const void *data = NULL;
+    if (size == 0)
+        data = "";
+    else if (tensor->has_data_location && tensor->data_location == 1)
+        TRY(espy_onnx_external(importer, tensor, name, size, &data));
+    else if (!tensor->has_raw_data)
+        TRY(copy_typed(importer, tensor, name, dtype, count, &data));
+    else if (tensor->raw_data.len != size)
+        return bad(importer, name, "its data has another size than its shape and type say");
+    else
+        data = tensor->raw_data.data;
+    if (size != 0)
+        TRY(settle(importer, dtype, size, &data));
+    TRY(espy_graph_add_constant(importer->graph, name, dtype, &shape, data, size, index));
+    return espy_import_note(importer, *index, dtype, true);
+}

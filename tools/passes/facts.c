@@ -1,0 +1,203 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "passes/passes.h"
+
+enum { MESSAGE_SIZE = 1024 };
+
+// Stands in for the log while a node is tried, so that its refusal can be reported or dropped.
+struct capture {
+    char message[MESSAGE_SIZE];
+};
+
+static void capture_log(void *user, espy_log_level level, const char *message)
+{
+    struct capture *capture = user;
+    if (level == ESPY_LOG_ERROR)
+        snprintf(capture->message, sizeof(capture->message), "%s", message);
+}
+
+static void note_sources(struct facts *facts)
+{
+    const struct graph *graph = facts->graph;
+    for (uint32_t v = 0; v < graph->value_count; v++) {
+        const struct graph_value *value = &graph->values[v];
+        facts->makers[v] = GRAPH_NONE;
+        size_t count;
+        if (value->data == NULL || !espy_shape_count(&value->shape, &count))
+            continue;
+        facts->types[v] = (struct op_type){value->dtype, value->shape};
+        void *data; // never written through: facts only read constants
+        memcpy(&data, &value->data, sizeof(data));
+        facts->values[v] = (struct tensor){facts->types[v], count, data};
+    }
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        const uint32_t v = graph->inputs[i].value;
+        size_t count;
+        if (espy_shape_count(&graph->values[v].shape, &count)) // no symbols in it
+            facts->types[v] = (struct op_type){graph->values[v].dtype, graph->values[v].shape};
+    }
+    for (uint32_t i = 0; i < graph->output_count; i++) {
+        facts->uses[graph->outputs[i].value]++;
+        facts->is_output[graph->outputs[i].value] = true;
+    }
+    for (uint32_t n = 0; n < graph->node_count; n++) {
+        const struct graph_node *node = &graph->nodes[n];
+        for (uint32_t i = 0; i < node->input_count; i++)
+            if (node->inputs[i] != GRAPH_NONE)
+                facts->uses[node->inputs[i]]++;
+        for (uint32_t i = 0; i < node->output_count; i++)
+            if (node->outputs[i] != GRAPH_NONE)
+                facts->makers[node->outputs[i]] = n;
+    }
+}
+
+static espy_status note_names(struct facts *facts)
+{
+    const struct graph *graph = facts->graph;
+    for (uint32_t v = 0; v < graph->value_count; v++)
+        TRY(espy_map_put(&facts->value_names, graph->values[v].name, v));
+    for (uint32_t n = 0; n < graph->node_count; n++)
+        TRY(espy_map_put(&facts->node_names, graph->nodes[n].name, n));
+    return ESPY_OK;
+}
+
+// What one node is tried with.
+struct trial {
+    const struct host *quiet;
+    const struct graph_node *node;
+    struct op_node bound;
+    struct op_type *types, *output_types;
+    struct tensor *values, *outputs;
+};
+
+static bool inputs_known(const struct facts *facts, struct trial *trial)
+{
+    for (uint32_t i = 0; i < trial->node->input_count; i++) {
+        const uint32_t v = trial->node->inputs[i];
+        if (v == GRAPH_NONE)
+            continue;
+        trial->types[i] = facts->types[v];
+        trial->values[i] = facts->values[v];
+        if (trial->types[i].dtype == ESPY_DTYPE_NONE)
+            return false;
+    }
+    return true;
+}
+
+static bool values_known(const struct trial *trial)
+{
+    if ((trial->bound.op->flags & OP_SHAPE_ONLY) != 0)
+        return true;
+    for (uint32_t i = 0; i < trial->node->input_count; i++)
+        if (trial->node->inputs[i] != GRAPH_NONE && trial->values[i].data == NULL)
+            return false;
+    return true;
+}
+
+static espy_status evaluate(struct facts *facts, struct trial *trial, size_t elements_max)
+{
+    const struct graph_node *node = trial->node;
+    for (uint32_t o = 0; o < node->output_count; o++) {
+        struct tensor *output = &trial->outputs[o];
+        *output = (struct tensor){.type = trial->output_types[o]};
+        if (node->outputs[o] == GRAPH_NONE)
+            continue;
+        if (!espy_shape_count(&output->type.shape, &output->count) || output->count > elements_max)
+            return ESPY_OK;
+        output->data = espy_arena_alloc(&facts->arena, espy_tensor_size(output));
+        if (output->data == NULL)
+            return ESPY_OUT_OF_MEMORY;
+    }
+    const espy_status status =
+        espy_op_evaluate(trial->quiet, &trial->bound, trial->values, node->input_count,
+                         trial->outputs, node->output_count);
+    if (status != ESPY_OK)
+        return status == ESPY_OUT_OF_MEMORY ? status : ESPY_OK; // it will fail when it runs
+    for (uint32_t o = 0; o < node->output_count; o++)
+        if (node->outputs[o] != GRAPH_NONE)
+            facts->values[node->outputs[o]] = trial->outputs[o];
+    return ESPY_OK;
+}
+
+static espy_status try_node(struct facts *facts, struct trial *trial,
+                            const struct facts_params *params)
+{
+    const struct graph_node *node = trial->node;
+    struct arena *arena = &facts->arena;
+    trial->types = espy_arena_array(arena, node->input_count, sizeof(*trial->types));
+    trial->values = espy_arena_array(arena, node->input_count, sizeof(*trial->values));
+    trial->output_types = espy_arena_array(arena, node->output_count, sizeof(*trial->types));
+    trial->outputs = espy_arena_array(arena, node->output_count, sizeof(*trial->outputs));
+    if (trial->types == NULL || trial->values == NULL || trial->output_types == NULL ||
+        trial->outputs == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    TRY(espy_op_bind(trial->quiet, arena, node, &trial->bound));
+    if (!inputs_known(facts, trial))
+        return ESPY_OK;
+    uint32_t needs = GRAPH_NONE;
+    const espy_status status =
+        espy_op_infer(trial->quiet, arena, &trial->bound, trial->types, trial->values,
+                      node->input_count, trial->output_types, node->output_count, &needs);
+    if (status != ESPY_OK)
+        return needs != GRAPH_NONE ? ESPY_OK : status;
+    for (uint32_t o = 0; o < node->output_count; o++)
+        if (node->outputs[o] != GRAPH_NONE)
+            facts->types[node->outputs[o]] = trial->output_types[o];
+    return values_known(trial) ? evaluate(facts, trial, params->fold_elements_max) : ESPY_OK;
+}
+
+static espy_status try_nodes(struct facts *facts, const struct facts_params *params)
+{
+    struct capture capture;
+    struct host quiet = *facts->host;
+    quiet.log = capture_log;
+    quiet.log_user = &capture;
+    for (uint32_t n = 0; n < facts->graph->node_count; n++) {
+        struct trial trial = {.quiet = &quiet, .node = &facts->graph->nodes[n]};
+        snprintf(capture.message, sizeof(capture.message), "it is refused");
+        const espy_status status = try_node(facts, &trial, params);
+        if (status == ESPY_OUT_OF_MEMORY)
+            return espy_fail(facts->host, status, "%s", capture.message);
+        if (status != ESPY_OK && params->refuse != NULL)
+            TRY(params->refuse(params->refuse_user, trial.node, capture.message));
+    }
+    return ESPY_OK;
+}
+
+espy_status espy_facts_init(struct facts *facts, const struct host *host, const struct graph *graph,
+                            const struct facts_params *params)
+{
+    *facts = (struct facts){.host = host, .graph = graph, .value_count = graph->value_count};
+    struct arena *arena = &facts->arena;
+    const size_t count = graph->value_count;
+    espy_arena_init(arena, host);
+    espy_map_init(&facts->value_names, host);
+    espy_map_init(&facts->node_names, host);
+    facts->types = espy_arena_array(arena, count, sizeof(*facts->types));
+    facts->values = espy_arena_array(arena, count, sizeof(*facts->values));
+    facts->makers = espy_arena_array(arena, count, sizeof(*facts->makers));
+    facts->uses = espy_arena_array(arena, count, sizeof(*facts->uses));
+    facts->is_output = espy_arena_array(arena, count, sizeof(*facts->is_output));
+    espy_status status = ESPY_OUT_OF_MEMORY;
+    if (facts->types != NULL && facts->values != NULL && facts->makers != NULL &&
+        facts->uses != NULL && facts->is_output != NULL) {
+        note_sources(facts);
+        status = note_names(facts);
+        if (status == ESPY_OK)
+            status = try_nodes(facts, params);
+    }
+    if (status != ESPY_OK)
+        espy_facts_finish(facts);
+    return status;
+}
+
+void espy_facts_finish(struct facts *facts)
+{
+    if (facts->host == NULL)
+        return;
+    espy_map_finish(&facts->node_names);
+    espy_map_finish(&facts->value_names);
+    espy_arena_finish(&facts->arena);
+    *facts = (struct facts){.host = NULL};
+}

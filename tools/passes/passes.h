@@ -1,0 +1,109 @@
+// Rewrites of a graph that need no device: folding, fusion, dead code. Every pass keeps what the
+// network computes, up to rounding, and the names of its inputs and outputs. Must not know file
+// formats other than Espy's own, nor plans.
+#ifndef TOOLS_PASSES_PASSES_H_
+#define TOOLS_PASSES_PASSES_H_
+
+#include "op/op.h"
+
+// How many nodes each kind of rewrite has taken away or changed.
+struct pass_counts {
+    uint32_t folded;      // nodes replaced by their value
+    uint32_t identities;  // nodes that changed nothing
+    uint32_t duplicates;  // nodes that repeated another
+    uint32_t norms;       // BatchNormalization, constant Mul and Add, gone into a producer
+    uint32_t patterns;    // several nodes that became one operator
+    uint32_t activations; // pointwise nodes that became an epilogue step
+    uint32_t dead;        // nodes whose results nobody used
+};
+
+// Runs every pass over and over until none finds anything.
+espy_status espy_passes_run(const struct host *host, struct graph *graph,
+                            struct pass_counts *counts);
+// Folds constants and drops dead code, once; what resolving branches needs.
+espy_status espy_passes_fold(const struct host *host, struct graph *graph,
+                             struct pass_counts *counts);
+
+// ---- facts: what is known of a graph, whatever of it is supported
+// --------------------------------------
+
+// Called for a node that its operator refuses, with the message that it logged.
+typedef espy_status (*espy_facts_refuse_fn)(void *user, const struct graph_node *node,
+                                            const char *message);
+
+struct facts_params {
+    size_t fold_elements_max;    // values larger than this are not computed; 0: none is
+    espy_facts_refuse_fn refuse; // NULL: refused nodes are passed over in silence
+    void *refuse_user;
+};
+
+// Unlike espy_walk_init it goes on past nodes that are not supported, whose results are unknown.
+struct facts {
+    const struct host *host;
+    const struct graph *graph;
+    struct arena arena;
+    struct map value_names, node_names;
+    uint32_t value_count;  // of the graph when the facts were taken
+    struct op_type *types; // [value_count]; dtype NONE: not known
+    struct tensor *values; // [value_count]; data NULL: not known before the run
+    uint32_t *makers;      // [value_count]; the node that makes it, or GRAPH_NONE
+    uint32_t *uses;        // [value_count]; as inputs of nodes and as outputs of the network
+    bool *is_output;       // [value_count]
+};
+
+espy_status espy_facts_init(struct facts *facts, const struct host *host, const struct graph *graph,
+                            const struct facts_params *params);
+void espy_facts_finish(struct facts *facts); // zeroed is fine
+
+// ---- the passes
+// ----------------------------------------------------------------------------------------
+
+// What a pass is given. Facts are of the graph before the pass: nothing is known of values that the
+// pass adds. Passes append and rewire nodes; what is dead then is dropped after the pass.
+struct pass {
+    const struct host *host;
+    struct graph *graph;
+    struct facts *facts; // makers and uses are kept up to date by espy_pass_replace
+    struct pass_counts *counts;
+    bool changed; // set when the graph was changed
+};
+
+typedef espy_status (*espy_pass_fn)(struct pass *pass);
+
+espy_status espy_pass_fold(struct pass *pass);       // known values become constants
+espy_status espy_pass_identity(struct pass *pass);   // nodes that change nothing
+espy_status espy_pass_softmax(struct pass *pass);    // Flatten, Softmax, Reshape to Softmax
+espy_status espy_pass_duplicates(struct pass *pass); // equal nodes
+espy_status espy_pass_norm(struct pass *pass);       // normalisation into Conv, Gemm, MatMul
+espy_status espy_pass_patterns(struct pass *pass);   // Gelu, Swish, HardSwish, LayerNormalization
+espy_status espy_pass_epilogue(struct pass *pass);   // activations into their producer
+
+// ---- helpers of passes
+// ---------------------------------------------------------------------------------
+
+// The node that makes a value, when it is of this operator; else NULL. op NULL: any.
+struct graph_node *espy_pass_maker(const struct pass *pass, uint32_t value, const char *op);
+// Input i, or GRAPH_NONE.
+uint32_t espy_pass_input(const struct graph_node *node, uint32_t i);
+// true where nobody but one node uses the value.
+bool espy_pass_single_use(const struct pass *pass, uint32_t value);
+// The known value of a constant or computed tensor; data NULL when not known.
+struct tensor espy_pass_value(const struct pass *pass, uint32_t value);
+// true: one element, whose value is written to *number.
+bool espy_pass_scalar(const struct pass *pass, uint32_t value, double *number);
+double espy_pass_number(const struct graph_node *node, const char *name, double fallback);
+bool espy_pass_string_is(const struct graph_node *node, const char *name, const char *fallback,
+                         const char *wanted);
+// Lets everything that uses `from` use `to` instead, `from` being made by a node that is then dead.
+// The network's outputs keep their names: where that needs the maker of `to` to make `from`
+// instead, it does; where it cannot, *done is false and nothing has changed.
+void espy_pass_replace(struct pass *pass, uint32_t from, uint32_t to, bool *done);
+// A name that no value (or node) has yet, made from hint; NULL: out of memory.
+const char *espy_pass_value_name(struct pass *pass, const char *hint);
+const char *espy_pass_node_name(struct pass *pass, const char *hint);
+// Adds a constant of the given type with a name made from hint.
+espy_status espy_pass_constant(struct pass *pass, const char *hint, espy_dtype dtype,
+                               const struct shape *shape, const double *numbers, size_t count,
+                               uint32_t *index);
+
+#endif // TOOLS_PASSES_PASSES_H_
