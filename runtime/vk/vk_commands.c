@@ -88,6 +88,8 @@ espy_status espy_vk_commands_begin(struct vk_program *program, VkCommandBuffer c
     const VkCommandBufferBeginInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
         .flags = once ? VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT : 0};
+    if (once) // after a failed wait it may still be in use
+        TRY(espy_vk_commands_wait(program, UINT64_MAX));
     VK(vk, vk->table.BeginCommandBuffer(commands, &info));
     barrier_before(program, commands);
 error:

@@ -66,22 +66,53 @@ void espy_vk_memory_choose(struct vk_device *device)
     device->mapped = unified && type != TYPE_NONE;
 }
 
-// Refused here so that the message has the numbers.
-static espy_status check_size(const struct vk_device *device, uint64_t size, uint32_t heap,
-                              const char *what)
+static espy_status refuse_size(const struct vk_device *device, uint64_t size, const char *what)
 {
-    const uint64_t heap_size = device->memory.memoryHeaps[heap].size;
-    const struct host *host = &device->vk.host;
-    if (size > heap_size)
-        return espy_fail(host, ESPY_OUT_OF_MEMORY,
-                         "out of device memory: %" PRIu64 " bytes for %s, the device has %" PRIu64,
-                         size, what, heap_size);
-    if (size > device->allocation_max)
-        return espy_fail(host, ESPY_OUT_OF_MEMORY,
-                         "out of device memory: %" PRIu64
-                         " bytes for %s, the device allows %" PRIu64 " at once",
-                         size, what, device->allocation_max);
-    return ESPY_OK;
+    uint64_t largest = 0;
+    for (uint32_t i = 0; i < device->memory.memoryHeapCount; i++) {
+        if (device->memory.memoryHeaps[i].size > largest)
+            largest = device->memory.memoryHeaps[i].size;
+    }
+    return espy_fail(&device->vk.host, ESPY_OUT_OF_MEMORY,
+                     "out of device memory: %" PRIu64 " bytes for %s; the device '%s' has %" PRIu64
+                     " and allows %" PRIu64 " at once",
+                     size, what, device->info.name, largest, device->allocation_max);
+}
+
+// Gives the buffer its memory. What was made stays in *buffer for the caller to finish on failure.
+static espy_status allocate(struct vk_device *device, enum vk_memory_use use, const char *what,
+                            struct vk_buffer *buffer)
+{
+    struct vk_instance *vk = &device->vk;
+    espy_status status = ESPY_OK;
+    VkMemoryRequirements needs;
+    vk->table.GetBufferMemoryRequirements(device->device, buffer->buffer, &needs);
+    const uint32_t type = choose_type(device, use, needs.memoryTypeBits);
+    if (type == TYPE_NONE)
+        return espy_fail(&vk->host, ESPY_UNSUPPORTED, "the device '%s' has no memory that suits %s",
+                         device->info.name, what);
+    const uint32_t heap = device->memory.memoryTypes[type].heapIndex;
+    if (needs.size > device->allocation_max || needs.size > device->memory.memoryHeaps[heap].size)
+        return refuse_size(device, buffer->size, what);
+    const VkMemoryAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                       .allocationSize = needs.size,
+                                       .memoryTypeIndex = type};
+    const VkResult result = vk->table.AllocateMemory(device->device, &info, NULL, &buffer->memory);
+    if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY)
+        return espy_fail(&vk->host, ESPY_OUT_OF_MEMORY,
+                         "out of device memory: %" PRIu64 " bytes for %s (%s)",
+                         (uint64_t)needs.size, what, espy_vk_result_name(result));
+    if (result < 0)
+        return espy_vk_fail(vk, result, "vkAllocateMemory");
+    buffer->allocated = needs.size;
+    VK(vk, vk->table.BindBufferMemory(device->device, buffer->buffer, buffer->memory, 0));
+    if (use != MEMORY_DEVICE || device->mapped) {
+        void *mapped = NULL;
+        VK(vk, vk->table.MapMemory(device->device, buffer->memory, 0, VK_WHOLE_SIZE, 0, &mapped));
+        buffer->mapped = mapped;
+    }
+error:
+    return status;
 }
 
 espy_status espy_vk_buffer_init(struct vk_device *device, enum vk_memory_use use, uint64_t size,
@@ -89,16 +120,12 @@ espy_status espy_vk_buffer_init(struct vk_device *device, enum vk_memory_use use
 {
     struct vk_instance *vk = &device->vk;
     espy_status status = ESPY_OK;
-    VkMemoryRequirements needs;
-    VkResult result;
     *buffer = (struct vk_buffer){.size = size};
     if (size == 0)
         return ESPY_OK;
-    if (size > UINT64_MAX - VK_BUFFER_SLACK)
-        return espy_fail(&vk->host, ESPY_OUT_OF_MEMORY,
-                         "out of device memory: %" PRIu64 " bytes "
-                         "for %s",
-                         size, what);
+    // Some drivers take requests badly that cannot work.
+    if (size > device->allocation_max - VK_BUFFER_SLACK)
+        return refuse_size(device, size, what);
     VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
                                .size = size + VK_BUFFER_SLACK,
                                .usage = VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
@@ -108,39 +135,8 @@ espy_status espy_vk_buffer_init(struct vk_device *device, enum vk_memory_use use
         info.usage |= VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
                       VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT |
                       VK_BUFFER_USAGE_STORAGE_TEXEL_BUFFER_BIT;
-    // Larger than any heap cannot work, and some drivers take it badly.
-    if (info.size > device->allocation_max)
-        return check_size(device, info.size, 0, what);
     VK(vk, vk->table.CreateBuffer(device->device, &info, NULL, &buffer->buffer));
-    vk->table.GetBufferMemoryRequirements(device->device, buffer->buffer, &needs);
-    const uint32_t type = choose_type(device, use, needs.memoryTypeBits);
-    if (type == TYPE_NONE) {
-        status = espy_fail(&vk->host, ESPY_UNSUPPORTED,
-                           "the device '%s' has no memory that suits %s", device->info.name, what);
-        goto error;
-    }
-    CHECK(check_size(device, needs.size, device->memory.memoryTypes[type].heapIndex, what));
-    const VkMemoryAllocateInfo allocate = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
-                                           .allocationSize = needs.size,
-                                           .memoryTypeIndex = type};
-    result = vk->table.AllocateMemory(device->device, &allocate, NULL, &buffer->memory);
-    if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY) {
-        status = espy_fail(&vk->host, ESPY_OUT_OF_MEMORY,
-                           "out of device memory: %" PRIu64 " bytes for %s (%s)",
-                           (uint64_t)needs.size, what, espy_vk_result_name(result));
-        goto error;
-    }
-    if (result < 0) {
-        status = espy_vk_fail(vk, result, "vkAllocateMemory");
-        goto error;
-    }
-    buffer->allocated = needs.size;
-    VK(vk, vk->table.BindBufferMemory(device->device, buffer->buffer, buffer->memory, 0));
-    if (use != MEMORY_DEVICE || device->mapped) {
-        void *mapped = NULL;
-        VK(vk, vk->table.MapMemory(device->device, buffer->memory, 0, VK_WHOLE_SIZE, 0, &mapped));
-        buffer->mapped = mapped;
-    }
+    CHECK(allocate(device, use, what, buffer));
     return ESPY_OK;
 error:
     espy_vk_buffer_finish(device, buffer);

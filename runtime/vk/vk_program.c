@@ -82,6 +82,10 @@ uint64_t espy_vk_program_memory(const struct vk_program *program)
 espy_status espy_vk_program_submit(struct vk_program *program, uint32_t stage)
 {
     assert(stage < program->plan->stage_count);
+    // After a failed wait, the stage may still be in flight, and its commands allow one use at
+    // once.
+    if (program->stage != UINT32_MAX && stage <= program->stage)
+        TRY(espy_vk_commands_wait(program, UINT64_MAX));
     TRY(espy_vk_commands_submit(program, program->stages[stage]));
     program->stage = stage;
     for (uint32_t i = 0; i < program->uploads.count; i++) {

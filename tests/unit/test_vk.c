@@ -3,7 +3,11 @@
 // Method: the hand-made plan of test_vk_fixture.h on the software driver.
 #include "test_vk_fixture.h"
 
-// The real entries as discrete_hook found them still hold when it swaps them back in.
+#include <dirent.h>
+#include <pthread.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 static struct vk_device *make_device(struct test_host *host, vk_table_hook hook)
 {
     struct vk_device *device = NULL;
@@ -56,4 +60,505 @@ Test(vk, one_stage_through_staging)
 Test(vk, two_stages_through_staging)
 {
     run_plan(discrete_hook, true);
+}
+
+// ---- the tests' own eyes
+// ---------------------------------------------------------------------------
+
+static VKAPI_ATTR void VKAPI_CALL no_barrier(
+    VkCommandBuffer commands, VkPipelineStageFlags from, VkPipelineStageFlags to,
+    VkDependencyFlags flags, uint32_t count, const VkMemoryBarrier *memory, uint32_t buffer_count,
+    const VkBufferMemoryBarrier *buffers, uint32_t image_count, const VkImageMemoryBarrier *images)
+{
+    (void)commands, (void)from, (void)to, (void)flags, (void)count, (void)memory;
+    (void)buffer_count, (void)buffers, (void)image_count, (void)images;
+}
+
+static VKAPI_ATTR void VKAPI_CALL no_destroy_view(VkDevice device, VkBufferView view,
+                                                  const VkAllocationCallbacks *callbacks)
+{
+    (void)device, (void)view, (void)callbacks;
+}
+
+static void careless_hook(void *user, struct vk_table *table, enum vk_table_part part)
+{
+    (void)user;
+    if (part == VK_TABLE_PART_DEVICE) {
+        table->CmdPipelineBarrier = no_barrier;
+        table->DestroyBufferView = no_destroy_view;
+    }
+}
+
+Test(vk, validation_sees_missing_barriers_and_leaks)
+{
+    struct test_host host;
+    struct test_plan *test = malloc(sizeof(*test));
+    struct vk_program *program = NULL;
+    cr_assert_not_null(test);
+    test_host_init(&host);
+    test_plan_init(test, false);
+    struct vk_device *device = make_device(&host, careless_hook);
+    cr_assert_eq(espy_vk_program_create(device, &test->plan, &program), ESPY_OK, "%s", host.error);
+    cr_expect_gt(host.errors, 0, "a missing barrier is not seen");
+    cr_expect_eq(espy_vk_device_validation_count(device), host.errors + host.warnings);
+    const uint32_t errors = host.errors;
+    espy_vk_program_destroy(&program);
+    espy_vk_device_destroy(&device);
+    cr_expect_gt(host.errors, errors, "a leak is not seen");
+    free(test);
+}
+
+// ---- choosing a device
+// -----------------------------------------------------------------------------
+
+Test(vk, devices_are_listed_and_found_by_index_and_by_name)
+{
+    struct test_host host;
+    struct espy_device_info infos[8], info;
+    uint32_t count = 8, only_count = 0;
+    test_host_init(&host);
+    cr_assert_eq(espy_vk_device_list(&host.host, infos, &count), ESPY_OK);
+    cr_assert_geq(count, 1);
+    cr_expect_eq(espy_vk_device_list(&host.host, NULL, &only_count), ESPY_OK);
+    cr_expect_eq(only_count, count);
+    for (uint32_t i = 0; i < count && i < 8; i++) {
+        if (!infos[i].usable)
+            continue;
+        char upper[256], index[16];
+        snprintf(index, sizeof(index), "%u", i);
+        snprintf(upper, sizeof(upper), "%s", infos[i].name);
+        for (char *p = upper; *p != '\0'; p++)
+            *p = *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p;
+        const char *names[] = {index, upper};
+        for (uint32_t k = 0; k < 2; k++) {
+            struct vk_device *device = NULL;
+            const struct vk_device_params params = {.host = &host.host, .name = names[k]};
+            cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK, "%s", host.error);
+            espy_vk_device_info(device, &info);
+            cr_expect_str_eq(info.name, infos[i].name);
+            cr_expect_gt(espy_vk_device_caps(device)->local_size, 0);
+            espy_vk_device_destroy(&device);
+        }
+    }
+    cr_expect_eq(host.errors, 0, "%s", host.error);
+    cr_expect_eq(host.live, 0);
+}
+
+static void expect_no_device(const char *name, vk_table_hook hook, const char *advice)
+{
+    struct test_host host;
+    struct vk_device *device = NULL;
+    test_host_init(&host);
+    const struct vk_device_params params = {.host = &host.host, .name = name, .hook = hook};
+    cr_expect_eq(espy_vk_device_create(&params, &device), ESPY_NO_DEVICE);
+    cr_expect_null(device);
+    cr_expect_eq(host.errors, 1);
+    cr_expect_not_null(strstr(host.error, advice), "%s", host.error);
+    cr_expect_eq(host.live, 0);
+}
+
+static VKAPI_ATTR VkResult VKAPI_CALL no_driver(const VkInstanceCreateInfo *info,
+                                                const VkAllocationCallbacks *callbacks,
+                                                VkInstance *instance)
+{
+    (void)info, (void)callbacks, (void)instance;
+    return VK_ERROR_INCOMPATIBLE_DRIVER;
+}
+
+static VKAPI_ATTR void VKAPI_CALL old_properties(VkPhysicalDevice physical,
+                                                 VkPhysicalDeviceProperties *properties)
+{
+    (void)physical;
+    *properties =
+        (VkPhysicalDeviceProperties){.apiVersion = VK_API_VERSION_1_1, .deviceName = "Old"};
+}
+
+static void no_driver_hook(void *user, struct vk_table *table, enum vk_table_part part)
+{
+    (void)user;
+    if (part == VK_TABLE_PART_GLOBAL)
+        table->CreateInstance = no_driver;
+}
+
+static void old_driver_hook(void *user, struct vk_table *table, enum vk_table_part part)
+{
+    (void)user;
+    if (part == VK_TABLE_PART_INSTANCE)
+        table->GetPhysicalDeviceProperties = old_properties;
+}
+
+Test(vk, no_device_says_what_to_do)
+{
+    expect_no_device("no such device", NULL, "0: ");
+    expect_no_device("4090", NULL, "4090");
+    expect_no_device(NULL, no_driver_hook, "mesa-vulkan-drivers");
+    expect_no_device(NULL, old_driver_hook, "older than Vulkan 1.2");
+}
+
+// ---- limits
+// ------------------------------------------------------------------------------------------
+
+static void expect_refused(void (*spoil)(struct test_plan *test, const struct caps *caps),
+                           espy_status expected, const char *says)
+{
+    struct test_host host;
+    struct test_plan *test = malloc(sizeof(*test));
+    struct vk_program *program = NULL;
+    cr_assert_not_null(test);
+    test_host_init(&host);
+    test_plan_init(test, false);
+    struct vk_device *device = make_device(&host, NULL);
+    spoil(test, espy_vk_device_caps(device));
+    cr_expect_eq(espy_vk_program_create(device, &test->plan, &program), expected);
+    cr_expect_null(program);
+    cr_expect_eq(host.errors, 1, "%u errors, the last: %s", host.errors, host.error);
+    cr_expect_not_null(strstr(host.error, says), "%s", host.error);
+    espy_vk_device_destroy(&device);
+    cr_expect_eq(host.live, 0);
+    free(test);
+}
+
+static void too_large_arena(struct test_plan *test, const struct caps *caps)
+{
+    (void)caps;
+    test->plan.arena_size = UINT64_C(1) << 50;
+}
+
+static void too_large_binding(struct test_plan *test, const struct caps *caps)
+{
+    test->buffers[BUFFER_Y].size = caps->buffer_range_max + 4;
+}
+
+static void too_many_texels(struct test_plan *test, const struct caps *caps)
+{
+    test->bindings[2][0].buffer = BUFFER_H; // bound as texels only
+    test->buffers[BUFFER_H].size = (caps->texel_elements_max + 1) * 16;
+}
+
+Test(vk, what_is_too_large_is_named)
+{
+    expect_refused(too_large_arena, ESPY_OUT_OF_MEMORY, "1125899906842624");
+    expect_refused(too_large_binding, ESPY_UNSUPPORTED, "'value'");
+    expect_refused(too_many_texels, ESPY_UNSUPPORTED, "texels");
+}
+
+// ---- plans without something
+// -------------------------------------------------------------------------
+
+Test(vk, an_empty_plan_is_a_program)
+{
+    struct test_host host;
+    struct vk_program *program = NULL;
+    struct graph graph = {0};
+    const struct plan plan = {.graph = &graph};
+    test_host_init(&host);
+    struct vk_device *device = make_device(&host, NULL);
+    cr_assert_eq(espy_vk_program_create(device, &plan, &program), ESPY_OK, "%s", host.error);
+    cr_expect_eq(espy_vk_program_wait(program, 0), ESPY_OK, "nothing is in flight");
+    espy_vk_program_destroy(&program);
+    espy_vk_program_destroy(&program);
+    espy_vk_device_destroy(&device);
+    espy_vk_device_destroy(&device);
+    cr_expect_eq(host.errors + host.warnings, 0, "%s", host.error);
+    cr_expect_eq(host.live, 0);
+}
+
+// ---- constants
+// -----------------------------------------------------------------------------------------
+
+// Two constants that take more than one round through the staging buffer, converted on the way.
+static void large_constants(vk_table_hook hook)
+{
+    enum { FIRST = 6000001, SECOND = 3, OFFSET = FIRST * 4 / 64 * 64 + 64 };
+    struct test_host host;
+    struct vk_program *program = NULL;
+    struct graph graph = {0};
+    signed char *elements = malloc(FIRST), *back = calloc(FIRST, 1);
+    cr_assert(elements != NULL && back != NULL);
+    for (uint32_t i = 0; i < FIRST; i++)
+        elements[i] = (signed char)(i * 7 % 251 - 125);
+    struct plan_buffer buffers[2];
+    struct view views[2];
+    const uint32_t counts[2] = {FIRST, SECOND};
+    for (uint32_t i = 0; i < 2; i++) {
+        buffers[i] = (struct plan_buffer){.kind = PLAN_CONSTANT,
+                                          .storage = STORAGE_I32,
+                                          .size = counts[i] * 4,
+                                          .offset = i * OFFSET,
+                                          .dtype = ESPY_INT8,
+                                          .data = elements,
+                                          .count = counts[i]};
+        views[i] = (struct view){.buffer = i,
+                                 .dtype = ESPY_INT8,
+                                 .storage = STORAGE_I32,
+                                 .rank = 1,
+                                 .dims = {counts[i]},
+                                 .strides = {1}};
+    }
+    const struct plan plan = {
+        .graph = &graph, .buffer_count = 2, .buffers = buffers, .constants_size = OFFSET + 64};
+    test_host_init(&host);
+    struct vk_device *device = make_device(&host, hook);
+    cr_assert_eq(espy_vk_program_create(device, &plan, &program), ESPY_OK, "%s", host.error);
+    for (uint32_t i = 0; i < 2; i++) {
+        cr_assert_eq(espy_vk_program_read(program, &views[i], back), ESPY_OK, "%s", host.error);
+        cr_expect_eq(memcmp(back, elements, counts[i]), 0, "constant %u", i);
+    }
+    espy_vk_program_destroy(&program);
+    espy_vk_device_destroy(&device);
+    cr_expect_eq(host.errors + host.warnings, 0, "%s", host.error);
+    cr_expect_eq(host.live, 0);
+    free(back);
+    free(elements);
+}
+
+Test(vk, constants_are_converted_into_mapped_memory)
+{
+    large_constants(NULL);
+}
+
+Test(vk, constants_larger_than_the_staging_buffer_arrive)
+{
+    large_constants(discrete_hook);
+}
+
+// ---- views without a slot
+// ---------------------------------------------------------------------------
+
+static void any_view(vk_table_hook hook)
+{
+    struct test_host host;
+    struct test_plan *test = malloc(sizeof(*test));
+    struct vk_program *program = NULL;
+    static float x[COUNT], back[COUNT];
+    cr_assert_not_null(test);
+    test_host_init(&host);
+    test_plan_init(test, false);
+    struct vk_device *device = make_device(&host, hook);
+    cr_assert_eq(espy_vk_program_create(device, &test->plan, &program), ESPY_OK, "%s", host.error);
+    for (uint32_t i = 0; i < COUNT; i++)
+        x[i] = (float)i;
+    // An input is there before anything was submitted, whole and in part.
+    cr_assert_eq(espy_vk_program_write(program, &test->views[BUFFER_X], x), ESPY_OK);
+    cr_assert_eq(espy_vk_program_read(program, &test->views[BUFFER_X], back), ESPY_OK);
+    cr_expect_arr_eq(x, back, sizeof(x));
+    struct view part = test->views[BUFFER_X];
+    part.offset = 100;
+    part.dims[0] = 7;
+    cr_assert_eq(espy_vk_program_read(program, &part, back), ESPY_OK);
+    cr_expect_arr_eq(x + 100, back, 7 * sizeof(float));
+    // A value that is neither input nor output.
+    cr_assert_eq(espy_vk_program_write(program, &test->views[BUFFER_H], x), ESPY_OK);
+    cr_assert_eq(espy_vk_program_read(program, &test->views[BUFFER_H], back), ESPY_OK);
+    cr_expect_arr_eq(x, back, sizeof(x));
+    cr_assert_eq(test_run(program, test, 4.0F), ESPY_OK, "%s", host.error);
+    cr_assert_eq(espy_vk_program_read(program, &test->views[BUFFER_Y], back), ESPY_OK);
+    cr_expect_float_eq(back[10], 3.0 * 14.0 + 5.0, 1e-3);
+    // No elements.
+    part.dims[0] = 0;
+    cr_expect_eq(espy_vk_program_read(program, &part, NULL), ESPY_OK);
+    cr_expect_eq(espy_vk_program_write(program, &part, NULL), ESPY_OK);
+    espy_vk_program_destroy(&program);
+    espy_vk_device_destroy(&device);
+    cr_expect_eq(host.errors + host.warnings, 0, "%s", host.error);
+    free(test);
+}
+
+Test(vk, any_view_is_written_and_read_in_mapped_memory)
+{
+    any_view(NULL);
+}
+
+Test(vk, any_view_is_written_and_read_through_staging)
+{
+    any_view(discrete_hook);
+}
+
+// ---- threads
+// ------------------------------------------------------------------------------------------
+
+enum { THREADS = 4, THREAD_RUNS = 20 };
+
+struct thread_job {
+    struct vk_device *device;
+    uint32_t bias;
+    espy_status status;
+};
+
+static void *thread_main(void *user)
+{
+    struct thread_job *job = user;
+    struct test_plan *test = malloc(sizeof(*test));
+    static const struct scale_push identity = {COUNT, 1.0F};
+    float *x = calloc(COUNT, sizeof(*x)), *z = calloc(COUNT, sizeof(*z));
+    struct vk_program *program = NULL;
+    test_plan_init(test, false);
+    test->dispatches[0].push = &identity;
+    test->dispatches[0].spec = &job->bias; // so that every thread wants a pipeline of its own
+    job->status = espy_vk_program_create(job->device, &test->plan, &program);
+    for (uint32_t run = 0; run < THREAD_RUNS && job->status == ESPY_OK; run++) {
+        job->status = espy_vk_program_write(program, &test->input.view, x);
+        if (job->status == ESPY_OK)
+            job->status = espy_vk_program_submit(program, 0);
+        if (job->status == ESPY_OK)
+            job->status = espy_vk_program_wait(program, UINT64_MAX);
+        if (job->status == ESPY_OK)
+            job->status = espy_vk_program_read(program, &test->output.view, z);
+        for (uint32_t i = 0; i < COUNT && job->status == ESPY_OK; i++) {
+            if (z[i] != 2.0F * (float)i + 1.0F + (float)job->bias)
+                job->status = ESPY_MISMATCH;
+        }
+    }
+    espy_vk_program_destroy(&program);
+    free(z);
+    free(x);
+    free(test);
+    return NULL;
+}
+
+Test(vk, programs_of_one_device_run_in_several_threads)
+{
+    struct vk_device *device = NULL;
+    struct host host; // without a counting allocator, which is for one thread
+    struct thread_job jobs[THREADS];
+    pthread_t threads[THREADS];
+    espy_host_init(&host, NULL);
+    const struct vk_device_params params = {.host = &host};
+    cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK);
+    for (uint32_t i = 0; i < THREADS; i++) {
+        jobs[i] = (struct thread_job){.device = device, .bias = i % 3};
+        cr_assert_eq(pthread_create(&threads[i], NULL, thread_main, &jobs[i]), 0);
+    }
+    for (uint32_t i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        cr_expect_eq(jobs[i].status, ESPY_OK, "thread %u: %d", i, (int)jobs[i].status);
+    }
+    espy_vk_device_destroy(&device);
+}
+
+// ---- the pipeline cache
+// -------------------------------------------------------------------------------
+
+enum { CACHE_PATH_SIZE = 600, CACHE_FILE_SIZE_MAX = 1 << 16, CACHE_HEADER_SIZE = 56 };
+
+struct cache_file {
+    char folder[256], path[CACHE_PATH_SIZE];
+    unsigned char bytes[CACHE_FILE_SIZE_MAX];
+    size_t size;
+    uint64_t inode;
+};
+
+static void cache_folder(struct cache_file *cache)
+{
+    const char *temporary = getenv("TMPDIR");
+    snprintf(cache->folder, sizeof(cache->folder), "%.200s/espy-test-%ld/a/b",
+             temporary != NULL ? temporary : "/tmp", (long)getpid());
+}
+
+// The one file of the folder; anything beside it is an error.
+static void cache_read(struct cache_file *cache)
+{
+    DIR *folder = opendir(cache->folder);
+    cr_assert_not_null(folder);
+    uint32_t count = 0;
+    for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(cache->path, sizeof(cache->path), "%s/%s", cache->folder, entry->d_name);
+        count++;
+    }
+    closedir(folder);
+    cr_assert_eq(count, 1, "%u files", count);
+    FILE *file = fopen(cache->path, "rb");
+    cr_assert_not_null(file);
+    cache->size = fread(cache->bytes, 1, sizeof(cache->bytes), file);
+    fclose(file);
+    struct stat info;
+    cr_assert_eq(stat(cache->path, &info), 0);
+    cache->inode = (uint64_t)info.st_ino;
+}
+
+static void cache_write(const struct cache_file *cache, size_t size)
+{
+    FILE *file = fopen(cache->path, "wb");
+    cr_assert_not_null(file);
+    cr_assert_eq(fwrite(cache->bytes, 1, size, file), size);
+    fclose(file);
+}
+
+static void cache_remove(struct cache_file *cache)
+{
+    remove(cache->path);
+    for (uint32_t i = 0; i < 3; i++) {
+        remove(cache->folder);
+        *strrchr(cache->folder, '/') = '\0';
+    }
+}
+
+// Opens a device with the cache, and makes a program's pipelines where wanted. True: the file was
+// refused.
+static bool use_cache(const char *folder, bool program_too)
+{
+    struct test_host host;
+    struct test_plan *test = malloc(sizeof(*test));
+    struct vk_device *device = NULL;
+    struct vk_program *program = NULL;
+    cr_assert_not_null(test);
+    test_host_init(&host);
+    test_plan_init(test, false);
+    const struct vk_device_params params = {.host = &host.host, .cache_dir = folder};
+    cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK, "%s", host.error);
+    const bool refused = host.refused;
+    if (program_too)
+        cr_assert_eq(espy_vk_program_create(device, &test->plan, &program), ESPY_OK);
+    espy_vk_program_destroy(&program);
+    espy_vk_device_destroy(&device);
+    cr_expect_eq(host.errors, 0, "%s", host.error);
+    cr_expect_eq(host.live, 0);
+    free(test);
+    return refused;
+}
+
+Test(vk, the_pipeline_cache_is_kept_and_checked)
+{
+    static struct cache_file cache, again;
+    cache_folder(&cache);
+    cr_expect_not(use_cache(cache.folder, true));
+    cache_read(&cache);
+    cr_assert_gt(cache.size, CACHE_HEADER_SIZE);
+    cr_expect_not(use_cache(cache.folder, true));
+    again = cache;
+    cache_read(&again);
+    if (again.size == cache.size && memcmp(again.bytes, cache.bytes, cache.size) == 0)
+        cr_expect_eq(again.inode, cache.inode, "an unchanged cache is written again");
+    // Every byte of header and data matters, but the reserved ones; so does the length.
+    const size_t checked = cache.size < 160 ? cache.size : 160;
+    for (size_t i = 0; i < checked; i++) {
+        if (i >= CACHE_HEADER_SIZE - 4 && i < CACHE_HEADER_SIZE)
+            continue;
+        cache.bytes[i] ^= 0x40;
+        cache_write(&cache, cache.size);
+        cache.bytes[i] ^= 0x40;
+        cr_expect(use_cache(cache.folder, false), "byte %zu", i);
+    }
+    for (size_t size = 0; size < checked; size += 7) {
+        cache_write(&cache, size);
+        cr_expect(use_cache(cache.folder, false), "%zu bytes", size);
+    }
+    cr_expect(use_cache(cache.folder, true), "the last damaged file is refused");
+    cr_expect_not(use_cache(cache.folder, false), "and was replaced");
+    cache_remove(&cache);
+}
+
+Test(vk, a_folder_that_cannot_be_made_is_a_warning)
+{
+    struct test_host host;
+    struct vk_device *device = NULL;
+    test_host_init(&host);
+    const struct vk_device_params params = {.host = &host.host, .cache_dir = "/dev/null/cache"};
+    cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK, "%s", host.error);
+    cr_expect_eq(host.warnings, 1);
+    cr_expect_eq(host.errors, 0);
+    espy_vk_device_destroy(&device);
+    cr_expect_eq(host.live, 0);
 }

@@ -161,7 +161,8 @@ static const struct shader texels_shader = {
 struct test_host {
     struct host host;
     uint32_t errors, warnings;
-    char error[512], info[512];
+    char error[512];
+    bool refused;         // an info line said that a file is not used
     int64_t live;         // allocations not yet freed
     uint64_t allocations; // so far
     uint64_t fail_at;     // number of the allocation that fails; 0: none
@@ -174,8 +175,7 @@ static void test_log(void *user, espy_log_level level, const char *message)
     test->warnings += level == ESPY_LOG_WARNING;
     if (level == ESPY_LOG_ERROR)
         snprintf(test->error, sizeof(test->error), "%s", message);
-    if (level == ESPY_LOG_INFO)
-        snprintf(test->info, sizeof(test->info), "%s", message);
+    test->refused = test->refused || strstr(message, "is not used") != NULL;
     if (getenv("ESPY_TEST_VERBOSE") != NULL)
         fprintf(stderr, "[%d] %s\n", (int)level, message);
 }
