@@ -236,7 +236,7 @@ static espy_status check_input(struct checker *checker, uint32_t index)
     espy_format_shown(value->name, shown);
     snprintf(place, sizeof(place), "inputs[%u] \"%s\"", (unsigned)index, shown);
     if (checker->made[io->value] & MADE_BY_INPUT)
-        return refuse(checker, place, "it is an input twice");
+        return refuse(checker, place, "it is in the list twice");
     if (checker->made[io->value] & MADE_BY_CONSTANT)
         return refuse(checker, place, "it is a tensor too");
     checker->made[io->value] |= MADE_BY_INPUT;
@@ -283,7 +283,7 @@ static espy_status check_output(struct checker *checker, uint32_t index)
     if (checker->made[io->value] == 0)
         return refuse(checker, place, "nothing makes it");
     if (checker->made[io->value] & IS_OUTPUT)
-        return refuse(checker, place, "it is an output twice");
+        return refuse(checker, place, "it is in the list twice");
     checker->made[io->value] |= IS_OUTPUT;
     if (io->role != NULL && (!is_role(io->role) || name_fault(io->role) != NULL))
         return refuse(checker, place, "a role is a word of a-z, 0-9 and _");

@@ -399,8 +399,8 @@ static espy_status place_tensor(struct reader *reader, const struct place *place
     const struct format_source *source = reader->source;
     const size_t end = espy_format_align(reader->weights_end, FORMAT_TENSOR_ALIGNMENT);
     if (offset != end)
-        return refuse(reader, place, "offset %llu; the tensors before it end at %zu, so %zu",
-                      (unsigned long long)offset, reader->weights_end, end);
+        return refuse(reader, place, "offset %llu must be %zu: those before it end at %zu",
+                      (unsigned long long)offset, end, reader->weights_end);
     if (offset > source->weights_size || size > source->weights_size - offset)
         return refuse(reader, place, "offset %llu and size %llu reach over the weights' %zu bytes",
                       (unsigned long long)offset, (unsigned long long)size, source->weights_size);

@@ -58,7 +58,8 @@ void *espy_arena_alloc(struct arena *arena, size_t size)
         }
         return own + 1;
     }
-    if (arena->room - arena->used < size) {
+    // An arena without a block has no address to give, not even for size 0.
+    if (arena->blocks == NULL || arena->room - arena->used < size) {
         struct arena_block *block = push_block(arena, ARENA_BLOCK_SIZE);
         if (block == NULL)
             return NULL;
