@@ -237,7 +237,7 @@ espy_status espy_format_read(const struct host *host, const char *name, const vo
 {
     assert((uintptr_t)bytes % FORMAT_TENSOR_ALIGNMENT == 0);
     const struct image image = {host, name, bytes, size};
-    uint32_t chunk_count;
+    uint32_t chunk_count = 0;
     struct chunk json = {0}, weights = {0};
     *graph = (struct graph){0};
     if (!host_is_little_endian())

@@ -1,0 +1,143 @@
+// Goal: the real models of ../shared/models convert, and compute on the device what was recorded
+// for them. One Criterion test per model; which must match is in the table.
+// ESPY_TEST_FILTER=NAME limits nothing here: use Criterion's --filter 'models/NAME'.
+#include <cjson/cJSON.h>
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "suites/suite.h"
+
+enum { TENSORS_MAX = 64 };
+
+struct model_run {
+    struct test_host test;
+    struct vk_device *device;
+    struct arena arena;
+    struct suite_model model;
+    const char *folder;
+    double tolerance;
+};
+
+static void read_tensors(struct model_run *run, const cJSON *list, struct tensor *tensors,
+                         const struct graph_io *ios, uint32_t io_count)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, list)
+    {
+        char path[1024];
+        const char *name = cJSON_GetObjectItem(item, "name")->valuestring;
+        uint32_t i = 0;
+        while (i < io_count &&
+               strcmp(run->model.graph.values[ios[i].value].name, name) != 0)
+            i++;
+        cr_assert(i < io_count, "%s: the converted model has no '%s'", run->folder, name);
+        snprintf(path, sizeof(path), "%s/%s", run->folder,
+                 cJSON_GetObjectItem(item, "file")->valuestring);
+        cr_assert(espy_suite_read_npy(path, &run->arena, &tensors[i]), "%s", path);
+    }
+}
+
+static void run_case(struct model_run *run, const cJSON *item)
+{
+    const struct graph *graph = &run->model.graph;
+    const char *id = cJSON_GetObjectItem(item, "id")->valuestring;
+    struct tensor inputs[TENSORS_MAX] = {0}, expected[TENSORS_MAX] = {0},
+                  actual[TENSORS_MAX] = {0};
+    struct test_run_info info = {0};
+    struct timespec start, end;
+    read_tensors(run, cJSON_GetObjectItem(item, "inputs"), inputs, graph->inputs,
+                 graph->input_count);
+    read_tensors(run, cJSON_GetObjectItem(item, "outputs"), expected, graph->outputs,
+                 graph->output_count);
+    timespec_get(&start, TIME_UTC);
+    const espy_status status = espy_test_run(&run->test.host, run->device, graph, inputs,
+                                             &run->arena, actual, &info);
+    timespec_get(&end, TIME_UTC);
+    cr_expect(status == ESPY_OK, "%s: %s", id, run->test.last_error);
+    for (uint32_t o = 0; status == ESPY_OK && o < graph->output_count; o++) {
+        if (expected[o].data == NULL)
+            continue;
+        const char *name = graph->values[graph->outputs[o].value].name;
+        char text[256];
+        struct comparison result;
+        cr_expect(actual[o].type.dtype == expected[o].type.dtype &&
+                      actual[o].count == expected[o].count,
+                  "%s: output '%s' has another type or size", id, name);
+        espy_test_compare(&actual[o], &expected[o], &result);
+        cr_expect(result.nonfinite == 0 && result.relative_l2 <= run->tolerance, "%s: '%s': %s",
+                  id, name, espy_test_difference(&actual[o], &expected[o], &result, text,
+                                                 sizeof(text)));
+        printf("%s %s %s: relative L2 %.2g, %u dispatches, %u on the host, %.2f s with planning\n",
+               run->folder, id, name, result.relative_l2, info.dispatch_count,
+               info.host_node_count,
+               (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec));
+    }
+    // Nothing in these models needs the host between nodes.
+    cr_expect(info.host_node_count == 0, "%s: %u nodes run on the host", id,
+              info.host_node_count);
+    cr_expect(info.stage_count == 1, "%s: %u submits", id, info.stage_count);
+}
+
+static void run_model(const char *name, double tolerance)
+{
+    const char *shared = espy_suite_shared();
+    if (shared == NULL)
+        cr_skip_test("../shared is not there");
+    struct model_run run = {.tolerance = tolerance};
+    char folder[512], path[1024];
+    snprintf(folder, sizeof(folder), "%s/models/%s", shared, name);
+    run.folder = folder;
+    espy_test_host_init(&run.test);
+    espy_arena_init(&run.arena, &run.test.host);
+    cr_assert(espy_test_open_device(&run.test.host, &run.device) == ESPY_OK, "%s",
+              run.test.last_error);
+    snprintf(path, sizeof(path), "%s/model.onnx", folder);
+    cr_assert(espy_suite_convert(&run.test.host, path, &run.model) == ESPY_OK, "%s: %s", name,
+              run.test.last_error);
+    snprintf(path, sizeof(path), "%s/io.json", folder);
+    cJSON *json = cJSON_Parse(espy_suite_read_text(path, &run.arena));
+    const cJSON *item, *cases = cJSON_GetObjectItem(json, "cases");
+    cr_expect(cJSON_GetArraySize(cases) > 0, "%s: no cases", name);
+    cJSON_ArrayForEach(item, cases) run_case(&run, item);
+    cJSON_Delete(json);
+    cr_expect(espy_vk_device_validation_count(run.device) == 0,
+              "%s: the validation layer has complained: %s", name, run.test.last_error);
+    espy_suite_model_finish(&run.model);
+    espy_vk_device_destroy(&run.device);
+    espy_arena_finish(&run.arena);
+    cr_expect(run.test.live_count == 0, "%zu allocations are not freed", run.test.live_count);
+}
+
+#define MODEL(name, tolerance)                                                                     \
+    Test(models, name)                                                                             \
+    {                                                                                              \
+        run_model(#name, tolerance);                                                               \
+    }
+
+// Float32 models must match to 1e-4. The float16 ones were recorded by a runtime that rounds every
+// intermediate to float16, so 2e-2 is what its own rounding moves them.
+MODEL(deimv2_atto, 1e-4)
+MODEL(espnet_cityscapes, 1e-4)
+MODEL(fastestdet, 1e-4)
+MODEL(iat_lol, 1e-4)
+MODEL(mediapipe_blazeface, 1e-4)
+MODEL(minifasnet_v1se, 1e-4)
+MODEL(nanotrack_v3_backbone, 1e-4)
+MODEL(pfld_ghostone, 1e-4)
+MODEL(ppocrv3_det, 1e-4)
+MODEL(resnet20_cifar10, 1e-4)
+MODEL(sinet_portrait, 1e-4)
+MODEL(squeezenet_fp16, 2e-2)
+MODEL(sr_bsrn, 1e-4)
+MODEL(sr_imdtn, 1e-4)
+MODEL(sr_lwfanet, 1e-4)
+MODEL(sr_maan, 1e-4)
+MODEL(sr_mobilesr, 1e-4)
+MODEL(style_starry_night_fp16, 2e-2)
+MODEL(ultraface_rfb320, 1e-4)
+MODEL(vit_mnist, 1e-4)
+MODEL(waifu2x_cunet, 1e-4)
+MODEL(yolox_nano, 1e-4)
+MODEL(yunet_n_320, 1e-4)
