@@ -1,0 +1,406 @@
+// Conv: convolution of images of any number of spatial dimensions, with groups.
+#include <assert.h>
+
+#include "op/lower.h"
+#include "op/op.h"
+#include "ops/window.h"
+#include "shaders/conv_depthwise.spv.h"
+#include "shaders/conv_generic.spv.h"
+#include "shaders/conv_tile.spv.h"
+
+struct conv_attrs {
+    struct window_attrs window;
+    int64_t group;
+};
+
+// What infer has checked, in numbers.
+struct conv {
+    struct window window;
+    int64_t images, groups;
+    int64_t group_in, group_out; // channels of one group
+};
+
+static espy_status conv_init(const struct op_infer *c, struct conv *conv)
+{
+    const struct conv_attrs *attrs = c->attrs;
+    const struct shape *x = &c->inputs[0].shape, *w = &c->inputs[1].shape;
+    if (!espy_dtype_is_float(c->inputs[0].dtype))
+        return espy_infer_fail(c, "takes floats, not %s", espy_dtype_name(c->inputs[0].dtype));
+    TRY(espy_infer_same_dtype(c, 0, 3));
+    if (w->rank != x->rank)
+        return espy_infer_fail(c, "the weight has rank %u, the input %u", w->rank, x->rank);
+    TRY(window_init(c, &attrs->window, x, w, &conv->window));
+    conv->images = x->dims[0];
+    conv->groups = attrs->group;
+    conv->group_in = w->dims[1];
+    if (w->dims[1] > GRAPH_DIM_MAX / attrs->group || x->dims[1] != w->dims[1] * attrs->group)
+        return espy_infer_fail(c, "%lld input channels, but the weight has %lld for %lld groups",
+                               (long long)x->dims[1], (long long)w->dims[1],
+                               (long long)attrs->group);
+    if (w->dims[0] % attrs->group != 0)
+        return espy_infer_fail(c, "%lld output channels do not divide into %lld groups",
+                               (long long)w->dims[0], (long long)attrs->group);
+    conv->group_out = w->dims[0] / attrs->group;
+    if (espy_infer_has(c, 2) &&
+        (c->inputs[2].shape.rank != 1 || c->inputs[2].shape.dims[0] != w->dims[0]))
+        return espy_infer_fail(c, "the bias is not one number per output channel");
+    return window_outputs(c, attrs->window.auto_pad, false, &conv->window);
+}
+
+static espy_status infer(struct op_infer *c)
+{
+    struct conv conv;
+    TRY(conv_init(c, &conv));
+    c->outputs[0].dtype = c->inputs[0].dtype;
+    c->outputs[0].shape = (struct shape){.rank = conv.window.rank + 2};
+    c->outputs[0].shape.dims[0] = conv.images;
+    c->outputs[0].shape.dims[1] = conv.groups * conv.group_out;
+    for (uint32_t i = 0; i < conv.window.rank; i++)
+        c->outputs[0].shape.dims[i + 2] = conv.window.out[i];
+    return ESPY_OK;
+}
+
+// The numbers again, for a node that infer has accepted.
+static struct conv conv_of(const struct host *host, const struct op_node *node,
+                           const struct op_type *inputs, uint32_t input_count)
+{
+    const struct op_infer infer_again = {.host = host,
+                                         .node = node,
+                                         .attrs = node->attrs,
+                                         .input_count = input_count,
+                                         .inputs = inputs};
+    struct conv conv;
+    const espy_status status = conv_init(&infer_again, &conv);
+    assert(status == ESPY_OK);
+    (void)status;
+    return conv;
+}
+
+// ---- meaning
+// ---------------------------------------------------------------------------------------
+
+struct conv_data {
+    const float *x, *w;
+    size_t in_size, taps, out_size; // spatial elements of an input channel, a filter, an output
+};
+
+// All channels of one output pixel.
+static void convolve_pixel(struct op_eval *c, const struct conv *conv, const struct conv_data *data,
+                           const struct window_tap *inside, size_t inside_count, size_t image,
+                           size_t pixel)
+{
+    const size_t in = (size_t)conv->group_in, out = (size_t)conv->group_out;
+    const size_t groups = (size_t)conv->groups;
+    for (size_t k = 0; k < groups * out; k++) {
+        double sum = espy_eval_has(c, 2) ? espy_tensor_number(&c->inputs[2], k) : 0;
+        const float *x = data->x + (image * groups + k / out) * in * data->in_size;
+        const float *w = data->w + k * in * data->taps;
+        for (size_t channel = 0; channel < in; channel++, x += data->in_size, w += data->taps)
+            for (size_t i = 0; i < inside_count; i++)
+                sum += (double)x[inside[i].offset] * (double)w[inside[i].tap];
+        espy_tensor_set_number(&c->outputs[0], (image * groups * out + k) * data->out_size + pixel,
+                               sum);
+    }
+}
+
+static void reference(struct op_eval *c)
+{
+    struct op_type types[3] = {{ESPY_DTYPE_NONE, {0}}};
+    for (uint32_t i = 0; i < c->input_count; i++)
+        types[i] = c->inputs[i].type;
+    const struct conv conv = conv_of(c->host, c->node, types, c->input_count);
+    const struct window *window = &conv.window;
+    const struct conv_data data = {.x = espy_eval_floats(c, 0),
+                                   .w = espy_eval_floats(c, 1),
+                                   .in_size = (size_t)window_product(window->in, window->rank),
+                                   .taps = (size_t)window_taps(window),
+                                   .out_size = (size_t)window_product(window->out, window->rank)};
+    struct window_tap *inside = espy_eval_scratch(c, data.taps, sizeof(*inside));
+    if (data.x == NULL || data.w == NULL || inside == NULL || c->outputs[0].count == 0)
+        return;
+    int64_t at[WINDOW_RANK_MAX] = {0};
+    size_t pixel = 0;
+    do {
+        const size_t count = window_cover(window, at, inside);
+        for (size_t image = 0; image < (size_t)conv.images; image++)
+            convolve_pixel(c, &conv, &data, inside, count, image, pixel);
+        pixel++;
+    } while (window_next(window->out, window->rank, at));
+}
+
+// ---- lowering
+// --------------------------------------------------------------------------------------
+
+// What the three kernels' push blocks and specializations have in common.
+#define FILL_WINDOW(spec, push, window, view)                 \
+    do {                                                      \
+        (spec)->in_d = (uint32_t)(window)->in[0];             \
+        (spec)->out_d = (uint32_t)(window)->out[0];           \
+        (spec)->kernel_d = (uint32_t)(window)->kernel[0];     \
+        (spec)->stride_d = (uint32_t)(window)->stride[0];     \
+        (spec)->dilation_d = (uint32_t)(window)->dilation[0]; \
+        (spec)->pad_d = (uint32_t)(window)->pad[0];           \
+        (push)->x_offset = (int32_t)(view)->offset;           \
+        window_strides(view, (push)->x_strides);              \
+        (push)->in_h = (uint32_t)(window)->in[1];             \
+        (push)->in_w = (uint32_t)(window)->in[2];             \
+        (push)->out_h = (uint32_t)(window)->out[1];           \
+        (push)->out_w = (uint32_t)(window)->out[2];           \
+        (push)->kernel_h = (uint32_t)(window)->kernel[1];     \
+        (push)->kernel_w = (uint32_t)(window)->kernel[2];     \
+        (push)->stride_h = (uint32_t)(window)->stride[1];     \
+        (push)->stride_w = (uint32_t)(window)->stride[2];     \
+        (push)->dilation_h = (uint32_t)(window)->dilation[1]; \
+        (push)->dilation_w = (uint32_t)(window)->dilation[2]; \
+        (push)->pad_h = (uint32_t)(window)->pad[1];           \
+        (push)->pad_w = (uint32_t)(window)->pad[2];           \
+    } while (0)
+
+// Weights as [tap][channel], for one input and one output channel per group.
+static struct view depthwise_weights(struct op_lower *c, int64_t channels)
+{
+    const struct view w = espy_lower_input(c, 1);
+    struct shape shape = {.rank = w.rank};
+    for (uint32_t i = 2; i < w.rank; i++)
+        shape.dims[i - 2] = w.dims[i];
+    if (w.buffer == VIEW_NONE)
+        return w;
+    shape.dims[w.rank - 2] = 1;
+    shape.dims[w.rank - 1] = channels;
+    const struct view packed = espy_lower_temporary(c, w.dtype, &shape);
+    struct view source = packed;
+    source.buffer = w.buffer;
+    source.offset = w.offset;
+    for (uint32_t i = 2; i < w.rank; i++)
+        source.strides[i - 2] = w.strides[i];
+    source.strides[w.rank - 2] = 0;
+    source.strides[w.rank - 1] = w.strides[0];
+    espy_lower_copy(c, &source, &packed);
+    return packed;
+}
+
+// The widest tile whose unrolled code stays small.
+static uint32_t depthwise_columns(const struct window *window)
+{
+    enum { UNROLLED_MAX = 400 };
+    uint32_t columns = 4;
+    while (columns > 1 && ((columns - 1) * window->stride[2] + window_extent(window, 2)) *
+                                  window->kernel[2] * columns >
+                              UNROLLED_MAX)
+        columns /= 2;
+    return columns;
+}
+
+static bool is_depthwise(const struct conv *conv, const struct window *window)
+{
+    enum { KERNEL_W_MAX = 11, EXTENT_MAX = 33 };
+    return conv->group_in == 1 && conv->group_out == 1 && conv->groups > 1 && window->in[0] == 1 &&
+           window->kernel[0] == 1 && window->out[0] == 1 && window->pad[0] == 0 &&
+           window->kernel[2] <= KERNEL_W_MAX && window_extent(window, 2) <= EXTENT_MAX;
+}
+
+static void lower_depthwise(struct op_lower *c, const struct conv *conv,
+                            const struct window *window)
+{
+    const struct view x = espy_lower_channels_last_input(c, 0);
+    const struct view w = depthwise_weights(c, conv->groups);
+    struct view bias = {.buffer = VIEW_NONE};
+    if (espy_lower_has(c, 2))
+        bias = window_plain_input(c, 2);
+    const struct view y = espy_lower_channels_last_output(c, 0);
+    struct conv_depthwise_spec spec = CONV_DEPTHWISE_SPEC_DEFAULT;
+    spec.local_size_x = window_local_size(c);
+    spec.columns = depthwise_columns(window);
+    spec.vector = window_vector(&x) ? 4 : 1;
+    spec.has_bias = espy_lower_has(c, 2);
+    spec.kernel_w = (uint32_t)window->kernel[2];
+    spec.stride_w = (uint32_t)window->stride[2];
+    spec.dilation_w = (uint32_t)window->dilation[2];
+    struct conv_depthwise_push push = {.rows = (uint32_t)(conv->images * window->out[1]),
+                                       .channels = (uint32_t)conv->groups,
+                                       .x_offset = (int32_t)x.offset,
+                                       .in_h = (uint32_t)window->in[1],
+                                       .in_w = (uint32_t)window->in[2],
+                                       .out_h = (uint32_t)window->out[1],
+                                       .out_w = (uint32_t)window->out[2],
+                                       .kernel_h = (uint32_t)window->kernel[1],
+                                       .stride_h = (uint32_t)window->stride[1],
+                                       .dilation_h = (uint32_t)window->dilation[1],
+                                       .pad_h = (uint32_t)window->pad[1],
+                                       .pad_w = (uint32_t)window->pad[2]};
+    window_strides(&x, push.x_strides);
+    LOWER_EPILOGUE(c, &spec, &push);
+    struct op_dispatch dispatch = {.shader =
+                                       conv_depthwise_shaders.variants[espy_variant(x.storage)],
+                                   .bindings = {x, w, bias, y},
+                                   .binding_count = 4,
+                                   .push = &push,
+                                   .push_size = sizeof(push),
+                                   .spec = &spec,
+                                   .spec_size = sizeof(spec)};
+    const size_t tiles = (push.out_w + (size_t)spec.columns - 1) / spec.columns;
+    espy_lower_grid(c, push.channels / spec.vector * tiles * push.rows, spec.local_size_x,
+                    dispatch.groups);
+    espy_lower_dispatch(c, &dispatch);
+}
+
+// Weights as [group][tap][input channel][output channel, padded to whole blocks]. The padding is
+// never written: what is computed from it is never stored.
+static struct view tile_weights(struct op_lower *c, const struct conv *conv, int64_t block)
+{
+    const struct view w = espy_lower_input(c, 1);
+    const uint32_t spatial = conv->window.rank;
+    if (w.buffer == VIEW_NONE)
+        return w;
+    const int64_t row = (conv->group_out + block - 1) / block * block;
+    struct view source = w, target;
+    source.rank = spatial + 3;
+    source.dims[0] = conv->groups;
+    source.strides[0] = w.strides[0] * conv->group_out;
+    for (uint32_t i = 0; i < spatial; i++) {
+        source.dims[1 + i] = w.dims[2 + i];
+        source.strides[1 + i] = w.strides[2 + i];
+    }
+    source.dims[spatial + 1] = conv->group_in;
+    source.strides[spatial + 1] = w.strides[1];
+    source.dims[spatial + 2] = conv->group_out;
+    source.strides[spatial + 2] = w.strides[0];
+    struct shape shape = {.rank = source.rank};
+    for (uint32_t i = 0; i < source.rank; i++)
+        shape.dims[i] = source.dims[i];
+    shape.dims[spatial + 2] = row;
+    const struct view packed = espy_lower_temporary(c, w.dtype, &shape);
+    target = packed;
+    target.dims[spatial + 2] = conv->group_out;
+    espy_lower_copy(c, &source, &target);
+    return packed;
+}
+
+static bool stays_inside(const struct window *window)
+{
+    for (uint32_t i = 0; i < window->rank; i++)
+        if (window->pad[i] > 0 ||
+            (window->out[i] - 1) * window->stride[i] + window_extent(window, i) > window->in[i])
+            return false;
+    return true;
+}
+
+static struct view tile_input(struct op_lower *c, const struct conv *conv)
+{
+    const struct view x = espy_lower_input(c, 0);
+    if (conv->group_in % 4 != 0 || window_vector(&x))
+        return x;
+    return espy_lower_channels_last_input(c, 0);
+}
+
+static void lower_tile(struct op_lower *c, const struct conv *conv, const struct window *window)
+{
+    struct conv_tile_spec spec = CONV_TILE_SPEC_DEFAULT;
+    spec.quads = conv->group_out > 4 ? 2 : 1;
+    const int64_t block = 4 * (int64_t)spec.quads;
+    const struct view x = tile_input(c, conv);
+    const struct view w = tile_weights(c, conv, block);
+    struct view bias = {.buffer = VIEW_NONE};
+    if (espy_lower_has(c, 2))
+        bias = window_plain_input(c, 2);
+    const struct view y = espy_lower_channels_last_output(c, 0);
+    const int64_t pixels = conv->images * window_product(window->out, window->rank);
+    const int64_t group_blocks = (conv->group_out + block - 1) / block;
+    spec.local_size_x = window_local_size(c);
+    spec.pixels = pixels < 4 ? 1 : pixels < 8 || !c->caps->cpu ? 4 : 8;
+    spec.vector = conv->group_in % 4 == 0 && window_vector(&x) ? 4 : 1;
+    spec.has_bias = espy_lower_has(c, 2);
+    spec.store_vector = conv->group_out % 4 == 0 ? 4 : 1;
+    spec.padded = !stays_inside(window);
+    struct conv_tile_push push = {.pixels = (uint32_t)pixels,
+                                  .blocks = (uint32_t)(conv->groups * group_blocks),
+                                  .group_blocks = (uint32_t)group_blocks,
+                                  .in_channels = (uint32_t)conv->group_in,
+                                  .out_channels = (uint32_t)conv->group_out};
+    FILL_WINDOW(&spec, &push, window, &x);
+    LOWER_EPILOGUE(c, &spec, &push);
+    struct op_dispatch dispatch = {.shader = conv_tile_shaders.variants[espy_variant(x.storage)],
+                                   .bindings = {x, w, bias, y},
+                                   .binding_count = 4,
+                                   .push = &push,
+                                   .push_size = sizeof(push),
+                                   .spec = &spec,
+                                   .spec_size = sizeof(spec)};
+    const size_t tiles = (push.pixels + (size_t)spec.pixels - 1) / spec.pixels;
+    espy_lower_grid(c, push.blocks * tiles, spec.local_size_x, dispatch.groups);
+    espy_lower_dispatch(c, &dispatch);
+}
+
+static void lower_generic(struct op_lower *c, const struct conv *conv, const struct window *window)
+{
+    const struct view x = espy_lower_input(c, 0);
+    const struct view w = window_plain_input(c, 1);
+    struct view bias = {.buffer = VIEW_NONE};
+    if (espy_lower_has(c, 2))
+        bias = window_plain_input(c, 2);
+    const struct view y = espy_lower_channels_last_output(c, 0);
+    struct conv_generic_spec spec = CONV_GENERIC_SPEC_DEFAULT;
+    spec.local_size_x = c->caps->local_size;
+    spec.has_bias = espy_lower_has(c, 2);
+    struct conv_generic_push push = {.count = (uint32_t)espy_view_count(&y),
+                                     .channels = (uint32_t)(conv->groups * conv->group_out),
+                                     .in_channels = (uint32_t)conv->group_in,
+                                     .out_channels = (uint32_t)conv->group_out};
+    FILL_WINDOW(&spec, &push, window, &x);
+    LOWER_EPILOGUE(c, &spec, &push);
+    struct op_dispatch dispatch = {.shader = conv_generic_shaders.variants[espy_variant(x.storage)],
+                                   .bindings = {x, w, bias, y},
+                                   .binding_count = 4,
+                                   .push = &push,
+                                   .push_size = sizeof(push),
+                                   .spec = &spec,
+                                   .spec_size = sizeof(spec)};
+    espy_lower_grid(c, push.count, spec.local_size_x, dispatch.groups);
+    espy_lower_dispatch(c, &dispatch);
+}
+
+static espy_status lower(struct op_lower *c)
+{
+    const struct conv conv = conv_of(c->host, c->node, c->inputs, c->input_count);
+    if (conv.window.rank > WINDOW_KERNEL_RANK_MAX)
+        return espy_lower_on_host(c, "more than three spatial dimensions");
+    const struct window window = window_three_dimensional(&conv.window);
+    const int64_t taps = window_taps(&window);
+    const int64_t step = conv.group_in % 4 == 0 ? 4 : 1;
+    if (taps > WINDOW_TRIPS_MAX / 4 || taps * (3 + conv.group_in / step) > WINDOW_TRIPS_MAX)
+        return espy_lower_on_host(c, "the window is too large for one invocation");
+    if (is_depthwise(&conv, &window))
+        lower_depthwise(c, &conv, &window);
+    else if (conv.group_in == 1 && conv.group_out < 4)
+        lower_generic(c, &conv, &window);
+    else
+        lower_tile(c, &conv, &window);
+    return espy_lower_status(c);
+}
+
+static const struct op_attr conv_rows[] = {
+    WINDOW_ATTRS(struct conv_attrs),
+    {.name = "group",
+     .type = OP_INT,
+     .offset = offsetof(struct conv_attrs, group),
+     .fallback = 1,
+     .min = 1,
+     .max = INT32_MAX,
+     .help = "groups into which the channels of input and output are divided"}};
+
+static const struct op ops[] = {
+    {.name = "Conv",
+     .summary = "convolution of images: every output is a weighted sum of a window of all channels",
+     .inputs_min = 2,
+     .inputs_max = 3,
+     .outputs_min = 1,
+     .outputs_max = 1,
+     .flags = OP_EPILOGUE,
+     .attrs = conv_rows,
+     .attr_count = sizeof(conv_rows) / sizeof(conv_rows[0]),
+     .attrs_size = sizeof(struct conv_attrs),
+     .infer = infer,
+     .reference = reference,
+     .lower = lower}};
+
+const struct op_family espy_ops_conv = {ops, sizeof(ops) / sizeof(ops[0])};

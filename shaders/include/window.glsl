@@ -1,0 +1,19 @@
+// The depth axis of a sliding window. Most windows have none, so it is specialization constants:
+// the compiler drops it, and height and width have the push block to themselves.
+layout(constant_id = 30) const uint IN_D = 1;
+layout(constant_id = 31) const uint OUT_D = 1;
+layout(constant_id = 32) const uint KERNEL_D = 1;
+layout(constant_id = 33) const uint STRIDE_D = 1;
+layout(constant_id = 34) const uint DILATION_D = 1;
+layout(constant_id = 35) const uint PAD_D = 0;
+
+// Where a window starts on an axis, in input elements; negative in the padding.
+int window_start(uint index, uint stride, uint pad)
+{
+    return int(index * stride) - int(pad);
+}
+
+bool window_inside(int index, uint size)
+{
+    return index >= 0 && index < int(size);
+}
