@@ -1,0 +1,232 @@
+#include "cli_results.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli_number.h"
+
+// ---- classes
+// -------------------------------------------------------------------------------------
+
+static bool role_is(const struct espy_value_info *info, const char *role)
+{
+    return info->role && !strcmp(info->role, role);
+}
+
+bool espy_result_is_classes(const struct espy_value_info *info)
+{
+    return role_is(info, "logits") || role_is(info, "probabilities");
+}
+
+static size_t element_count(const struct espy_tensor *tensor)
+{
+    size_t count = 1;
+    for (uint32_t d = 0; d < tensor->rank; d++)
+        count *= (size_t)tensor->dims[d];
+    return count;
+}
+
+void espy_result_rows(const struct espy_value_info *info, const struct espy_tensor *tensor,
+                      size_t *rows, size_t *classes)
+{
+    const size_t count = element_count(tensor);
+    *rows = 1;
+    // Where the labels say how many classes there are, a [6] may be two rows of three.
+    if (info->label_count && count % info->label_count == 0)
+        *rows = count / info->label_count;
+    else if (tensor->rank > 1)
+        *rows = (size_t)tensor->dims[0];
+    *classes = *rows ? count / *rows : 0;
+}
+
+// Turns scores into probabilities in place; a row of NaN stays so.
+static void softmax(double *scores, size_t count)
+{
+    double largest = -(double)INFINITY, sum = 0;
+    for (size_t i = 0; i < count; i++)
+        largest = scores[i] > largest ? scores[i] : largest;
+    for (size_t i = 0; i < count; i++) {
+        scores[i] = exp(scores[i] - largest);
+        sum += scores[i];
+    }
+    for (size_t i = 0; i < count; i++)
+        scores[i] /= sum;
+}
+
+uint32_t espy_result_top(const struct espy_value_info *info, const struct espy_tensor *tensor,
+                         size_t row, uint32_t top, struct cli_class *classes)
+{
+    size_t rows, count;
+    espy_result_rows(info, tensor, &rows, &count);
+    double *scores = count ? malloc(count * sizeof *scores) : NULL;
+    if (!scores)
+        return count ? UINT32_MAX : 0;
+    for (size_t i = 0; i < count; i++)
+        scores[i] = espy_number_get(tensor->dtype, tensor->data, row * count + i);
+    if (role_is(info, "logits"))
+        softmax(scores, count);
+    uint32_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t at = found;
+        while (at > 0 && scores[i] > classes[at - 1].probability)
+            at--;
+        if (at == top)
+            continue;
+        found += found < top;
+        memmove(classes + at + 1, classes + at, (found - at - 1) * sizeof *classes);
+        classes[at] = (struct cli_class){(uint32_t)i, scores[i],
+                                         i < info->label_count ? info->labels[i] : NULL};
+    }
+    free(scores);
+    return found;
+}
+
+// ---- files
+// ---------------------------------------------------------------------------------------
+
+char *espy_result_path(const char *dir, const char *name)
+{
+    const size_t dir_length = dir ? strlen(dir) : 0, name_length = strlen(name);
+    char *path = malloc(dir_length + name_length + sizeof "/.npy");
+    if (!path)
+        return NULL;
+    (void)sprintf(path, "%s%s%s.npy", dir ? dir : "", dir ? "/" : "", name);
+    for (char *at = path + (dir ? dir_length + 1 : 0); *at; at++) {
+        if (*at == '/' || *at == ':')
+            *at = '_';
+    }
+    return path;
+}
+
+// ---- pictures
+// ------------------------------------------------------------------------------------
+
+struct plane {
+    uint32_t width, height, channels;
+    bool last; // channels last
+};
+
+static bool find_plane(const struct espy_tensor *tensor, struct plane *plane)
+{
+    const uint32_t lead = tensor->rank == 4;
+    const int64_t *dims = tensor->dims + lead;
+    if ((tensor->rank != 3 && tensor->rank != 4) || (lead && tensor->dims[0] != 1))
+        return false;
+    plane->last = dims[0] != 1 && dims[0] != 3;
+    const int64_t channels = dims[plane->last ? 2 : 0];
+    const int64_t height = dims[plane->last ? 0 : 1], width = dims[plane->last ? 1 : 2];
+    if ((channels != 1 && channels != 3) || height < 1 || width < 1 || height > PICTURE_SIDE_MAX ||
+        width > PICTURE_SIDE_MAX)
+        return false;
+    plane->channels = (uint32_t)channels;
+    plane->height = (uint32_t)height;
+    plane->width = (uint32_t)width;
+    return true;
+}
+
+// What --range says; bytes as they are; else guessed from the values: networks make -1..1, 0..1 or
+// 0..255, and a little beyond.
+static struct cli_range choose_range(const struct espy_tensor *tensor,
+                                     const struct cli_range *asked)
+{
+    double low = 0, high = 0;
+    if (asked->given)
+        return *asked;
+    if (!espy_number_is_float(tensor->dtype))
+        return (struct cli_range){true, 0, 255};
+    const size_t count = element_count(tensor);
+    for (size_t i = 0; i < count; i++) {
+        const double value = espy_number_get(tensor->dtype, tensor->data, i);
+        low = value < low ? value : low;
+        high = value > high ? value : high;
+    }
+    if (high > 4)
+        return (struct cli_range){true, 0, 255};
+    return (struct cli_range){true, low < -0.25 ? -1 : 0, 1};
+}
+
+static uint8_t to_byte(double value)
+{
+    return value > 0 ? (value < 255 ? (uint8_t)(value + 0.5) : 255) : 0;
+}
+
+// true: the output is in the units of a normalised input, so the input's preprocessing undone
+// gives bytes.
+static bool is_normalised(const struct cli_input *input)
+{
+    if (!input || !input->info.preprocess)
+        return false;
+    for (unsigned c = 0; c < espy_picture_channels(input->info.preprocess); c++) {
+        const double std = input->info.preprocess->std[c];
+        if (input->info.preprocess->mean[c] != 0 || (std != 0 && std != 1))
+            return true;
+    }
+    return false;
+}
+
+bool espy_result_picture(const struct espy_value_info *info, const struct espy_tensor *tensor,
+                         const struct cli_input *input, const struct cli_range *range,
+                         struct picture *picture, struct cli_message *message)
+{
+    struct plane plane;
+    char shape[128];
+    if (!find_plane(tensor, &plane)) {
+        return espy_message_set(message, "output '%s' (%s) is no picture; write it as .npy",
+                                info->name,
+                                espy_shape_print(tensor->rank, tensor->dims, shape, sizeof shape));
+    }
+    if (!espy_picture_create(plane.width, plane.height, picture, message))
+        return false;
+    const bool undo = is_normalised(input) && !range->given;
+    const struct espy_preprocess *how = undo ? input->info.preprocess : NULL;
+    const struct cli_range used = choose_range(tensor, range);
+    const bool bgr = input && input->info.preprocess && input->info.preprocess->color &&
+                     !strcmp(input->info.preprocess->color, "bgr");
+    const size_t pixels = (size_t)plane.width * plane.height;
+    for (size_t i = 0; i < pixels; i++) {
+        for (uint32_t c = 0; c < 3; c++) {
+            const uint32_t from = plane.channels == 1 ? 0 : bgr ? 2 - c : c;
+            const size_t at = plane.last ? i * plane.channels + from : from * pixels + i;
+            double value = espy_number_get(tensor->dtype, tensor->data, at);
+            if (how) {
+                const double std = how->std[from] != 0 ? how->std[from] : 1;
+                value = (value * std + how->mean[from]) * (how->scale != 0 ? how->scale : 1);
+            } else {
+                value = (value - used.low) / (used.high - used.low) * 255;
+            }
+            picture->rgb[i * 3 + c] = to_byte(value);
+        }
+    }
+    return true;
+}
+
+bool espy_result_attention(const struct espy_value_info *info, const struct espy_tensor *tensor,
+                           const struct cli_input *input, struct picture *picture,
+                           struct cli_message *message)
+{
+    struct plane plane;
+    char shape[128];
+    if (!find_plane(tensor, &plane) || plane.channels != 1) {
+        return espy_message_set(message, "output '%s' is %s, an attention map is 1x1xHxW",
+                                info->name,
+                                espy_shape_print(tensor->rank, tensor->dims, shape, sizeof shape));
+    }
+    if (!input || !input->picture.rgb) {
+        return espy_message_set(message,
+                                "output '%s' can be drawn on a picture only; give a JPEG or PNG "
+                                "as input%s%s%s",
+                                info->name, info->of ? " '" : "", info->of ? info->of : "",
+                                info->of ? "'" : "");
+    }
+    const size_t count = (size_t)plane.width * plane.height;
+    float *map = malloc(count * sizeof *map);
+    if (!map)
+        return espy_message_set(message, "out of memory for the attention picture");
+    for (size_t i = 0; i < count; i++)
+        map[i] = (float)espy_number_get(tensor->dtype, tensor->data, i);
+    const bool ok = espy_picture_overlay(&input->picture, map, plane.width, plane.height,
+                                         &input->area, picture, message);
+    free(map);
+    return ok;
+}

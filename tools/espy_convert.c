@@ -1,0 +1,196 @@
+// `espy convert`: ONNX, or JSON with safetensors, to .espy.
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli_json.h"
+#include "cli_session.h"
+#include "convert/convert.h"
+#include "espy_commands.h"
+
+struct options {
+    const char *output, *metadata, *name;
+    struct cli_list shapes;
+    bool keep_nodes, json, verbose;
+};
+
+static const struct cli_option option_rows[] = {
+    {"output", 'o', CLI_TEXT, offsetof(struct options, output), "FILE",
+     "The file to write. Default: the model's path with .espy\nin place of .onnx or .json.", 0, 0},
+    {"metadata", 'm', CLI_TEXT, offsetof(struct options, metadata), "FILE",
+     "JSON with roles, preprocessing and labels for inputs and\noutputs.", 0, 0},
+    {"name", 0, CLI_TEXT, offsetof(struct options, name), "TEXT",
+     "Name of the network. Default: the one in the model.", 0, 0},
+    {"shape", 0, CLI_LIST, offsetof(struct options, shapes), "NAME=1x3x64x64",
+     "Fixes the symbolic dimensions of an input.", 0, 0},
+    {"keep-nodes", 0, CLI_FLAG, offsetof(struct options, keep_nodes), NULL,
+     "Imports only: folds nothing and fuses nothing.", 0, 0},
+    {"json", 0, CLI_FLAG, offsetof(struct options, json), NULL,
+     "Prints one JSON object instead of text.", 0, 0},
+    {"verbose", 'v', CLI_FLAG, offsetof(struct options, verbose), NULL,
+     "Prints the converter's notes too.", 0, 0},
+    {0}};
+
+// "folder/model.onnx" to "folder/model.espy". malloc; NULL: out of memory.
+static char *default_output(const char *model)
+{
+    const char *slash = strrchr(model, '/'), *dot = strrchr(model, '.');
+    const size_t length =
+        dot && dot > (slash ? slash + 1 : model) ? (size_t)(dot - model) : strlen(model);
+    char *path = malloc(length + sizeof ".espy");
+    if (path) {
+        memcpy(path, model, length);
+        memcpy(path + length, ".espy", sizeof ".espy");
+    }
+    return path;
+}
+
+// What the passes did, by name; both printers go through it.
+struct count_row {
+    const char *text, *key;
+    uint32_t count;
+};
+enum { COUNT_ROWS = 8 };
+
+static void count_rows(const struct convert_report *report, struct count_row rows[COUNT_ROWS])
+{
+    const struct pass_counts *counts = &report->counts;
+    const struct count_row filled[COUNT_ROWS] = {
+        {"constants folded", "constants_folded", counts->folded},
+        {"identities removed", "identities_removed", counts->identities},
+        {"duplicates removed", "duplicates_removed", counts->duplicates},
+        {"normalisations folded", "norms_folded", counts->norms},
+        {"patterns fused", "patterns_fused", counts->patterns},
+        {"activations fused", "activations_fused", counts->activations},
+        {"branches resolved", "branches_resolved", report->branches_resolved},
+        {"dead nodes removed", "dead_removed", counts->dead}};
+    memcpy(rows, filled, sizeof filled);
+}
+
+static void print_text(const struct convert_report *report, const char *output, double ms)
+{
+    struct count_row rows[COUNT_ROWS];
+    char path[1024];
+    count_rows(report, rows);
+    (void)printf("%s: %u nodes, %u before", espy_cli_clean(output, path, sizeof path),
+                 report->nodes_after, report->nodes_before);
+    if (report->opset)
+        (void)printf(", opset %lld", (long long)report->opset);
+    (void)printf(", %.0f ms\n", ms);
+    for (unsigned i = 0; i < COUNT_ROWS; i++) {
+        if (rows[i].count)
+            (void)printf("  %-22s %u\n", rows[i].text, rows[i].count);
+    }
+}
+
+static enum cli_exit print_json(const struct convert_report *report, const char *output, double ms,
+                                enum cli_exit result)
+{
+    struct count_row rows[COUNT_ROWS];
+    cJSON *json = cJSON_CreateObject();
+    count_rows(report, rows);
+    if (result == CLI_OK)
+        (void)cJSON_AddStringToObject(json, "output", output);
+    (void)cJSON_AddNumberToObject(json, "opset", (double)report->opset);
+    (void)cJSON_AddNumberToObject(json, "nodes_before", report->nodes_before);
+    (void)cJSON_AddNumberToObject(json, "nodes_after", report->nodes_after);
+    for (unsigned i = 0; i < COUNT_ROWS; i++)
+        (void)cJSON_AddNumberToObject(json, rows[i].key, rows[i].count);
+    espy_json_add_ms(json, "convert_ms", ms);
+    cJSON *problems = cJSON_AddArrayToObject(json, "problems");
+    for (uint32_t i = 0; i < report->problem_count; i++) {
+        cJSON *problem = cJSON_CreateObject();
+        (void)cJSON_AddStringToObject(problem, "node", report->problems[i].node);
+        (void)cJSON_AddStringToObject(problem, "op", report->problems[i].op);
+        (void)cJSON_AddStringToObject(problem, "reason", report->problems[i].reason);
+        (void)cJSON_AddItemToArray(problems, problem);
+    }
+    return espy_json_print(json, result);
+}
+
+static espy_status parse_shapes(struct arena *arena, const struct cli_list *list,
+                                struct convert_params *params)
+{
+    struct convert_shape *shapes = espy_arena_array(arena, list->count, sizeof *shapes);
+    if (!shapes)
+        return ESPY_OUT_OF_MEMORY;
+    for (uint32_t i = 0; i < list->count; i++)
+        TRY(espy_convert_parse_shape(arena, list->items[i], &shapes[i]));
+    params->shapes = shapes;
+    params->shape_count = list->count;
+    return ESPY_OK;
+}
+
+static enum cli_exit convert(const struct options *options, const char *model, const char *weights,
+                             const char *output)
+{
+    struct host host;
+    struct convert_report report;
+    struct arena arena;
+    const struct espy_context_params context = {.size = sizeof context,
+                                                .log = espy_cli_log,
+                                                .log_level = options->verbose ? ESPY_LOG_DEBUG
+                                                                              : ESPY_LOG_WARNING};
+    struct convert_params params = {.model_path = model,
+                                    .weights_path = weights,
+                                    .output_path = output,
+                                    .metadata_path = options->metadata,
+                                    .name = options->name,
+                                    .keep_nodes = options->keep_nodes};
+    espy_host_init(&host, &context);
+    espy_arena_init(&arena, &host);
+    espy_convert_report_init(&report, &host);
+    const double start = espy_cli_now_ms();
+    espy_status status = parse_shapes(&arena, &options->shapes, &params);
+    // A shape that cannot be read is the command line's fault.
+    enum cli_exit result = status == ESPY_INVALID_ARGUMENT ? CLI_USAGE : espy_cli_exit_of(status);
+    if (status == ESPY_OK) {
+        espy_cli_progress("converting %s", model);
+        status = espy_convert_file(&host, &params, &report);
+        espy_cli_progress_clear();
+        result = espy_cli_exit_of(status);
+        const double ms = espy_cli_now_ms() - start;
+        if (options->json)
+            result = print_json(&report, output, ms, result);
+        else if (result == CLI_OK)
+            print_text(&report, output, ms);
+    }
+    espy_convert_report_finish(&report);
+    espy_arena_finish(&arena);
+    return result;
+}
+
+static int run_convert(const struct cli_command *command, int argc, char **argv)
+{
+    struct options options = {0};
+    const char *operands[2] = {0};
+    uint32_t operand_count;
+    enum cli_exit result = espy_args_parse(command, argc, argv, &options, operands, &operand_count);
+    if (result != CLI_GO_ON)
+        return result;
+    char *made = options.output ? NULL : default_output(operands[0]);
+    const char *output = options.output ? options.output : made;
+    if (!output)
+        return espy_cli_fail("out of memory");
+    if (!strcmp(output, operands[0]))
+        result =
+            espy_cli_usage(command->name, "%s would be written over itself; use --output", output);
+    else
+        result = convert(&options, operands[0], operands[1], output);
+    free(made);
+    return espy_cli_finish_output(result);
+}
+
+const struct cli_command espy_command_convert = {
+    .name = "convert",
+    .summary = "makes an .espy file of ONNX, or of JSON with safetensors",
+    .arguments = "MODEL [WEIGHTS.safetensors]",
+    .details = "MODEL ends in .onnx, or in .json for the hand-written form, whose tensors are in "
+               "WEIGHTS.\n"
+               "Nothing is written unless the whole model can be converted; everything that stands "
+               "in the\n"
+               "way is listed at once.\n",
+    .options = option_rows,
+    .operands_min = 1,
+    .operands_max = 2,
+    .run = run_convert,
+};

@@ -1,0 +1,376 @@
+// `espy run`: one run of a model, and what came out.
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli_json.h"
+#include "cli_results.h"
+#include "cli_session.h"
+#include "espy_commands.h"
+#include "npy.h"
+
+struct options {
+    struct cli_common common;
+    struct cli_list outputs, attention;
+    const char *save_dir, *range;
+    uint32_t top;
+};
+
+enum { TOP_MAX = 1000 };
+
+static const struct cli_option option_rows[] = {
+    CLI_COMMON_OPTIONS(struct options, common),
+    {"output", 'o', CLI_LIST, offsetof(struct options, outputs), "[NAME=]FILE",
+     "Writes one output: as a picture where FILE ends in .png,\nelse as .npy. NAME= may be left "
+     "out where there is one\noutput, or one with the role \"image\".",
+     0, 0},
+    {"save-dir", 0, CLI_TEXT, offsetof(struct options, save_dir), "DIR",
+     "Writes every output as DIR/NAME.npy, with '/' and ':' in\nnames as '_'.", 0, 0},
+    {"attention", 0, CLI_LIST, offsetof(struct options, attention), "[NAME=]FILE",
+     "Writes the input picture with the model's attention map\nover it, as PNG.", 0, 0},
+    {"range", 0, CLI_TEXT, offsetof(struct options, range), "LOW,HIGH",
+     "The values of an image output that are black and white.\nDefault: found from the file and "
+     "the values.",
+     0, 0},
+    {"top", 'k', CLI_COUNT, offsetof(struct options, top), "COUNT", "Classes to print. Default: 5.",
+     1, TOP_MAX},
+    {0}};
+
+// One run and everything that presenting it needs.
+struct work {
+    const struct options *options;
+    const char *model;
+    struct cli_session session;
+    struct cli_inputs inputs;
+    struct cli_outputs outputs;
+    struct cli_range range;
+    double run_ms;
+    const char **files; // per output: the last file it was written to, or NULL
+    char **paths;       // per output: the path made for it, freed at the end
+};
+
+static const struct cli_input *input_of(const struct work *work, const struct espy_value_info *info)
+{
+    const struct cli_inputs *inputs = &work->inputs;
+    const uint32_t named = info->of ? espy_inputs_find(inputs, info->of) : inputs->count;
+    if (named < inputs->count)
+        return &inputs->inputs[named];
+    for (uint32_t i = 0; i < inputs->count; i++) {
+        if (inputs->inputs[i].picture.rgb)
+            return &inputs->inputs[i];
+    }
+    return NULL;
+}
+
+static bool has_role(const struct espy_value_info *info, const char *role)
+{
+    return info->role && !strcmp(info->role, role);
+}
+
+// The output that "[NAME=]FILE" means: by name, the only one, or the only one with the role.
+static bool pick_output(const struct work *work, const char *option, const char *text,
+                        const char *role, uint32_t *index, const char **file,
+                        struct cli_message *message)
+{
+    const struct cli_outputs *outputs = &work->outputs;
+    char names[400] = "";
+    size_t at = 0;
+    uint32_t found = outputs->count, matches = 0;
+    for (uint32_t i = 0; i < outputs->count; i++) {
+        const char *name = outputs->infos[i].name;
+        const size_t length = strlen(name);
+        if (!strncmp(text, name, length) && text[length] == '=') {
+            *index = i;
+            *file = text + length + 1;
+            return true;
+        }
+        if (has_role(&outputs->infos[i], role)) {
+            found = i;
+            matches++;
+        }
+        if (at < sizeof names)
+            at += (size_t)snprintf(names + at, sizeof names - at, "%s'%s'", i ? ", " : "", name);
+    }
+    *index = matches == 1 ? found : 0;
+    *file = text;
+    if (matches == 1 || (outputs->count == 1 && !strcmp(role, "image")))
+        return true;
+    return espy_message_set(
+        message, "--%s %s: %s \"%s\"; use NAME=FILE with one of %s", option, text,
+        matches ? "several outputs have the role" : "no output has the role", role, names);
+}
+
+static bool ends_in(const char *text, const char *end)
+{
+    const size_t length = strlen(text), end_length = strlen(end);
+    return length >= end_length && !strcmp(text + length - end_length, end);
+}
+
+static bool write_output(struct work *work, const char *text, struct cli_message *message)
+{
+    uint32_t i;
+    const char *file;
+    struct picture picture;
+    if (!pick_output(work, "output", text, "image", &i, &file, message))
+        return false;
+    const struct espy_value_info *info = &work->outputs.infos[i];
+    const struct espy_tensor *tensor = &work->outputs.tensors[i];
+    work->files[i] = file;
+    if (!ends_in(file, ".png") && !ends_in(file, ".PNG"))
+        return espy_npy_write(file, tensor, message);
+    const struct cli_input *input = info->of ? input_of(work, info) : NULL;
+    if (!espy_result_picture(info, tensor, input, &work->range, &picture, message))
+        return false;
+    const bool ok = espy_picture_write_png(file, &picture, message);
+    espy_picture_free(&picture);
+    return ok;
+}
+
+static bool write_attention(struct work *work, const char *text, struct cli_message *message)
+{
+    uint32_t i;
+    const char *file;
+    struct picture picture;
+    if (!pick_output(work, "attention", text, "attention_map", &i, &file, message))
+        return false;
+    const struct espy_value_info *info = &work->outputs.infos[i];
+    if (!espy_result_attention(info, &work->outputs.tensors[i], input_of(work, info), &picture,
+                               message))
+        return false;
+    work->files[i] = file;
+    const bool ok = espy_picture_write_png(file, &picture, message);
+    espy_picture_free(&picture);
+    return ok;
+}
+
+// Every output, or with only_plain those that are not printed as classes.
+static bool write_all(struct work *work, const char *dir, bool only_plain,
+                      struct cli_message *message)
+{
+    for (uint32_t i = 0; i < work->outputs.count; i++) {
+        if (only_plain && espy_result_is_classes(&work->outputs.infos[i]))
+            continue;
+        work->paths[i] = espy_result_path(dir, work->outputs.infos[i].name);
+        if (!work->paths[i])
+            return espy_message_set(message, "out of memory");
+        for (uint32_t k = 0; k < i; k++) {
+            if (work->paths[k] && !strcmp(work->paths[k], work->paths[i])) {
+                return espy_message_set(message,
+                                        "outputs '%s' and '%s' would both be %s; write them with "
+                                        "--output NAME=FILE",
+                                        work->outputs.infos[k].name, work->outputs.infos[i].name,
+                                        work->paths[i]);
+            }
+        }
+    }
+    for (uint32_t i = 0; i < work->outputs.count; i++) {
+        if (!work->paths[i])
+            continue;
+        work->files[i] = work->paths[i];
+        if (!espy_npy_write(work->paths[i], &work->outputs.tensors[i], message))
+            return false;
+    }
+    return true;
+}
+
+static bool write_files(struct work *work, struct cli_message *message)
+{
+    const struct options *options = work->options;
+    bool classes = false, ok = true;
+    for (uint32_t i = 0; i < work->outputs.count; i++)
+        classes = classes || espy_result_is_classes(&work->outputs.infos[i]);
+    if (options->save_dir)
+        ok = espy_file_make_dir(options->save_dir, message) &&
+             write_all(work, options->save_dir, false, message);
+    else if (!classes && !options->outputs.count && !options->attention.count)
+        ok = write_all(work, NULL, true, message);
+    for (uint32_t i = 0; ok && i < options->outputs.count; i++)
+        ok = write_output(work, options->outputs.items[i], message);
+    for (uint32_t i = 0; ok && i < options->attention.count; i++)
+        ok = write_attention(work, options->attention.items[i], message);
+    return ok;
+}
+
+// ---- what is printed
+// -----------------------------------------------------------------------------
+
+static bool print_classes(const struct work *work, uint32_t i, struct cli_class *classes,
+                          cJSON *json)
+{
+    const struct espy_value_info *info = &work->outputs.infos[i];
+    const struct espy_tensor *tensor = &work->outputs.tensors[i];
+    size_t rows, count;
+    espy_result_rows(info, tensor, &rows, &count);
+    cJSON *array = json ? cJSON_AddArrayToObject(json, "top") : NULL;
+    for (size_t row = 0; row < rows; row++) {
+        const uint32_t found = espy_result_top(info, tensor, row, work->options->top, classes);
+        if (found == UINT32_MAX)
+            return false;
+        cJSON *list = json ? cJSON_CreateArray() : NULL;
+        if (!json && rows > 1)
+            (void)printf("%s[%zu]\n", info->name, row);
+        for (uint32_t k = 0; k < found; k++) {
+            char label[256], number[32];
+            (void)snprintf(number, sizeof number, "class %u", classes[k].index);
+            const char *name = classes[k].label ? classes[k].label : number;
+            if (!json) {
+                (void)printf("%6.2f %%  %s\n", classes[k].probability * 100,
+                             espy_cli_clean(name, label, sizeof label));
+                continue;
+            }
+            cJSON *entry = cJSON_CreateObject();
+            (void)cJSON_AddNumberToObject(entry, "index", classes[k].index);
+            (void)cJSON_AddStringToObject(entry, "label", name);
+            espy_json_add_number(entry, "probability", classes[k].probability);
+            (void)cJSON_AddItemToArray(list, entry);
+        }
+        if (json)
+            (void)cJSON_AddItemToArray(array, list);
+    }
+    return true;
+}
+
+static bool print_text(const struct work *work, struct cli_class *classes)
+{
+    char shape[128], name[256], file[512];
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < work->outputs.count; i++) {
+        const struct espy_value_info *info = &work->outputs.infos[i];
+        const struct espy_tensor *tensor = &work->outputs.tensors[i];
+        if (espy_result_is_classes(info))
+            ok = print_classes(work, i, classes, NULL);
+        if (work->files[i] || !espy_result_is_classes(info)) {
+            (void)printf("%s %s %s%s%s\n", espy_cli_clean(info->name, name, sizeof name),
+                         espy_shape_print(tensor->rank, tensor->dims, shape, sizeof shape),
+                         espy_dtype_name(tensor->dtype), work->files[i] ? " -> " : "",
+                         work->files[i] ? espy_cli_clean(work->files[i], file, sizeof file) : "");
+        }
+    }
+    (void)printf("%.2f ms on %s\n", work->run_ms,
+                 espy_cli_clean(work->session.info.name, name, sizeof name));
+    return ok;
+}
+
+static bool print_json(const struct work *work, struct cli_class *classes, enum cli_exit *result)
+{
+    cJSON *json = cJSON_CreateObject();
+    bool ok = true;
+    (void)cJSON_AddStringToObject(json, "model", work->model);
+    espy_json_add_device(json, &work->session.info);
+    espy_json_add_ms(json, "load_ms", work->session.load_ms);
+    espy_json_add_ms(json, "session_ms", work->session.create_ms);
+    espy_json_add_ms(json, "run_ms", work->run_ms);
+    cJSON *array = cJSON_AddArrayToObject(json, "outputs");
+    for (uint32_t i = 0; ok && i < work->outputs.count; i++) {
+        const struct espy_value_info *info = &work->outputs.infos[i];
+        const struct espy_tensor *tensor = &work->outputs.tensors[i];
+        cJSON *entry = cJSON_CreateObject();
+        (void)cJSON_AddStringToObject(entry, "name", info->name);
+        (void)cJSON_AddStringToObject(entry, "dtype", espy_dtype_name(tensor->dtype));
+        espy_json_add_shape(entry, "shape", tensor->rank, tensor->dims);
+        if (info->role)
+            (void)cJSON_AddStringToObject(entry, "role", info->role);
+        if (espy_result_is_classes(info))
+            ok = print_classes(work, i, classes, entry);
+        if (work->files[i])
+            (void)cJSON_AddStringToObject(entry, "file", work->files[i]);
+        (void)cJSON_AddItemToArray(array, entry);
+    }
+    *result = espy_json_print(json, *result);
+    return ok;
+}
+
+static enum cli_exit present(struct work *work)
+{
+    struct cli_message message;
+    enum cli_exit result = CLI_OK;
+    struct cli_class *classes = calloc((size_t)work->options->top + 1, sizeof *classes);
+    const size_t room = work->outputs.count ? work->outputs.count : 1;
+    work->files = calloc(room, sizeof *work->files);
+    work->paths = calloc(room, sizeof *work->paths);
+    if (!work->files || !work->paths || !classes) {
+        result = espy_cli_fail("out of memory");
+    } else if (!write_files(work, &message)) {
+        result = espy_cli_fail_message(&message);
+    } else {
+        const bool ok = work->options->common.json ? print_json(work, classes, &result)
+                                                   : print_text(work, classes);
+        if (!ok)
+            result = espy_cli_fail("out of memory for the classes");
+    }
+    for (uint32_t i = 0; work->paths && i < work->outputs.count; i++)
+        free(work->paths[i]);
+    free(work->paths);
+    free(work->files);
+    free(classes);
+    return result;
+}
+
+static enum cli_exit run_model(struct work *work, const char *file)
+{
+    struct cli_message message;
+    const struct cli_common *common = &work->options->common;
+    const struct cli_inputs_params params = {
+        .files = &common->files, .shapes = &common->shapes, .operand = file};
+    enum cli_exit result = espy_cli_open_context(&work->session, common);
+    if (result == CLI_GO_ON)
+        result = espy_cli_open_model(&work->session, work->model);
+    if (result == CLI_GO_ON &&
+        !espy_inputs_init(&work->inputs, work->session.model, &params, &message))
+        result = espy_cli_fail_message(&message);
+    if (result == CLI_GO_ON)
+        result = espy_cli_open_session(&work->session, common, false);
+    if (result == CLI_GO_ON)
+        result = espy_outputs_init(&work->outputs, &work->session, &work->inputs, NULL);
+    if (result == CLI_GO_ON) {
+        espy_cli_progress("running on %s", work->session.info.name);
+        result = espy_outputs_run(&work->outputs, &work->session, &work->inputs, &work->run_ms);
+        espy_cli_progress_clear();
+    }
+    return result == CLI_GO_ON ? present(work) : result;
+}
+
+static bool parse_range(const char *text, struct cli_range *range)
+{
+    char *end = NULL;
+    range->low = strtod(text, &end);
+    if (end == text || *end != ',')
+        return false;
+    text = end + 1;
+    range->high = strtod(text, &end);
+    range->given = end != text && !*end && range->high - range->low > 0;
+    return range->given;
+}
+
+static int run_run(const struct cli_command *command, int argc, char **argv)
+{
+    struct options options = {.top = 5};
+    const char *operands[2] = {0};
+    uint32_t operand_count;
+    enum cli_exit result = espy_args_parse(command, argc, argv, &options, operands, &operand_count);
+    if (result != CLI_GO_ON)
+        return result;
+    struct work work = {.options = &options, .model = operands[0]};
+    if (options.range && !parse_range(options.range, &work.range)) {
+        return espy_cli_usage(command->name, "--range takes LOW,HIGH such as 0,255, not '%s'",
+                              options.range);
+    }
+    result = run_model(&work, operands[1]);
+    espy_outputs_finish(&work.outputs);
+    espy_inputs_finish(&work.inputs);
+    espy_cli_close(&work.session);
+    return espy_cli_finish_output(result);
+}
+
+const struct cli_command espy_command_run = {
+    .name = "run",
+    .summary = "runs a model on a picture, .npy or raw input",
+    .arguments = "MODEL.espy [FILE]",
+    .details =
+        "FILE is for the model's only input, or its only one with the role \"image\". Files are\n"
+        "told apart by their content. A classifier's labels and probabilities are printed; other\n"
+        "outputs are written as ./NAME.npy unless an option says where.\n",
+    .options = option_rows,
+    .operands_min = 1,
+    .operands_max = 2,
+    .run = run_run,
+};
