@@ -144,6 +144,32 @@ Test(format, golden_file_with_everything_means_what_it_says)
     free(bytes);
 }
 
+// SPEC.md shows this file as lines of "    00000010  10 10 00 ..."; what it leaves out is zero.
+Test(format, the_specification_shows_the_bytes_of_a_golden_file)
+{
+    size_t size, covered = 0;
+    unsigned char *bytes = load(GOOD "minimal.espy", &size);
+    FILE *spec = fopen(ESPY_SOURCE_DIR "/format/SPEC.md", "r");
+    cr_assert_not_null(spec);
+    char line[512];
+    while (fgets(line, sizeof(line), spec) != NULL) {
+        char *at = line;
+        const bool indented = strncmp(line, "    ", 4) == 0;
+        const size_t offset = indented ? strtoul(line, &at, 16) : 0;
+        if (at != line + 12)
+            continue;
+        cr_assert_leq(offset + 16, size);
+        for (size_t i = covered; i < offset; i++)
+            cr_expect_eq(bytes[i], 0, "byte %zu is left out", i);
+        for (size_t i = 0; i < 16; i++)
+            cr_expect_eq(strtoul(at, &at, 16), bytes[offset + i], "byte %zu", offset + i);
+        covered = offset + 16;
+    }
+    cr_expect_eq(covered, size);
+    fclose(spec);
+    free(bytes);
+}
+
 // ---- damage ----------------------------------------------------------------------------------------
 
 Test(format, bad_files_are_refused_with_one_line)
