@@ -1,0 +1,89 @@
+// Goal: nothing in the operator table is half-declared. Method: look at every row, and at the case
+// files beside it.
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "op/op.h"
+#include "op/op_table.h"
+#include "support/case_file.h"
+#include "support/test_host.h"
+
+enum { OPS_MAX = 512 };
+
+Test(table, every_row_is_whole)
+{
+    const struct op *op;
+    for (uint32_t i = 0; (op = espy_op_at(i)) != NULL; i++) {
+        cr_expect(op->summary != NULL && op->summary[0] != '\0', "%s: no summary", op->name);
+        cr_expect(op->infer != NULL, "%s: no infer", op->name);
+        cr_expect(op->reference != NULL, "%s: no reference", op->name);
+        cr_expect((op->lower == NULL) == ((op->flags & OP_HOST_ONLY) != 0),
+                  "%s: lower is missing, or OP_HOST_ONLY is", op->name);
+        cr_expect(op->inputs_min <= op->inputs_max, "%s: inputs", op->name);
+        cr_expect(op->outputs_min <= op->outputs_max && op->outputs_min > 0, "%s: outputs",
+                  op->name);
+        cr_expect(espy_op_find(op->name) == op, "%s: stands twice in the table", op->name);
+        for (uint32_t a = 0; a < op->attr_count; a++) {
+            const struct op_attr *attr = &op->attrs[a];
+            cr_expect(attr->help != NULL, "%s.%s: no help", op->name, attr->name);
+            cr_expect(attr->offset < op->attrs_size, "%s.%s: offset", op->name, attr->name);
+            cr_expect((attr->type == OP_ENUM) == (attr->choices != NULL), "%s.%s: choices",
+                      op->name, attr->name);
+        }
+    }
+}
+
+Test(table, rows_are_in_order_of_name)
+{
+    const struct op *op, *previous = espy_op_at(0);
+    cr_assert(previous != NULL);
+    for (uint32_t i = 1; (op = espy_op_at(i)) != NULL; previous = op, i++)
+        cr_expect(strcmp(previous->name, op->name) < 0, "%s is before %s", previous->name,
+                  op->name);
+}
+
+// A family's file stem is not in the table; its case file is found by the operators in it.
+Test(table, every_operator_has_a_case_with_values_from_elsewhere)
+{
+    static bool seen[OPS_MAX];
+    struct test_host test;
+    espy_test_host_init(&test);
+    FILE *list = fopen(ESPY_BINARY_DIR "/tests/case_files.txt", "r");
+    cr_assert(list != NULL, "the build's list of case files is missing");
+    char path[1024], error[256];
+    while (fgets(path, sizeof(path), list) != NULL) {
+        struct case_file file;
+        path[strcspn(path, "\n")] = '\0';
+        cr_assert(espy_test_read_cases(&test.host, path, &file, error, sizeof(error)), "%s: %s",
+                  path, error);
+        for (uint32_t i = 0; i < file.case_count; i++) {
+            bool valued = false;
+            for (uint32_t o = 0; o < file.cases[i].output_count; o++)
+                valued = valued || (file.cases[i].outputs[o].data != NULL &&
+                                    file.cases[i].outputs[o].count > 0);
+            cr_expect(espy_op_find(file.cases[i].op) != NULL, "%s: case '%s': no operator '%s'",
+                      path, file.cases[i].name, file.cases[i].op);
+            const struct op *op;
+            for (uint32_t k = 0; (op = espy_op_at(k)) != NULL; k++)
+                if (strcmp(op->name, file.cases[i].op) == 0)
+                    seen[k] = seen[k] || valued;
+        }
+        espy_test_free_cases(&file);
+    }
+    fclose(list);
+    const struct op *op;
+    for (uint32_t k = 0; (op = espy_op_at(k)) != NULL; k++)
+        cr_expect(seen[k], "%s has no case with expected values in tests/ops", op->name);
+    cr_expect(test.live_count == 0);
+}
+
+Test(table, every_step_is_a_pointwise_operator)
+{
+    const struct op_step_info *info;
+    for (uint32_t i = 0; (info = espy_step_info(i)) != NULL; i++) {
+        if (strcmp(info->op, "GeluTanh") == 0)
+            continue; // Gelu with approximate = tanh
+        cr_expect(espy_op_find(info->op) != NULL, "step %s is no operator", info->op);
+    }
+}
