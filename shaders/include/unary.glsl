@@ -58,9 +58,10 @@ float unary(uint function, float x, float a, float b)
 {
     switch (function) {
     case UNARY_ABS: return abs(x);
-    case UNARY_ACOS: return acos(x);
+    // GLSL's acos and asin may be off by 4e-5, as lavapipe's are; atan is exact enough.
+    case UNARY_ACOS: return 2.0 * atan(sqrt(1.0 - x), sqrt(1.0 + x));
     case UNARY_ACOSH: return acosh(x);
-    case UNARY_ASIN: return asin(x);
+    case UNARY_ASIN: return atan(x, sqrt((1.0 - x) * (1.0 + x)));
     case UNARY_ASINH: return sign(x) * log(abs(x) + sqrt(x * x + 1.0));
     case UNARY_ATAN: return atan(x);
     case UNARY_ATANH: return 0.5 * log((1.0 + x) / (1.0 - x));
