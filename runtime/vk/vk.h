@@ -4,8 +4,7 @@
 
 #include "plan/plan.h"
 
-// ---- devices
-// -------------------------------------------------------------------------------------
+// ---- devices ------------------------------------------------------------------------------------
 
 struct vk_device; // instance, device, queue, allocator of buffers, pipelines, pipeline cache
 
@@ -32,8 +31,7 @@ const struct caps *espy_vk_device_caps(const struct vk_device *device);
 void espy_vk_device_info(const struct vk_device *device, struct espy_device_info *info);
 uint64_t espy_vk_device_validation_count(const struct vk_device *device);
 
-// ---- programs: a plan made ready
-// -----------------------------------------------------------------
+// ---- programs: a plan made ready ----------------------------------------------------------------
 
 struct vk_program; // memory, descriptor sets, pipelines, one recorded command buffer per stage
 

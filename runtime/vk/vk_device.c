@@ -54,13 +54,21 @@ static void fill_caps(struct vk_device *device)
     device->allocation_max = maintenance.maxMemoryAllocationSize;
 }
 
-static espy_status has_device_extension(struct vk_device *device, const char *name, bool *found)
+// What is used where a device offers it.
+static const char PORTABILITY_SUBSET[] = "VK_KHR_portability_subset"; // must be on where offered
+enum { OPTIONAL_EXTENSIONS = 2 };
+static const char *const optional_extensions[OPTIONAL_EXTENSIONS] = {
+    PORTABILITY_SUBSET, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME};
+
+// Writes the names of those that the device has to names, which has OPTIONAL_EXTENSIONS entries.
+static espy_status find_extensions(struct vk_device *device, const char **names,
+                                   uint32_t *name_count)
 {
     struct vk_instance *vk = &device->vk;
     espy_status status = ESPY_OK;
     VkExtensionProperties *list = NULL;
     uint32_t count = 0;
-    *found = false;
+    *name_count = 0;
     VK(vk, vk->table.EnumerateDeviceExtensionProperties(device->physical, NULL, &count, NULL));
     if (count == 0)
         return ESPY_OK;
@@ -68,8 +76,14 @@ static espy_status has_device_extension(struct vk_device *device, const char *na
     if (list == NULL)
         return espy_fail_memory(&vk->host, count * sizeof(*list), "the list of Vulkan extensions");
     VK(vk, vk->table.EnumerateDeviceExtensionProperties(device->physical, NULL, &count, list));
-    for (uint32_t i = 0; i < count && !*found; i++)
-        *found = strcmp(list[i].extensionName, name) == 0;
+    for (uint32_t k = 0; k < OPTIONAL_EXTENSIONS; k++) {
+        for (uint32_t i = 0; i < count; i++) {
+            if (strcmp(list[i].extensionName, optional_extensions[k]) != 0)
+                continue;
+            names[(*name_count)++] = optional_extensions[k];
+            break;
+        }
+    }
 error:
     espy_free(&vk->host, list);
     return status;
@@ -101,9 +115,15 @@ static espy_status open_device(struct vk_device *device, const struct vk_device_
 {
     struct vk_instance *vk = &device->vk;
     espy_status status = ESPY_OK;
-    bool portability;
-    TRY(has_device_extension(device, "VK_KHR_portability_subset", &portability));
-    const char *extensions[] = {"VK_KHR_portability_subset"}; // must be on where it is offered
+    const char *extensions[OPTIONAL_EXTENSIONS];
+    uint32_t extension_count;
+    TRY(find_extensions(device, extensions, &extension_count));
+    for (uint32_t i = 0; i < extension_count; i++) {
+        if (strcmp(extensions[i], VK_EXT_MEMORY_BUDGET_EXTENSION_NAME) == 0)
+            device->knows_budget = true;
+    }
+    VkPhysicalDeviceFeatures2 offered = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2};
+    vk->table.GetPhysicalDeviceFeatures2(device->physical, &offered);
     VkPhysicalDeviceSubgroupSizeControlFeatures pinning = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
         .subgroupSizeControl = VK_TRUE};
@@ -117,7 +137,10 @@ static espy_status open_device(struct vk_device *device, const struct vk_device_
     const VkPhysicalDeviceFeatures2 features = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
         .pNext = &features11,
-        .features = {.shaderInt64 = device->caps.arithmetic_i64}};
+        .features = {.shaderInt64 = device->caps.arithmetic_i64,
+                     // 16-bit texels of one component
+                     .shaderStorageImageExtendedFormats =
+                         offered.features.shaderStorageImageExtendedFormats}};
     device->pins_subgroup_size = can_pin_subgroup_size(device);
     if (device->pins_subgroup_size)
         features12.pNext = &pinning;
@@ -130,7 +153,7 @@ static espy_status open_device(struct vk_device *device, const struct vk_device_
                                      .pNext = &features,
                                      .queueCreateInfoCount = 1,
                                      .pQueueCreateInfos = &queue,
-                                     .enabledExtensionCount = portability ? 1 : 0,
+                                     .enabledExtensionCount = extension_count,
                                      .ppEnabledExtensionNames = extensions};
     VK(vk, vk->table.CreateDevice(device->physical, &info, NULL, &device->device));
     const char *missing = espy_vk_table_load_device(&vk->table, device->device);

@@ -8,8 +8,7 @@
 #include "vk/vk_table.h"
 #include "vk/vk_thread.h"
 
-// ---- failing
-// -------------------------------------------------------------------------------------
+// ---- failing ------------------------------------------------------------------------------------
 
 struct vk_instance;
 
@@ -36,8 +35,7 @@ const char *espy_vk_result_name(VkResult result);
 // A lost device is remembered in vk->lost.
 espy_status espy_vk_fail(struct vk_instance *vk, VkResult result, const char *call);
 
-// ---- instance
-// ------------------------------------------------------------------------------------
+// ---- instance -----------------------------------------------------------------------------------
 
 struct vk_instance {
     struct host host;
@@ -71,8 +69,7 @@ espy_status espy_vk_candidate_choose(const struct host *host, const char *name,
                                      const struct vk_candidate *candidates, uint32_t count,
                                      const struct vk_candidate **chosen);
 
-// ---- pipelines
-// -----------------------------------------------------------------------------------
+// ---- pipelines ----------------------------------------------------------------------------------
 
 // What all pipelines of one shader share.
 struct vk_kernel {
@@ -126,8 +123,7 @@ void *espy_vk_cache_file_load(const struct host *host, const char *path,
 void espy_vk_cache_file_save(const struct host *host, const char *path,
                              const struct vk_cache_key *key, const void *data, size_t size);
 
-// ---- device
-// --------------------------------------------------------------------------------------
+// ---- device -------------------------------------------------------------------------------------
 
 struct vk_device {
     struct vk_instance vk;
@@ -137,6 +133,7 @@ struct vk_device {
     VkPhysicalDeviceMemoryProperties memory;
     uint64_t allocation_max; // bytes of one VkDeviceMemory
     bool mapped;             // device memory is the host's too: no staging
+    bool knows_budget;       // VK_EXT_memory_budget is on
     bool pins_subgroup_size; // VkPipelineShaderStageRequiredSubgroupSizeCreateInfo may be used
     struct vk_cache_key cache_key;
     VkDevice device;
@@ -147,8 +144,7 @@ struct vk_device {
     struct vk_pipelines pipelines;
 };
 
-// ---- memory
-// --------------------------------------------------------------------------------------
+// ---- memory -------------------------------------------------------------------------------------
 
 enum vk_memory_use {
     MEMORY_DEVICE,  // the GPU's own; mapped where device->mapped
@@ -174,8 +170,7 @@ espy_status espy_vk_buffer_init(struct vk_device *device, enum vk_memory_use use
                                 const char *what, struct vk_buffer *buffer);
 void espy_vk_buffer_finish(struct vk_device *device, struct vk_buffer *buffer);
 
-// ---- program
-// -------------------------------------------------------------------------------------
+// ---- program ------------------------------------------------------------------------------------
 
 // A dense view that the recorded commands of one stage copy between staging and device memory.
 struct vk_slot {

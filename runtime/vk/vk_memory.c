@@ -79,6 +79,26 @@ static espy_status refuse_size(const struct vk_device *device, uint64_t size, co
                      size, what, device->info.name, largest, device->allocation_max);
 }
 
+// Going beyond the budget may work, slowly, and what it does to other programs is not ours to
+// judge: said and then tried.
+static void check_budget(const struct vk_device *device, uint32_t heap, uint64_t size,
+                         const char *what)
+{
+    if (!device->knows_budget)
+        return;
+    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
+    VkPhysicalDeviceMemoryProperties2 memory = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2, .pNext = &budget};
+    device->vk.table.GetPhysicalDeviceMemoryProperties2(device->physical, &memory);
+    const uint64_t used = budget.heapUsage[heap], most = budget.heapBudget[heap];
+    if (used > most || size > most - used)
+        espy_log(&device->vk.host, ESPY_LOG_WARNING,
+                 "%" PRIu64 " bytes for %s are more than the device's budget: %" PRIu64
+                 " of %" PRIu64 " bytes are in use",
+                 size, what, used, most);
+}
+
 // Gives the buffer its memory. What was made stays in *buffer for the caller to finish on failure.
 static espy_status allocate(struct vk_device *device, enum vk_memory_use use, const char *what,
                             struct vk_buffer *buffer)
@@ -94,6 +114,7 @@ static espy_status allocate(struct vk_device *device, enum vk_memory_use use, co
     const uint32_t heap = device->memory.memoryTypes[type].heapIndex;
     if (needs.size > device->allocation_max || needs.size > device->memory.memoryHeaps[heap].size)
         return refuse_size(device, buffer->size, what);
+    check_budget(device, heap, needs.size, what);
     const VkMemoryAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
                                        .allocationSize = needs.size,
                                        .memoryTypeIndex = type};

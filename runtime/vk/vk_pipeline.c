@@ -3,7 +3,10 @@
 #include "vk/vk_internal.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
+
+enum { CALL_SIZE_MAX = 160 };
 
 static VkDescriptorType descriptor_type(enum shader_binding_kind kind)
 {
@@ -224,11 +227,10 @@ static espy_status create_missing(struct vk_device *device, struct vk_pipeline *
         if (items[i]->result >= 0)
             continue;
         items[i]->pipeline = VK_NULL_HANDLE;
-        const espy_status status =
-            espy_vk_fail(&device->vk, items[i]->result, "vkCreateComputePipelines");
-        espy_log(&device->vk.host, ESPY_LOG_INFO, "the kernel was '%s'",
+        char call[CALL_SIZE_MAX];
+        snprintf(call, sizeof(call), "vkCreateComputePipelines for kernel '%s'",
                  items[i]->kernel->shader->name);
-        return status;
+        return espy_vk_fail(&device->vk, items[i]->result, call);
     }
     return ESPY_OK;
 }

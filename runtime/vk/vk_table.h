@@ -23,6 +23,7 @@
     X(GetPhysicalDeviceFeatures2)         \
     X(GetPhysicalDeviceFormatProperties)  \
     X(GetPhysicalDeviceMemoryProperties)  \
+    X(GetPhysicalDeviceMemoryProperties2) \
     X(GetPhysicalDeviceProperties)        \
     X(GetPhysicalDeviceProperties2)       \
     X(GetPhysicalDeviceQueueFamilyProperties)

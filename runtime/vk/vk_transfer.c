@@ -38,8 +38,7 @@ static uint64_t align_up(uint64_t value)
     return (value + STAGING_ALIGNMENT - 1) / STAGING_ALIGNMENT * STAGING_ALIGNMENT;
 }
 
-// ---- slots
-// ---------------------------------------------------------------------------------------
+// ---- slots --------------------------------------------------------------------------------------
 
 // stage UINT32_MAX: any.
 static struct vk_slot *find_slot(const struct vk_slots *slots, const struct view *view,
@@ -127,8 +126,7 @@ void espy_vk_transfer_finish(struct vk_program *program)
     program->downloads = (struct vk_slots){0};
 }
 
-// ---- constants
-// -----------------------------------------------------------------------------------
+// ---- constants ----------------------------------------------------------------------------------
 
 static void encode(const struct plan_buffer *buffer, size_t first, size_t count, void *bytes)
 {
@@ -216,8 +214,7 @@ espy_status espy_vk_transfer_constants(struct vk_program *program)
     return ESPY_OK;
 }
 
-// ---- views
-// ---------------------------------------------------------------------------------------
+// ---- views --------------------------------------------------------------------------------------
 
 // Copies what was written to upload slots where it belongs, ahead of the stage that would.
 static espy_status flush_pending(struct vk_program *program)

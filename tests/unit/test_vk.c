@@ -8,7 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static struct vk_device *make_device(struct test_host *host, vk_table_hook hook)
+#include "vk/vk_internal.h"
+
+static struct vk_device *make_device(struct vk_test_host *host, vk_table_hook hook)
 {
     struct vk_device *device = NULL;
     const struct vk_device_params params = {.host = &host->host, .validation = true, .hook = hook};
@@ -18,17 +20,17 @@ static struct vk_device *make_device(struct test_host *host, vk_table_hook hook)
 
 static void run_plan(vk_table_hook hook, bool two_stages)
 {
-    struct test_host host;
-    struct test_plan *test = malloc(sizeof(*test));
+    struct vk_test_host host;
+    struct vk_test_plan *test = malloc(sizeof(*test));
     struct vk_program *program = NULL;
     cr_assert_not_null(test);
-    test_host_init(&host);
-    test_plan_init(test, two_stages);
+    vk_test_host_init(&host);
+    vk_test_plan_init(test, two_stages);
     struct vk_device *device = make_device(&host, hook);
     cr_assert_eq(espy_vk_program_create(device, &test->plan, &program), ESPY_OK, "%s", host.error);
     const uint64_t allocations = host.allocations;
     for (uint32_t run = 0; run < 3; run++)
-        cr_assert_eq(test_run(program, test, (float)run), ESPY_OK, "%s", host.error);
+        cr_assert_eq(vk_test_run(program, test, (float)run), ESPY_OK, "%s", host.error);
     cr_expect_eq(host.allocations, allocations, "a run allocates");
     cr_expect_geq(espy_vk_program_memory(program),
                   test->plan.arena_size + test->plan.constants_size);
@@ -62,8 +64,7 @@ Test(vk, two_stages_through_staging)
     run_plan(discrete_hook, true);
 }
 
-// ---- the tests' own eyes
-// ---------------------------------------------------------------------------
+// ---- the tests' own eyes ------------------------------------------------------------------------
 
 static VKAPI_ATTR void VKAPI_CALL no_barrier(
     VkCommandBuffer commands, VkPipelineStageFlags from, VkPipelineStageFlags to,
@@ -91,12 +92,12 @@ static void careless_hook(void *user, struct vk_table *table, enum vk_table_part
 
 Test(vk, validation_sees_missing_barriers_and_leaks)
 {
-    struct test_host host;
-    struct test_plan *test = malloc(sizeof(*test));
+    struct vk_test_host host;
+    struct vk_test_plan *test = malloc(sizeof(*test));
     struct vk_program *program = NULL;
     cr_assert_not_null(test);
-    test_host_init(&host);
-    test_plan_init(test, false);
+    vk_test_host_init(&host);
+    vk_test_plan_init(test, false);
     struct vk_device *device = make_device(&host, careless_hook);
     cr_assert_eq(espy_vk_program_create(device, &test->plan, &program), ESPY_OK, "%s", host.error);
     cr_expect_gt(host.errors, 0, "a missing barrier is not seen");
@@ -108,15 +109,14 @@ Test(vk, validation_sees_missing_barriers_and_leaks)
     free(test);
 }
 
-// ---- choosing a device
-// -----------------------------------------------------------------------------
+// ---- choosing a device --------------------------------------------------------------------------
 
 Test(vk, devices_are_listed_and_found_by_index_and_by_name)
 {
-    struct test_host host;
+    struct vk_test_host host;
     struct espy_device_info infos[8], info;
     uint32_t count = 8, only_count = 0;
-    test_host_init(&host);
+    vk_test_host_init(&host);
     cr_assert_eq(espy_vk_device_list(&host.host, infos, &count), ESPY_OK);
     cr_assert_geq(count, 1);
     cr_expect_eq(espy_vk_device_list(&host.host, NULL, &only_count), ESPY_OK);
@@ -146,9 +146,9 @@ Test(vk, devices_are_listed_and_found_by_index_and_by_name)
 
 static void expect_no_device(const char *name, vk_table_hook hook, const char *advice)
 {
-    struct test_host host;
+    struct vk_test_host host;
     struct vk_device *device = NULL;
-    test_host_init(&host);
+    vk_test_host_init(&host);
     const struct vk_device_params params = {.host = &host.host, .name = name, .hook = hook};
     cr_expect_eq(espy_vk_device_create(&params, &device), ESPY_NO_DEVICE);
     cr_expect_null(device);
@@ -195,18 +195,113 @@ Test(vk, no_device_says_what_to_do)
     expect_no_device(NULL, old_driver_hook, "older than Vulkan 1.2");
 }
 
-// ---- limits
-// ------------------------------------------------------------------------------------------
-
-static void expect_refused(void (*spoil)(struct test_plan *test, const struct caps *caps),
-                           espy_status expected, const char *says)
+// From the best to the last resort; the unusable one is never chosen.
+Test(vk, a_software_driver_is_the_last_choice)
 {
-    struct test_host host;
-    struct test_plan *test = malloc(sizeof(*test));
+    static const espy_device_type order[] = {ESPY_DEVICE_DISCRETE_GPU, ESPY_DEVICE_INTEGRATED_GPU,
+                                             ESPY_DEVICE_VIRTUAL_GPU, ESPY_DEVICE_OTHER,
+                                             ESPY_DEVICE_CPU};
+    enum { ORDER = sizeof(order) / sizeof(order[0]) };
+    struct vk_test_host host;
+    struct vk_candidate candidates[ORDER + 1] = {
+        {.info = {.type = ESPY_DEVICE_DISCRETE_GPU, .name = "Old"}, .unusable = "it is old"}};
+    const struct vk_candidate *chosen = NULL;
+    vk_test_host_init(&host);
+    for (uint32_t i = 0; i < ORDER; i++) // the worst first
+        candidates[i + 1].info = (struct espy_device_info){
+            .type = order[ORDER - 1 - i], .usable = true, .name = "GeForce RTX 4090"};
+    for (uint32_t count = ORDER + 1; count > 1; count--) {
+        cr_assert_eq(espy_vk_candidate_choose(&host.host, NULL, candidates, count, &chosen),
+                     ESPY_OK);
+        cr_expect_eq(chosen, &candidates[count - 1]);
+    }
+    cr_expect_eq(espy_vk_candidate_choose(&host.host, "4090", candidates, ORDER + 1, &chosen),
+                 ESPY_OK, "a number that is no index is a name");
+    cr_expect_eq(chosen, &candidates[ORDER]);
+    cr_expect_eq(espy_vk_candidate_choose(&host.host, "1", candidates, ORDER + 1, &chosen),
+                 ESPY_OK);
+    cr_expect_eq(chosen, &candidates[1], "an index is exact");
+    cr_expect_eq(host.errors, 0);
+    cr_expect_eq(espy_vk_candidate_choose(&host.host, "old", candidates, ORDER + 1, &chosen),
+                 ESPY_NO_DEVICE);
+    cr_expect_not_null(strstr(host.error, "it is old"));
+}
+
+// ---- the memory budget --------------------------------------------------------------------------
+
+static VKAPI_ATTR VkResult VKAPI_CALL budget_extensions(VkPhysicalDevice physical,
+                                                        const char *layer, uint32_t *count,
+                                                        VkExtensionProperties *list)
+{
+    (void)physical, (void)layer;
+    if (list != NULL)
+        list[0] = (VkExtensionProperties){.extensionName = VK_EXT_MEMORY_BUDGET_EXTENSION_NAME};
+    *count = 1;
+    return VK_SUCCESS;
+}
+
+static VKAPI_ATTR VkResult VKAPI_CALL budget_device(VkPhysicalDevice physical,
+                                                    const VkDeviceCreateInfo *info,
+                                                    const VkAllocationCallbacks *callbacks,
+                                                    VkDevice *device)
+{
+    VkDeviceCreateInfo real = *info;
+    cr_expect_eq(real.enabledExtensionCount, 1);
+    real.enabledExtensionCount = 0;
+    return discrete_real.CreateDevice(physical, &real, callbacks, device);
+}
+
+static VKAPI_ATTR void VKAPI_CALL budget_memory(VkPhysicalDevice physical,
+                                                VkPhysicalDeviceMemoryProperties2 *memory)
+{
+    (void)physical;
+    VkPhysicalDeviceMemoryBudgetPropertiesEXT *budget = memory->pNext;
+    budget->heapBudget[0] = 20000; // enough for the weights, and not for the arena
+    budget->heapUsage[0] = 4000;
+}
+
+static void budget_hook(void *user, struct vk_table *table, enum vk_table_part part)
+{
+    (void)user;
+    if (part != VK_TABLE_PART_INSTANCE)
+        return;
+    discrete_real = *table;
+    table->EnumerateDeviceExtensionProperties = budget_extensions;
+    table->CreateDevice = budget_device;
+    table->GetPhysicalDeviceMemoryProperties2 = budget_memory;
+}
+
+Test(vk, going_beyond_the_budget_is_a_warning)
+{
+    struct vk_test_host host;
+    struct vk_test_plan *test = malloc(sizeof(*test));
+    struct vk_device *device = NULL;
     struct vk_program *program = NULL;
     cr_assert_not_null(test);
-    test_host_init(&host);
-    test_plan_init(test, false);
+    vk_test_host_init(&host);
+    vk_test_plan_init(test, false);
+    const struct vk_device_params params = {.host = &host.host, .hook = budget_hook};
+    cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK, "%s", host.error);
+    cr_assert_eq(espy_vk_program_create(device, &test->plan, &program), ESPY_OK, "%s", host.error);
+    cr_expect_eq(host.warnings, 1, "%u warnings", host.warnings);
+    cr_expect_eq(vk_test_run(program, test, 0.0F), ESPY_OK);
+    espy_vk_program_destroy(&program);
+    espy_vk_device_destroy(&device);
+    cr_expect_eq(host.errors, 0);
+    free(test);
+}
+
+// ---- limits -------------------------------------------------------------------------------------
+
+static void expect_refused(void (*spoil)(struct vk_test_plan *test, const struct caps *caps),
+                           espy_status expected, const char *says)
+{
+    struct vk_test_host host;
+    struct vk_test_plan *test = malloc(sizeof(*test));
+    struct vk_program *program = NULL;
+    cr_assert_not_null(test);
+    vk_test_host_init(&host);
+    vk_test_plan_init(test, false);
     struct vk_device *device = make_device(&host, NULL);
     spoil(test, espy_vk_device_caps(device));
     cr_expect_eq(espy_vk_program_create(device, &test->plan, &program), expected);
@@ -218,18 +313,18 @@ static void expect_refused(void (*spoil)(struct test_plan *test, const struct ca
     free(test);
 }
 
-static void too_large_arena(struct test_plan *test, const struct caps *caps)
+static void too_large_arena(struct vk_test_plan *test, const struct caps *caps)
 {
     (void)caps;
     test->plan.arena_size = UINT64_C(1) << 50;
 }
 
-static void too_large_binding(struct test_plan *test, const struct caps *caps)
+static void too_large_binding(struct vk_test_plan *test, const struct caps *caps)
 {
     test->buffers[BUFFER_Y].size = caps->buffer_range_max + 4;
 }
 
-static void too_many_texels(struct test_plan *test, const struct caps *caps)
+static void too_many_texels(struct vk_test_plan *test, const struct caps *caps)
 {
     test->bindings[2][0].buffer = BUFFER_H; // bound as texels only
     test->buffers[BUFFER_H].size = (caps->texel_elements_max + 1) * 16;
@@ -242,16 +337,15 @@ Test(vk, what_is_too_large_is_named)
     expect_refused(too_many_texels, ESPY_UNSUPPORTED, "texels");
 }
 
-// ---- plans without something
-// -------------------------------------------------------------------------
+// ---- plans without something --------------------------------------------------------------------
 
 Test(vk, an_empty_plan_is_a_program)
 {
-    struct test_host host;
+    struct vk_test_host host;
     struct vk_program *program = NULL;
     struct graph graph = {0};
     const struct plan plan = {.graph = &graph};
-    test_host_init(&host);
+    vk_test_host_init(&host);
     struct vk_device *device = make_device(&host, NULL);
     cr_assert_eq(espy_vk_program_create(device, &plan, &program), ESPY_OK, "%s", host.error);
     cr_expect_eq(espy_vk_program_wait(program, 0), ESPY_OK, "nothing is in flight");
@@ -263,14 +357,13 @@ Test(vk, an_empty_plan_is_a_program)
     cr_expect_eq(host.live, 0);
 }
 
-// ---- constants
-// -----------------------------------------------------------------------------------------
+// ---- constants ----------------------------------------------------------------------------------
 
 // Two constants that take more than one round through the staging buffer, converted on the way.
 static void large_constants(vk_table_hook hook)
 {
     enum { FIRST = 6000001, SECOND = 3, OFFSET = FIRST * 4 / 64 * 64 + 64 };
-    struct test_host host;
+    struct vk_test_host host;
     struct vk_program *program = NULL;
     struct graph graph = {0};
     signed char *elements = malloc(FIRST), *back = calloc(FIRST, 1);
@@ -297,7 +390,7 @@ static void large_constants(vk_table_hook hook)
     }
     const struct plan plan = {
         .graph = &graph, .buffer_count = 2, .buffers = buffers, .constants_size = OFFSET + 64};
-    test_host_init(&host);
+    vk_test_host_init(&host);
     struct vk_device *device = make_device(&host, hook);
     cr_assert_eq(espy_vk_program_create(device, &plan, &program), ESPY_OK, "%s", host.error);
     for (uint32_t i = 0; i < 2; i++) {
@@ -322,18 +415,17 @@ Test(vk, constants_larger_than_the_staging_buffer_arrive)
     large_constants(discrete_hook);
 }
 
-// ---- views without a slot
-// ---------------------------------------------------------------------------
+// ---- views without a slot -----------------------------------------------------------------------
 
 static void any_view(vk_table_hook hook)
 {
-    struct test_host host;
-    struct test_plan *test = malloc(sizeof(*test));
+    struct vk_test_host host;
+    struct vk_test_plan *test = malloc(sizeof(*test));
     struct vk_program *program = NULL;
     static float x[COUNT], back[COUNT];
     cr_assert_not_null(test);
-    test_host_init(&host);
-    test_plan_init(test, false);
+    vk_test_host_init(&host);
+    vk_test_plan_init(test, false);
     struct vk_device *device = make_device(&host, hook);
     cr_assert_eq(espy_vk_program_create(device, &test->plan, &program), ESPY_OK, "%s", host.error);
     for (uint32_t i = 0; i < COUNT; i++)
@@ -351,7 +443,7 @@ static void any_view(vk_table_hook hook)
     cr_assert_eq(espy_vk_program_write(program, &test->views[BUFFER_H], x), ESPY_OK);
     cr_assert_eq(espy_vk_program_read(program, &test->views[BUFFER_H], back), ESPY_OK);
     cr_expect_arr_eq(x, back, sizeof(x));
-    cr_assert_eq(test_run(program, test, 4.0F), ESPY_OK, "%s", host.error);
+    cr_assert_eq(vk_test_run(program, test, 4.0F), ESPY_OK, "%s", host.error);
     cr_assert_eq(espy_vk_program_read(program, &test->views[BUFFER_Y], back), ESPY_OK);
     cr_expect_float_eq(back[10], 3.0 * 14.0 + 5.0, 1e-3);
     // No elements.
@@ -374,8 +466,7 @@ Test(vk, any_view_is_written_and_read_through_staging)
     any_view(discrete_hook);
 }
 
-// ---- threads
-// ------------------------------------------------------------------------------------------
+// ---- threads ------------------------------------------------------------------------------------
 
 enum { THREADS = 4, THREAD_RUNS = 20 };
 
@@ -388,11 +479,11 @@ struct thread_job {
 static void *thread_main(void *user)
 {
     struct thread_job *job = user;
-    struct test_plan *test = malloc(sizeof(*test));
+    struct vk_test_plan *test = malloc(sizeof(*test));
     static const struct scale_push identity = {COUNT, 1.0F};
     float *x = calloc(COUNT, sizeof(*x)), *z = calloc(COUNT, sizeof(*z));
     struct vk_program *program = NULL;
-    test_plan_init(test, false);
+    vk_test_plan_init(test, false);
     test->dispatches[0].push = &identity;
     test->dispatches[0].spec = &job->bias; // so that every thread wants a pipeline of its own
     job->status = espy_vk_program_create(job->device, &test->plan, &program);
@@ -436,8 +527,7 @@ Test(vk, programs_of_one_device_run_in_several_threads)
     espy_vk_device_destroy(&device);
 }
 
-// ---- the pipeline cache
-// -------------------------------------------------------------------------------
+// ---- the pipeline cache -------------------------------------------------------------------------
 
 enum { CACHE_PATH_SIZE = 600, CACHE_FILE_SIZE_MAX = 1 << 16, CACHE_HEADER_SIZE = 56 };
 
@@ -499,13 +589,13 @@ static void cache_remove(struct cache_file *cache)
 // refused.
 static bool use_cache(const char *folder, bool program_too)
 {
-    struct test_host host;
-    struct test_plan *test = malloc(sizeof(*test));
+    struct vk_test_host host;
+    struct vk_test_plan *test = malloc(sizeof(*test));
     struct vk_device *device = NULL;
     struct vk_program *program = NULL;
     cr_assert_not_null(test);
-    test_host_init(&host);
-    test_plan_init(test, false);
+    vk_test_host_init(&host);
+    vk_test_plan_init(test, false);
     const struct vk_device_params params = {.host = &host.host, .cache_dir = folder};
     cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK, "%s", host.error);
     const bool refused = host.refused;
@@ -552,9 +642,9 @@ Test(vk, the_pipeline_cache_is_kept_and_checked)
 
 Test(vk, a_folder_that_cannot_be_made_is_a_warning)
 {
-    struct test_host host;
+    struct vk_test_host host;
     struct vk_device *device = NULL;
-    test_host_init(&host);
+    vk_test_host_init(&host);
     const struct vk_device_params params = {.host = &host.host, .cache_dir = "/dev/null/cache"};
     cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK, "%s", host.error);
     cr_expect_eq(host.warnings, 1);

@@ -4,8 +4,7 @@
 // the validation layer, which reports Vulkan objects that were not destroyed, logs to the same log.
 #include "test_vk_fixture.h"
 
-// ---- Vulkan calls that fail
-// ----------------------------------------------------------------------
+// ---- Vulkan calls that fail ---------------------------------------------------------------------
 
 static struct vk_table real;
 static atomic_uint calls;
@@ -151,8 +150,8 @@ static void fail_call(uint32_t number, VkResult result)
 }
 
 // Everything from device to results and back. The first failure ends it.
-static espy_status whole_life(struct test_host *host, const struct test_plan *test, bool discrete,
-                              bool validation)
+static espy_status whole_life(struct vk_test_host *host, const struct vk_test_plan *test,
+                              bool discrete, bool validation)
 {
     struct vk_device *device = NULL;
     struct vk_program *program = NULL;
@@ -162,12 +161,13 @@ static espy_status whole_life(struct test_host *host, const struct test_plan *te
     if (status == ESPY_OK)
         status = espy_vk_program_create(device, &test->plan, &program);
     if (status == ESPY_OK)
-        status = test_run(program, test, 1.0F);
+        status = vk_test_run(program, test, 1.0F);
     else
         cr_expect_null(program);
     // The fault is over: a second run works unless the device is lost.
     if (program != NULL && status != ESPY_OK && status != ESPY_DEVICE_LOST)
-        cr_expect_eq(test_run(program, test, 2.0F), ESPY_OK, "after %s: %s", failed, host->error);
+        cr_expect_eq(vk_test_run(program, test, 2.0F), ESPY_OK, "after %s: %s", failed,
+                     host->error);
     espy_vk_program_destroy(&program);
     espy_vk_device_destroy(&device);
     return status;
@@ -175,13 +175,13 @@ static espy_status whole_life(struct test_host *host, const struct test_plan *te
 
 static void each_call_fails(VkResult result, espy_status expected, bool discrete, bool validation)
 {
-    struct test_plan *test = malloc(sizeof(*test));
+    struct vk_test_plan *test = malloc(sizeof(*test));
     cr_assert_not_null(test);
-    test_plan_init(test, true);
+    vk_test_plan_init(test, true);
     uint32_t count = 0;
     for (uint32_t n = 1; n == 1 || failed != NULL; n++, count++) {
-        struct test_host host;
-        test_host_init(&host);
+        struct vk_test_host host;
+        vk_test_host_init(&host);
         fail_call(n, result);
         const espy_status status = whole_life(&host, test, discrete, validation);
         if (failed == NULL) {
@@ -215,17 +215,17 @@ Test(vk_faults, each_call_loses_the_device)
     each_call_fails(VK_ERROR_DEVICE_LOST, ESPY_DEVICE_LOST, true, false);
 }
 
-// ---- allocations that fail ---------------------------------------------------------------------
+// ---- allocations that fail ----------------------------------------------------------------------
 
 static void each_allocation_fails(bool discrete)
 {
-    struct test_plan *test = malloc(sizeof(*test));
+    struct vk_test_plan *test = malloc(sizeof(*test));
     cr_assert_not_null(test);
-    test_plan_init(test, true);
+    vk_test_plan_init(test, true);
     fail_call(0, VK_SUCCESS);
     for (uint64_t n = 1;; n++) {
-        struct test_host host;
-        test_host_init(&host);
+        struct vk_test_host host;
+        vk_test_host_init(&host);
         host.fail_at = n;
         const espy_status status = whole_life(&host, test, discrete, false);
         cr_expect_eq(host.live, 0, "%lld allocations are left", (long long)host.live);
@@ -251,29 +251,28 @@ Test(vk_faults, each_allocation_fails_with_staging)
     each_allocation_fails(true);
 }
 
-// ---- a lost device
-// ---------------------------------------------------------------------------------
+// ---- a lost device ------------------------------------------------------------------------------
 
 Test(vk_faults, a_lost_device_stays_lost)
 {
-    struct test_host host;
-    struct test_plan *test = malloc(sizeof(*test));
+    struct vk_test_host host;
+    struct vk_test_plan *test = malloc(sizeof(*test));
     struct vk_device *device = NULL;
     struct vk_program *program = NULL;
     bool discrete = false;
     const struct vk_device_params params = {
         .host = &host.host, .hook = fault_hook, .hook_user = &discrete};
     cr_assert_not_null(test);
-    test_host_init(&host);
-    test_plan_init(test, false);
+    vk_test_host_init(&host);
+    vk_test_plan_init(test, false);
     fail_call(0, VK_SUCCESS);
     cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK);
     cr_assert_eq(espy_vk_program_create(device, &test->plan, &program), ESPY_OK);
     fail_call(1, VK_ERROR_DEVICE_LOST);
-    cr_expect_eq(test_run(program, test, 0.0F), ESPY_DEVICE_LOST);
+    cr_expect_eq(vk_test_run(program, test, 0.0F), ESPY_DEVICE_LOST);
     cr_expect_eq(host.errors, 1);
     const uint32_t before = atomic_load(&calls);
-    cr_expect_eq(test_run(program, test, 0.0F), ESPY_DEVICE_LOST);
+    cr_expect_eq(vk_test_run(program, test, 0.0F), ESPY_DEVICE_LOST);
     cr_expect_eq(host.errors, 2, "one line per failing call");
     cr_expect_eq(atomic_load(&calls), before, "a lost device is still called");
     espy_vk_program_destroy(&program);

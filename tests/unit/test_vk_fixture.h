@@ -18,8 +18,7 @@
 #include "vk/vk.h"
 #include "vk/vk_table.h"
 
-// ---- shaders
-// -------------------------------------------------------------------------------------
+// ---- shaders ------------------------------------------------------------------------------------
 
 // Compiled with: glslangValidator --target-env vulkan1.2 -V x.comp, then spirv-opt -O --strip-debug
 //
@@ -155,10 +154,9 @@ static const struct shader texels_shader = {
                  {"Y", BINDING_BUFFER, true}},
 };
 
-// ---- host
-// ----------------------------------------------------------------------------------------
+// ---- host ---------------------------------------------------------------------------------------
 
-struct test_host {
+struct vk_test_host {
     struct host host;
     uint32_t errors, warnings;
     char error[512];
@@ -168,9 +166,9 @@ struct test_host {
     uint64_t fail_at;     // number of the allocation that fails; 0: none
 };
 
-static void test_log(void *user, espy_log_level level, const char *message)
+static void vk_test_log(void *user, espy_log_level level, const char *message)
 {
-    struct test_host *test = user;
+    struct vk_test_host *test = user;
     test->errors += level == ESPY_LOG_ERROR;
     test->warnings += level == ESPY_LOG_WARNING;
     if (level == ESPY_LOG_ERROR)
@@ -180,9 +178,9 @@ static void test_log(void *user, espy_log_level level, const char *message)
         fprintf(stderr, "[%d] %s\n", (int)level, message);
 }
 
-static void *test_realloc(void *user, void *pointer, size_t size)
+static void *vk_test_realloc(void *user, void *pointer, size_t size)
 {
-    struct test_host *test = user;
+    struct vk_test_host *test = user;
     if (size == 0) {
         test->live -= pointer != NULL;
         free(pointer);
@@ -194,20 +192,19 @@ static void *test_realloc(void *user, void *pointer, size_t size)
     return realloc(pointer, size);
 }
 
-static void test_host_init(struct test_host *test)
+static void vk_test_host_init(struct vk_test_host *test)
 {
     const struct espy_context_params params = {.size = sizeof(params),
-                                               .log = test_log,
+                                               .log = vk_test_log,
                                                .log_user = test,
                                                .log_level = ESPY_LOG_INFO,
-                                               .realloc = test_realloc,
+                                               .realloc = vk_test_realloc,
                                                .realloc_user = test};
-    *test = (struct test_host){0};
+    *test = (struct vk_test_host){0};
     espy_host_init(&test->host, &params);
 }
 
-// ---- plan
-// ----------------------------------------------------------------------------------------
+// ---- plan ---------------------------------------------------------------------------------------
 
 enum { COUNT = 1003, BUFFER_SIZE = COUNT * 4, BUFFER_STRIDE = 4096 };
 enum { BUFFER_X, BUFFER_Y, BUFFER_H, BUFFER_Z, BUFFER_W, BUFFER_P, BUFFER_COUNT };
@@ -217,7 +214,7 @@ struct scale_push {
     float factor;
 };
 
-struct test_plan {
+struct vk_test_plan {
     struct plan plan;
     struct graph graph;
     struct plan_buffer buffers[BUFFER_COUNT];
@@ -232,7 +229,7 @@ struct test_plan {
     float weights[COUNT];
 };
 
-static struct view test_view(uint32_t buffer)
+static struct view vk_test_view(uint32_t buffer)
 {
     return (struct view){.buffer = buffer,
                          .dtype = ESPY_FLOAT32,
@@ -259,9 +256,9 @@ static struct plan_dispatch scale_dispatch(struct plan_binding *bindings, uint32
 }
 
 // two_stages: a host node between the dispatches reads y and writes h, which takes y's part.
-static void test_plan_init(struct test_plan *test, bool two_stages)
+static void vk_test_plan_init(struct vk_test_plan *test, bool two_stages)
 {
-    *test = (struct test_plan){.push = {{COUNT, 2.0F}, {COUNT, 3.0F}}, .bias = {1, 5}};
+    *test = (struct vk_test_plan){.push = {{COUNT, 2.0F}, {COUNT, 3.0F}}, .bias = {1, 5}};
     test->count = COUNT;
     for (uint32_t i = 0; i < COUNT; i++)
         test->weights[i] = (float)i;
@@ -273,7 +270,7 @@ static void test_plan_init(struct test_plan *test, bool two_stages)
                                  .size = BUFFER_SIZE,
                                  .offset = (arena ? i : i - BUFFER_W) * BUFFER_STRIDE,
                                  .name = "value"};
-        test->views[i] = test_view(i);
+        test->views[i] = vk_test_view(i);
     }
     struct plan_buffer *weights = &test->buffers[BUFFER_W];
     weights->kind = PLAN_CONSTANT;
@@ -323,7 +320,8 @@ static void test_plan_init(struct test_plan *test, bool two_stages)
 }
 
 // One run from input to output, host node included (h = -y); the output is checked.
-static espy_status test_run(struct vk_program *program, const struct test_plan *test, float seed)
+static espy_status vk_test_run(struct vk_program *program, const struct vk_test_plan *test,
+                               float seed)
 {
     static float x[COUNT], y[COUNT], z[COUNT];
     const bool two_stages = test->plan.stage_count == 2;
@@ -350,8 +348,7 @@ static espy_status test_run(struct vk_program *program, const struct test_plan *
     return ESPY_OK;
 }
 
-// ---- a device whose own memory the host cannot reach
-// -----------------------------------------------
+// ---- a device whose own memory the host cannot reach --------------------------------------------
 
 // The real entries, for what is below. Criterion runs every test in a process of its own.
 static struct vk_table discrete_real;
