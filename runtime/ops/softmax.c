@@ -112,7 +112,7 @@ static espy_status lower(struct op_lower *c)
     spec.rank = espy_axes_fill(outer, 2, true, push.dims, strides[0]);
     memcpy(push.x_strides, strides[0], sizeof(push.x_strides));
     memcpy(push.y_strides, strides[1], sizeof(push.y_strides));
-    push.part_length = espy_axes_part(push.rows, push.row_length);
+    push.part_length = espy_axes_part(c, push.rows, push.row_length);
     push.part_count = (push.row_length + push.part_length - 1) / push.part_length;
     LOWER_EPILOGUE(c, &spec, &push);
     if (push.part_count <= 1) {

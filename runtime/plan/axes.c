@@ -2,9 +2,9 @@
 
 #include <assert.h>
 
-// A row is cut when there are fewer rows than this and it is at least twice PART_MIN long, or when it
-// is longer than ROW_MAX, of which a kernel makes up to three rounds.
-enum { ROWS_FEW = 128, PART_MIN = 256, ROW_MAX = 16384, PARTS_MAX = 4096 };
+// A row is cut when there are fewer rows than a device wants invocations and it is at least twice
+// PART_MIN long, or when it is longer than ROW_MAX, of which a kernel makes up to three rounds.
+enum { ROWS_CPU = 128, ROWS_GPU = 16384, PART_MIN = 256, ROW_MAX = 16384, PARTS_MAX = 4096 };
 
 struct view espy_axes_select(const struct view *view, uint32_t mask)
 {
@@ -81,9 +81,10 @@ struct view espy_axes_input(struct op_lower *c, uint32_t i, uint32_t mask, uint3
     return espy_lower_dense_input(c, i);
 }
 
-uint32_t espy_axes_part(size_t rows, size_t length)
+uint32_t espy_axes_part(const struct op_lower *c, size_t rows, size_t length)
 {
-    if (length <= ROW_MAX && (rows >= ROWS_FEW || length < 2 * (size_t)PART_MIN))
+    const size_t enough = c->caps->cpu ? ROWS_CPU : ROWS_GPU;
+    if (length <= ROW_MAX && (rows >= enough || length < 2 * (size_t)PART_MIN))
         return (uint32_t)(length == 0 ? 1 : length);
     size_t part = PART_MIN;
     while ((length + part - 1) / part > PARTS_MAX)
