@@ -280,3 +280,38 @@ Test(vk_faults, a_lost_device_stays_lost)
     cr_expect_eq(host.live, 0);
     free(test);
 }
+
+// ---- time
+// ----------------------------------------------------------------------------------------
+
+Test(vk_faults, a_timeout_is_no_error_and_the_run_goes_on)
+{
+    static float x[COUNT], z[COUNT];
+    struct vk_test_host host;
+    struct vk_test_plan *test = malloc(sizeof(*test));
+    struct vk_device *device = NULL;
+    struct vk_program *program = NULL;
+    bool discrete = true;
+    const struct vk_device_params params = {
+        .host = &host.host, .hook = fault_hook, .hook_user = &discrete};
+    cr_assert_not_null(test);
+    vk_test_host_init(&host);
+    vk_test_plan_init(test, false);
+    fail_call(0, VK_SUCCESS);
+    cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK);
+    cr_assert_eq(espy_vk_program_create(device, &test->plan, &program), ESPY_OK);
+    cr_assert_eq(espy_vk_program_write(program, &test->input.view, x), ESPY_OK);
+    cr_assert_eq(espy_vk_program_submit(program, 0), ESPY_OK);
+    fail_call(1, VK_TIMEOUT);
+    cr_expect_eq(espy_vk_program_wait(program, 0), ESPY_TIMEOUT);
+    cr_expect_eq(espy_vk_program_wait(program, UINT64_MAX), ESPY_OK);
+    cr_expect_eq(espy_vk_program_read(program, &test->output.view, z), ESPY_OK);
+    cr_expect_float_eq(z[COUNT - 1], 2.0 * (COUNT - 1) + 1.0 + 5.0, 1e-3);
+    // Destroyed while in flight.
+    cr_assert_eq(espy_vk_program_submit(program, 0), ESPY_OK);
+    espy_vk_program_destroy(&program);
+    espy_vk_device_destroy(&device);
+    cr_expect_eq(host.errors + host.warnings, 0, "%s", host.error);
+    cr_expect_eq(host.live, 0);
+    free(test);
+}
