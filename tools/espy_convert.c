@@ -107,6 +107,59 @@ static enum cli_exit print_json(const struct convert_report *report, const char 
     return espy_json_print(json, result);
 }
 
+// Problems of one kind on one line: a network of five hundred nodes may lack three operators.
+static void print_problems(const struct convert_report *report)
+{
+    char op[128], reason[512], node[256];
+    for (uint32_t i = 0; i < report->problem_count; i++) {
+        const struct convert_problem *problem = &report->problems[i];
+        uint32_t before = 0, count = 0;
+        for (uint32_t k = 0; k < report->problem_count; k++) {
+            const bool same = !strcmp(report->problems[k].op, problem->op) &&
+                              !strcmp(report->problems[k].reason, problem->reason);
+            before += same && k < i;
+            count += same;
+        }
+        if (before)
+            continue;
+        espy_cli_warn("%s: %s (%u node%s, first '%s')", espy_cli_clean(problem->op, op, sizeof op),
+                      espy_cli_clean(problem->reason, reason, sizeof reason), count,
+                      count > 1 ? "s" : "", espy_cli_clean(problem->node, node, sizeof node));
+    }
+}
+
+// Warnings wait until it is known whether they are the problems of the report, which are then
+// printed by kind.
+struct held_warnings {
+    bool now; // --verbose: nothing waits
+    char *lines;
+    size_t size;
+};
+
+static void hold_warning(void *user, espy_log_level level, const char *message)
+{
+    struct held_warnings *held = user;
+    const size_t length = strlen(message) + 1;
+    char *grown =
+        held->now || level != ESPY_LOG_WARNING ? NULL : realloc(held->lines, held->size + length);
+    if (!grown) {
+        espy_cli_log(NULL, level, message);
+        return;
+    }
+    memcpy(grown + held->size, message, length);
+    held->lines = grown;
+    held->size += length;
+}
+
+static void release_warnings(struct held_warnings *held, const struct convert_report *report)
+{
+    if (report->problem_count && !held->now)
+        print_problems(report);
+    for (size_t at = 0; !report->problem_count && at < held->size;
+         at += strlen(held->lines + at) + 1)
+        espy_cli_log(NULL, ESPY_LOG_WARNING, held->lines + at);
+}
+
 static espy_status parse_shapes(struct arena *arena, const struct cli_list *list,
                                 struct convert_params *params)
 {
@@ -126,8 +179,10 @@ static enum cli_exit convert(const struct options *options, const char *model, c
     struct host host;
     struct convert_report report;
     struct arena arena;
+    struct held_warnings held = {.now = options->verbose};
     const struct espy_context_params context = {.size = sizeof context,
-                                                .log = espy_cli_log,
+                                                .log = hold_warning,
+                                                .log_user = &held,
                                                 .log_level = options->verbose ? ESPY_LOG_DEBUG
                                                                               : ESPY_LOG_WARNING};
     struct convert_params params = {.model_path = model,
@@ -147,6 +202,7 @@ static enum cli_exit convert(const struct options *options, const char *model, c
         espy_cli_progress("converting %s", model);
         status = espy_convert_file(&host, &params, &report);
         espy_cli_progress_clear();
+        release_warnings(&held, &report);
         result = espy_cli_exit_of(status);
         const double ms = espy_cli_now_ms() - start;
         if (options->json)
@@ -154,6 +210,7 @@ static enum cli_exit convert(const struct options *options, const char *model, c
         else if (result == CLI_OK)
             print_text(&report, output, ms);
     }
+    free(held.lines);
     espy_convert_report_finish(&report);
     espy_arena_finish(&arena);
     return result;

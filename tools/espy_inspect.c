@@ -148,16 +148,36 @@ static const char *node_shape(const struct inspection *inspection, uint32_t inde
     return espy_shape_text(&inspection->walk.types[value].shape, buffer, size);
 }
 
-static void print_values(const char *title, const espy_model *model, uint32_t count,
-                         espy_status (*get)(const espy_model *, uint32_t, struct espy_value_info *))
+// Input or output i as the file describes it; what it leaves open about an output is filled from
+// the types that follow from the inputs. false after the last.
+static bool value_at(const struct inspection *inspection, bool output, uint32_t i,
+                     struct espy_value_info *info)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        struct espy_value_info info;
+    const espy_model *model = inspection->session.model;
+    if (i >= (output ? espy_model_output_count(model) : espy_model_input_count(model)))
+        return false;
+    if ((output ? espy_model_output : espy_model_input)(model, i, info) != ESPY_OK)
+        return false;
+    if (!output)
+        return true;
+    const struct op_type *type = &inspection->walk.types[inspection->graph.outputs[i].value];
+    if (type->dtype && (!info->dtype || !info->has_shape)) {
+        info->dtype = type->dtype;
+        info->has_shape = true;
+        info->rank = type->shape.rank;
+        memcpy(info->dims, type->shape.dims, sizeof info->dims);
+    }
+    return true;
+}
+
+static void print_values(const struct inspection *inspection, bool output)
+{
+    struct espy_value_info info;
+    for (uint32_t i = 0; value_at(inspection, output, i, &info); i++) {
         char shape[256], clean_shape[256], name[256], role[128];
-        if (get(model, i, &info) != ESPY_OK)
-            continue;
         (void)espy_shape_describe(&info, shape, sizeof shape);
-        (void)printf("%s %s %s %s", title, espy_cli_clean(info.name, name, sizeof name),
+        (void)printf("%s %s %s %s", output ? "output" : "input ",
+                     espy_cli_clean(info.name, name, sizeof name),
                      espy_cli_clean(shape, clean_shape, sizeof clean_shape),
                      espy_dtype_name(info.dtype));
         if (info.role)
@@ -176,10 +196,8 @@ static void print_text(const struct inspection *inspection)
                  espy_cli_clean(graph->name ? graph->name : "(none)", name, sizeof name));
     if (graph->producer)
         (void)printf("from   %s\n", espy_cli_clean(graph->producer, name, sizeof name));
-    print_values("input ", inspection->session.model,
-                 espy_model_input_count(inspection->session.model), espy_model_input);
-    print_values("output", inspection->session.model,
-                 espy_model_output_count(inspection->session.model), espy_model_output);
+    print_values(inspection, false);
+    print_values(inspection, true);
     (void)printf("\n%5s  %-22s %-22s %12s %15s  %s\n", "", "operator", "output", "parameters",
                  "MACs", "node");
     for (uint32_t i = 0; i < graph->node_count; i++) {
@@ -209,14 +227,11 @@ static void print_text(const struct inspection *inspection)
         (void)printf("\n%s", inspection->plan_text);
 }
 
-static void add_values(cJSON *json, const char *key, const espy_model *model, uint32_t count,
-                       espy_status (*get)(const espy_model *, uint32_t, struct espy_value_info *))
+static void add_values(cJSON *json, const struct inspection *inspection, bool output)
 {
-    cJSON *array = cJSON_AddArrayToObject(json, key);
-    for (uint32_t i = 0; i < count; i++) {
-        struct espy_value_info info;
-        if (get(model, i, &info) != ESPY_OK)
-            continue;
+    struct espy_value_info info;
+    cJSON *array = cJSON_AddArrayToObject(json, output ? "outputs" : "inputs");
+    for (uint32_t i = 0; value_at(inspection, output, i, &info); i++) {
         cJSON *entry = cJSON_CreateObject();
         (void)cJSON_AddStringToObject(entry, "name", info.name);
         (void)cJSON_AddStringToObject(entry, "dtype", espy_dtype_name(info.dtype));
@@ -260,14 +275,13 @@ static void add_nodes(cJSON *json, const struct inspection *inspection)
 
 static enum cli_exit print_json(const struct inspection *inspection)
 {
-    const espy_model *model = inspection->session.model;
     cJSON *json = cJSON_CreateObject();
     if (inspection->graph.name)
         (void)cJSON_AddStringToObject(json, "name", inspection->graph.name);
     if (inspection->graph.producer)
         (void)cJSON_AddStringToObject(json, "producer", inspection->graph.producer);
-    add_values(json, "inputs", model, espy_model_input_count(model), espy_model_input);
-    add_values(json, "outputs", model, espy_model_output_count(model), espy_model_output);
+    add_values(json, inspection, false);
+    add_values(json, inspection, true);
     add_nodes(json, inspection);
     (void)cJSON_AddNumberToObject(json, "parameters", (double)inspection->total.parameters);
     (void)cJSON_AddNumberToObject(json, "macs", (double)inspection->total.macs);

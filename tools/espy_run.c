@@ -35,6 +35,12 @@ static const struct cli_option option_rows[] = {
      1, TOP_MAX},
     {0}};
 
+// A file that an output went to.
+struct written {
+    uint32_t output;
+    const char *file;
+};
+
 // One run and everything that presenting it needs.
 struct work {
     const struct options *options;
@@ -44,8 +50,9 @@ struct work {
     struct cli_outputs outputs;
     struct cli_range range;
     double run_ms;
-    const char **files; // per output: the last file it was written to, or NULL
-    char **paths;       // per output: the path made for it, freed at the end
+    char **paths; // per output: the path made for it, freed at the end
+    uint32_t written_count;
+    struct written *written; // room for every output and every option once
 };
 
 static const struct cli_input *input_of(const struct work *work, const struct espy_value_info *info)
@@ -99,6 +106,19 @@ static bool pick_output(const struct work *work, const char *option, const char 
         matches ? "several outputs have the role" : "no output has the role", role, names);
 }
 
+static void note_file(struct work *work, uint32_t output, const char *file)
+{
+    work->written[work->written_count++] = (struct written){output, file};
+}
+
+// The output's next file after *at, which starts at 0; NULL when there is none.
+static const char *next_file(const struct work *work, uint32_t output, uint32_t *at)
+{
+    while (*at < work->written_count && work->written[*at].output != output)
+        ++*at;
+    return *at < work->written_count ? work->written[(*at)++].file : NULL;
+}
+
 static bool ends_in(const char *text, const char *end)
 {
     const size_t length = strlen(text), end_length = strlen(end);
@@ -114,7 +134,7 @@ static bool write_output(struct work *work, const char *text, struct cli_message
         return false;
     const struct espy_value_info *info = &work->outputs.infos[i];
     const struct espy_tensor *tensor = &work->outputs.tensors[i];
-    work->files[i] = file;
+    note_file(work, i, file);
     if (!ends_in(file, ".png") && !ends_in(file, ".PNG"))
         return espy_npy_write(file, tensor, message);
     const struct cli_input *input = info->of ? input_of(work, info) : NULL;
@@ -136,7 +156,7 @@ static bool write_attention(struct work *work, const char *text, struct cli_mess
     if (!espy_result_attention(info, &work->outputs.tensors[i], input_of(work, info), &picture,
                                message))
         return false;
-    work->files[i] = file;
+    note_file(work, i, file);
     const bool ok = espy_picture_write_png(file, &picture, message);
     espy_picture_free(&picture);
     return ok;
@@ -165,7 +185,7 @@ static bool write_all(struct work *work, const char *dir, bool only_plain,
     for (uint32_t i = 0; i < work->outputs.count; i++) {
         if (!work->paths[i])
             continue;
-        work->files[i] = work->paths[i];
+        note_file(work, i, work->paths[i]);
         if (!espy_npy_write(work->paths[i], &work->outputs.tensors[i], message))
             return false;
     }
@@ -238,12 +258,16 @@ static bool print_text(const struct work *work, struct cli_class *classes)
         const struct espy_tensor *tensor = &work->outputs.tensors[i];
         if (espy_result_is_classes(info))
             ok = print_classes(work, i, classes, NULL);
-        if (work->files[i] || !espy_result_is_classes(info)) {
-            (void)printf("%s %s %s%s%s\n", espy_cli_clean(info->name, name, sizeof name),
-                         espy_shape_print(tensor->rank, tensor->dims, shape, sizeof shape),
-                         espy_dtype_name(tensor->dtype), work->files[i] ? " -> " : "",
-                         work->files[i] ? espy_cli_clean(work->files[i], file, sizeof file) : "");
-        }
+        uint32_t at = 0;
+        const char *next = next_file(work, i, &at);
+        if (!next && espy_result_is_classes(info))
+            continue;
+        (void)printf("%s %s %s", espy_cli_clean(info->name, name, sizeof name),
+                     espy_shape_print(tensor->rank, tensor->dims, shape, sizeof shape),
+                     espy_dtype_name(tensor->dtype));
+        for (const char *sign = " -> "; next; sign = ", ", next = next_file(work, i, &at))
+            (void)printf("%s%s", sign, espy_cli_clean(next, file, sizeof file));
+        (void)putchar('\n');
     }
     (void)printf("%.2f ms on %s\n", work->run_ms,
                  espy_cli_clean(work->session.info.name, name, sizeof name));
@@ -271,8 +295,10 @@ static bool print_json(const struct work *work, struct cli_class *classes, enum 
             (void)cJSON_AddStringToObject(entry, "role", info->role);
         if (espy_result_is_classes(info))
             ok = print_classes(work, i, classes, entry);
-        if (work->files[i])
-            (void)cJSON_AddStringToObject(entry, "file", work->files[i]);
+        cJSON *files = cJSON_AddArrayToObject(entry, "files");
+        uint32_t at = 0;
+        for (const char *file; (file = next_file(work, i, &at)) != NULL;)
+            (void)cJSON_AddItemToArray(files, cJSON_CreateString(file));
         (void)cJSON_AddItemToArray(array, entry);
     }
     *result = espy_json_print(json, *result);
@@ -285,9 +311,10 @@ static enum cli_exit present(struct work *work)
     enum cli_exit result = CLI_OK;
     struct cli_class *classes = calloc((size_t)work->options->top + 1, sizeof *classes);
     const size_t room = work->outputs.count ? work->outputs.count : 1;
-    work->files = calloc(room, sizeof *work->files);
+    const size_t files = room + work->options->outputs.count + work->options->attention.count;
+    work->written = calloc(files, sizeof *work->written);
     work->paths = calloc(room, sizeof *work->paths);
-    if (!work->files || !work->paths || !classes) {
+    if (!work->written || !work->paths || !classes) {
         result = espy_cli_fail("out of memory");
     } else if (!write_files(work, &message)) {
         result = espy_cli_fail_message(&message);
@@ -300,7 +327,7 @@ static enum cli_exit present(struct work *work)
     for (uint32_t i = 0; work->paths && i < work->outputs.count; i++)
         free(work->paths[i]);
     free(work->paths);
-    free(work->files);
+    free(work->written);
     free(classes);
     return result;
 }

@@ -2,13 +2,9 @@
 // and exactly one error line.
 // Method: runs the built program with its output in temporary files.
 #include <criterion/criterion.h>
-#include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cjson/cJSON.h>
 
@@ -16,58 +12,7 @@
 #include "cli_inputs.h"
 #include "cli_number.h"
 #include "cli_results.h"
-
-extern char **environ;
-
-enum { TEXT_SIZE = 65536, ARGUMENTS_MAX = 12 };
-
-struct result {
-    int code;
-    char out[TEXT_SIZE], err[TEXT_SIZE];
-};
-
-static void slurp(const char *path, char text[TEXT_SIZE])
-{
-    FILE *file = fopen(path, "rb");
-    cr_assert_not_null(file);
-    text[fread(text, 1, TEXT_SIZE - 1, file)] = '\0';
-    (void)fclose(file);
-    (void)unlink(path);
-}
-
-// Runs `espy` with arguments up to NULL.
-static void run(const char *const *arguments, struct result *result)
-{
-    char out[64], err[64], *argv[ARGUMENTS_MAX + 2] = {ESPY_PROGRAM};
-    posix_spawn_file_actions_t actions;
-    pid_t child;
-    int status;
-    (void)snprintf(out, sizeof out, "/tmp/espy-cli-out-%ld", (long)getpid());
-    (void)snprintf(err, sizeof err, "/tmp/espy-cli-err-%ld", (long)getpid());
-    for (size_t i = 0; i < ARGUMENTS_MAX && arguments[i]; i++)
-        argv[i + 1] = strdup(arguments[i]);
-    cr_assert_eq(posix_spawn_file_actions_init(&actions), 0);
-    const int flags = O_WRONLY | O_CREAT | O_TRUNC;
-    (void)posix_spawn_file_actions_addopen(&actions, 1, out, flags, 0600);
-    (void)posix_spawn_file_actions_addopen(&actions, 2, err, flags, 0600);
-    cr_assert_eq(posix_spawn(&child, argv[0], &actions, NULL, argv, environ), 0);
-    cr_assert_eq(waitpid(child, &status, 0), child);
-    (void)posix_spawn_file_actions_destroy(&actions);
-    for (size_t i = 1; argv[i]; i++)
-        free(argv[i]);
-    cr_assert(WIFEXITED(status), "did not exit by itself");
-    result->code = WEXITSTATUS(status);
-    slurp(out, result->out);
-    slurp(err, result->err);
-}
-
-static size_t line_count(const char *text)
-{
-    size_t count = 0;
-    for (; *text; text++)
-        count += *text == '\n';
-    return count;
-}
+#include "program.h"
 
 static const char *const names[] = {"devices", "convert", "inspect", "run", "bench", "verify"};
 

@@ -1,0 +1,266 @@
+// Goal: a model goes through every subcommand, and what comes out is what the model means.
+// Method: converts a model of three pointwise operators, whose results are known, in a folder of
+// its own; then runs it on pictures, .npy and raw files.
+#include <cjson/cJSON.h>
+#include <math.h>
+
+#include "cli_file.h"
+#include "npy.h"
+#include "picture_preprocess.h"
+#include "program.h"
+
+static const char model_json[] =
+    "{\"espy\": 1, \"name\": \"tiny\","
+    " \"inputs\": [{\"name\": \"x\", \"dtype\": \"float32\","
+    "   \"shape\": [\"batch\", 1, 4, 6], \"role\": \"image\", \"preprocess\": {"
+    "     \"size\": [4, 6], \"color\": \"gray\", \"scale\": 255, \"mean\": [0.5], \"std\": "
+    "[0.25]}},"
+    "  {\"name\": \"s:0\", \"dtype\": \"float32\", \"shape\": [\"batch\", 4]}],"
+    " \"outputs\": [{\"name\": \"map\", \"role\": \"attention_map\", \"of\": \"x\"},"
+    "  {\"name\": \"a/b:0\", \"role\": \"image\", \"of\": \"x\"},"
+    "  {\"name\": \"scores\", \"role\": \"logits\","
+    "   \"labels\": [\"ant\", \"bee\", \"cat\", \"dog\"]}],"
+    " \"nodes\": [{\"op\": \"Sigmoid\", \"name\": \"n0\", \"inputs\": [\"x\"],"
+    "   \"outputs\": [\"map\"]},"
+    "  {\"op\": \"Relu\", \"name\": \"n1\", \"inputs\": [\"x\"], \"outputs\": [\"a/b:0\"]},"
+    "  {\"op\": \"Neg\", \"name\": \"n2\", \"inputs\": [\"s:0\"], \"outputs\": [\"scores\"]}]}";
+
+static struct result result;
+
+static void must(const char *const *arguments)
+{
+    run(arguments, &result);
+    cr_assert_eq(result.code, 0, "%s %s: %d: %s", arguments[0], arguments[1], result.code,
+                 result.err);
+}
+
+// A folder with the model, a picture, scores as .npy (float64, without the batch) and raw.
+static void make_folder(char folder[64])
+{
+    const double scores[] = {0, -3, -1, -2};
+    const float raw[] = {0, -3, -1, -2};
+    double copy[4];
+    struct espy_tensor tensor = {
+        .dtype = ESPY_FLOAT64, .rank = 1, .dims = {4}, .data = copy, .size = sizeof copy};
+    struct picture picture;
+    struct cli_message message;
+    const struct cli_part json = {model_json, sizeof model_json - 1}, bytes = {raw, sizeof raw};
+    (void)snprintf(folder, 64, "/tmp/espy-cli-XXXXXX");
+    cr_assert_not_null(mkdtemp(folder));
+    cr_assert_eq(chdir(folder), 0);
+    memcpy(copy, scores, sizeof copy);
+    cr_assert(espy_file_write("model.json", &json, 1, &message));
+    cr_assert(espy_file_write("s.bin", &bytes, 1, &message));
+    cr_assert(espy_npy_write("s.npy", &tensor, &message));
+    cr_assert(espy_picture_create(6, 4, &picture, &message));
+    for (unsigned i = 0; i < 6 * 4 * 3; i++)
+        picture.rgb[i] = (uint8_t)(i / 3 * 10);
+    cr_assert(espy_picture_write_png("p.jpg", &picture, &message)); // told apart by content
+    espy_picture_free(&picture);
+    must((const char *[]){"convert", "model.json", NULL});
+}
+
+static void remove_folder(const char *folder)
+{
+    static const char *const names[] = {
+        "model.json", "model.espy",  "s.bin", "s.npy",      "p.jpg",         "map.png",
+        "o.png",      "out/map.npy", "y.npy", "other.espy", "out/a_b_0.npy", "out/scores.npy"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        (void)unlink(names[i]);
+    (void)rmdir("out");
+    cr_expect_eq(rmdir(folder), 0, "the program left a file in %s", folder);
+}
+
+static cJSON *parse_json(void)
+{
+    cJSON *json = cJSON_Parse(result.out);
+    cr_assert_not_null(json, "%s", result.out);
+    return json;
+}
+
+static double number(const cJSON *json, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
+    cr_assert(cJSON_IsNumber(item), "%s", name);
+    return item->valuedouble;
+}
+
+Test(run, classes_pictures_and_files_come_out)
+{
+    char folder[64];
+    make_folder(folder);
+    must((const char *[]){"run", "model.espy", "p.jpg", "-i", "s:0=s.npy", "--attention", "map.png",
+                          "-o", "o.png", "--save-dir", "out", NULL});
+    cr_expect_not_null(strstr(result.out, " 64.39 %  bee\n 23.69 %  dog\n"), "%s", result.out);
+    cr_expect_not_null(strstr(result.out, " ms on "));
+
+    struct cli_message message;
+    struct npy array;
+    cr_assert(espy_npy_read("out/map.npy", &array, &message), "%s", message.text);
+    cr_assert_eq(array.rank, 4);
+    cr_assert_eq(array.size, 6 * 4 * sizeof(float));
+    for (unsigned i = 0; i < 24; i++) {
+        const double x = (i * 10 / 255.0 - 0.5) / 0.25;
+        cr_expect_float_eq(((float *)array.data)[i], 1 / (1 + exp(-x)), 1e-5);
+    }
+    espy_npy_free(&array);
+    cr_expect(espy_npy_read("out/a_b_0.npy", &array, &message), "%s", message.text);
+    espy_npy_free(&array);
+
+    // The image output is in the input's normalised units: below the mean it is the mean.
+    struct picture picture;
+    cr_assert(espy_picture_read("o.png", &picture, &message), "%s", message.text);
+    cr_expect_eq(picture.width, 6);
+    cr_expect_eq(picture.rgb[0], 128);
+    cr_expect_eq(picture.rgb[23 * 3], 230);
+    espy_picture_free(&picture);
+    cr_assert(espy_picture_read("map.png", &picture, &message), "%s", message.text);
+    cr_expect_geq(picture.width, 256);
+    espy_picture_free(&picture);
+    remove_folder(folder);
+}
+
+Test(run, json_and_raw_input)
+{
+    char folder[64];
+    make_folder(folder);
+    must((const char *[]){"run", "--json", "-k", "1", "model.espy", "p.jpg", "-i", "s:0=s.bin",
+                          "-o", "scores=y.npy", NULL});
+    cJSON *json = parse_json();
+    const cJSON *outputs = cJSON_GetObjectItemCaseSensitive(json, "outputs");
+    cr_assert_eq(cJSON_GetArraySize(outputs), 3);
+    const cJSON *scores = cJSON_GetArrayItem(outputs, 2);
+    const cJSON *row = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(scores, "top"), 0);
+    cr_assert_eq(cJSON_GetArraySize(row), 1);
+    cr_expect_eq(number(cJSON_GetArrayItem(row, 0), "index"), 1);
+    cr_expect_float_eq(number(cJSON_GetArrayItem(row, 0), "probability"), 0.64391426, 1e-6);
+    cr_expect_eq(access("y.npy", R_OK), 0);
+    cJSON_Delete(json);
+    remove_folder(folder);
+}
+
+Test(run, wrong_inputs_are_explained)
+{
+    static const struct {
+        const char *arguments[8];
+        int code;
+        const char *says;
+    } cases[] = {
+        {{"run", "model.espy", NULL}, 1, "'x' batchx1x4x6 float32, 's:0' batchx4 float32"},
+        {{"run", "model.espy", "p.jpg", NULL},
+         1,
+         "missing input; give --input NAME=FILE for: 's:0'"},
+        {{"run", "model.espy", "p.jpg", "-i", "x=p.jpg", NULL}, 1, "given twice"},
+        {{"run", "model.espy", "-i", "y=p.jpg", NULL}, 1, "no input of that name"},
+        {{"run", "model.espy", "-i", "s:0=p.jpg", NULL}, 1, "is no picture"},
+        {{"run", "model.espy", "-i", "s:0=model.json", "p.jpg", NULL}, 1, "takes 16"},
+        {{"run", "model.espy", "-i", "x=s.npy", NULL}, 1, "does not fit input 'x'"},
+        {{"run", "model.espy", "p.jpg", "-i", "s:0=s.npy", "--shape", "s:0=2x4", NULL},
+         1,
+         "must be equal"},
+        {{"run", "model.espy", "p.jpg", "--shape", "s:0=2x4", "-i", "s:0=s.bin", NULL},
+         1,
+         "must be"},
+        {{"run", "model.espy", "--shape", "x=4", NULL}, 1, "does not fit input 'x'"},
+        {{"run", "model.espy", "--shape", "x=a", NULL}, 1, "not a shape"},
+        {{"bench", "model.espy", "-d", "no such device", NULL}, 4, "no such device"},
+        {{"run", "s.npy", NULL}, 1, "s.npy"},
+    };
+    char folder[64];
+    make_folder(folder);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        run(cases[i].arguments, &result);
+        cr_expect_eq(result.code, cases[i].code, "case %zu: %d", i, result.code);
+        cr_expect_eq(line_count(result.err), 1, "case %zu: %s", i, result.err);
+        cr_expect_not_null(strstr(result.err, cases[i].says), "case %zu: %s", i, result.err);
+    }
+    remove_folder(folder);
+}
+
+Test(run, outputs_that_cannot_be_written_are_explained)
+{
+    static const struct {
+        const char *arguments[8];
+        const char *says;
+    } cases[] = {
+        {{"--save-dir", "no/such", NULL}, "no/such"},
+        {{"--save-dir", "p.jpg", NULL}, "p.jpg"},
+        {{"-o", "scores=o.png", NULL}, "is no picture"},
+        {{"-o", "scores=/dev/full", NULL}, "/dev/full"},
+        {{"--attention", "scores=o.png", NULL}, "an attention map is"},
+    };
+    char folder[64];
+    make_folder(folder);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        run((const char *[]){"run", "model.espy", "p.jpg", "-i", "s:0=s.npy", cases[i].arguments[0],
+                             cases[i].arguments[1], NULL},
+            &result);
+        cr_expect_eq(result.code, 1, "case %zu: %d", i, result.code);
+        cr_expect_eq(line_count(result.err), 1, "case %zu: %s", i, result.err);
+        cr_expect_not_null(strstr(result.err, cases[i].says), "case %zu: %s", i, result.err);
+    }
+    remove_folder(folder);
+}
+
+Test(inspect, table_and_json)
+{
+    char folder[64];
+    make_folder(folder);
+    must((const char *[]){"inspect", "model.espy", NULL});
+    cr_expect_not_null(strstr(result.out, "Sigmoid"));
+    cr_expect_not_null(strstr(result.out, "1x1x4x6"));
+    cr_expect_not_null(strstr(result.out, "peak memory"));
+    must((const char *[]){"inspect", "model.espy", "--json", "--shape", "x=3x1x4x6", NULL});
+    cJSON *json = parse_json();
+    cr_expect_gt(number(json, "peak_memory_bytes"), 3 * 24 * 4);
+    cr_expect_eq(number(json, "parameters"), 0);
+    cr_expect_eq(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(json, "nodes")), 3);
+    cJSON_Delete(json);
+    must((const char *[]){"inspect", "model.espy", "--no-device", NULL});
+    cr_expect_not_null(strstr(result.out, "unknown"));
+    remove_folder(folder);
+}
+
+Test(bench, numbers_are_there_and_ordered)
+{
+    char folder[64];
+    make_folder(folder);
+    must((const char *[]){"bench", "model.espy", "--json", "-n", "9", NULL});
+    cJSON *json = parse_json();
+    cr_expect_eq(number(json, "runs"), 9);
+    cr_expect_leq(number(json, "min_ms"), number(json, "median_ms"));
+    cr_expect_leq(number(json, "median_ms"), number(json, "p90_ms"));
+    cr_expect_gt(number(json, "first_run_ms"), 0);
+    cr_expect_gt(number(json, "peak_memory_bytes"), 0);
+    cJSON_Delete(json);
+    must((const char *[]){"bench", "model.espy", "-s", "0", NULL});
+    cr_expect_not_null(strstr(result.out, "median"));
+    remove_folder(folder);
+}
+
+Test(verify, passes_and_fails_with_its_code)
+{
+    char folder[64];
+    make_folder(folder);
+    must((const char *[]){"verify", "model.espy", "--json", NULL});
+    cJSON *json = parse_json();
+    cr_expect(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "passed")));
+    cr_expect_eq(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(json, "results")), 3);
+    cJSON_Delete(json);
+    run((const char *[]){"verify", "model.espy", "-t", "1e-12", "p.jpg", NULL}, &result);
+    cr_expect_eq(result.code, 3, "%s", result.out);
+    cr_expect_not_null(strstr(result.out, "FAIL"));
+    remove_folder(folder);
+}
+
+Test(convert, output_and_json)
+{
+    char folder[64];
+    make_folder(folder);
+    must((const char *[]){"convert", "model.json", "-o", "other.espy", "--json", NULL});
+    cJSON *json = parse_json();
+    cr_expect_eq(number(json, "nodes_after"), 3);
+    cJSON_Delete(json);
+    cr_expect_eq(access("other.espy", R_OK), 0);
+    remove_folder(folder);
+}
