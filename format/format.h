@@ -26,7 +26,8 @@ espy_status espy_format_read(const struct host *host, const char *name, const vo
 // bytes. The graph must pass espy_graph_check.
 espy_status espy_format_write_file(const struct host *host, const struct graph *graph,
                                    const char *path);
-// The same into memory from the host's allocator, not aligned as espy_format_read needs it; the caller frees *bytes with espy_free.
+// The same into memory from the host's allocator, not aligned as espy_format_read needs it; the
+// caller frees *bytes with espy_free.
 espy_status espy_format_write(const struct host *host, const struct graph *graph, void **bytes,
                               size_t *size);
 
@@ -42,8 +43,9 @@ espy_status espy_format_read_json(const struct host *host, const char *name, con
                                   size_t size, espy_format_tensor_fn find, void *user,
                                   struct graph *graph);
 
-// A file mapped read-only or, where mapping fails, read into memory. Aligned to 64. Whoever shortens
-// a mapped file pulls the memory away (SIGBUS); replacing it by rename, as the writer does, is safe.
+// A file mapped read-only or, where mapping fails, read into memory. Aligned to 64. Whoever
+// shortens a mapped file pulls the memory away (SIGBUS); replacing it by rename, as the writer
+// does, is safe.
 struct format_file {
     const struct host *host;
     const void *bytes;

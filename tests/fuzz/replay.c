@@ -1,10 +1,11 @@
-// Feeds files to espy_format_read (*.json to espy_format_read_json), and what is read to the writer.
-// Prints one line per file. Exit status 0 says that every file was either read and can be written,
-// or refused with exactly one error line, and that no memory is left. With -DESPY_LIBFUZZER it is
-// the target of a fuzzer:
+// Feeds files to espy_format_read (*.json to espy_format_read_json), and what is read to the
+// writer. Prints one line per file. Exit status 0 says that every file was either read and can be
+// written, or refused with exactly one error line, and that no memory is left. With
+// -DESPY_LIBFUZZER it is the target of a fuzzer:
 //
 //     clang -g -O1 -std=c11 -fsanitize=fuzzer,address,undefined -DESPY_LIBFUZZER -I. -Iruntime
-//         -Iruntime/include tests/fuzz/replay.c format/*.c runtime/base/*.c -lcjson -lm -o fuzz_format
+//         -Iruntime/include tests/fuzz/replay.c format/*.c runtime/base/*.c -lcjson -lm -o
+//         fuzz_format
 //
 // Most random changes of a file stop at a checksum, so the fuzzer's build also tries the bytes as
 // JSON, which has none.

@@ -50,7 +50,8 @@ static espy_status try_read(const char *what, const void *bytes, size_t size, bo
     return status;
 }
 
-// ---- golden files ----------------------------------------------------------------------------------
+// ---- golden files
+// ----------------------------------------------------------------------------------
 
 Test(format, golden_files_are_read_and_rewritten_to_the_same_bytes)
 {
@@ -130,7 +131,8 @@ Test(format, golden_file_with_everything_means_what_it_says)
     struct graph graph;
     cr_assert_eq(espy_format_read(&watch.host, "golden", bytes, size, &graph), ESPY_OK);
     cr_expect_str_eq(graph.producer, "make_corpus");
-    cr_expect_str_eq(graph.name, "everything \xc3\xa9\xe4\xb8\xad\xf0\x9f\x98\x80 \"quoted\" back\\slash");
+    cr_expect_str_eq(graph.name,
+                     "everything \xc3\xa9\xe4\xb8\xad\xf0\x9f\x98\x80 \"quoted\" back\\slash");
     expect_everything_io(&graph);
     expect_everything_nodes(&graph);
     const struct graph_value *kernel = &graph.values[3], *none = &graph.values[6];
@@ -170,7 +172,23 @@ Test(format, the_specification_shows_the_bytes_of_a_golden_file)
     free(bytes);
 }
 
-// ---- damage ----------------------------------------------------------------------------------------
+Test(format, checksums_are_those_of_zlib_at_any_size_and_in_any_pieces)
+{
+    enum { SIZE = 40000 };
+    static unsigned char bytes[SIZE];
+    cr_expect_eq(espy_crc32(0, "123456789", 9), 0xcbf43926);
+    for (uint32_t i = 0; i < SIZE; i++)
+        bytes[i] = (unsigned char)(i * i >> 3);
+    for (size_t size = 16000; size < SIZE; size += 997) { // on both sides of the faster way
+        uint32_t crc = 0;
+        for (size_t at = 0; at < size; at += 1000)
+            crc = espy_crc32(crc, bytes + at, size - at < 1000 ? size - at : 1000);
+        cr_expect_eq(espy_crc32(0, bytes, size), crc, "%zu bytes", size);
+    }
+}
+
+// ---- damage
+// ----------------------------------------------------------------------------------------
 
 Test(format, bad_files_are_refused_with_one_line)
 {
@@ -185,8 +203,7 @@ Test(format, bad_files_are_refused_with_one_line)
         snprintf(path, sizeof(path), BAD "%s", entry->d_name);
         size_t size;
         unsigned char *bytes = load(path, &size);
-        const espy_status status =
-            try_read(entry->d_name, bytes, size, strcmp(dot, ".json") == 0);
+        const espy_status status = try_read(entry->d_name, bytes, size, strcmp(dot, ".json") == 0);
         cr_expect(status == ESPY_BAD_FORMAT || status == ESPY_UNSUPPORTED, "%s: status %d",
                   entry->d_name, (int)status);
         free(bytes);
@@ -380,7 +397,8 @@ Test(format, long_names_in_messages_stay_one_valid_line)
     cr_expect_eq(watch.live, 0);
 }
 
-// ---- limits of the JSON as a whole -------------------------------------------------------------------
+// ---- limits of the JSON as a whole
+// -------------------------------------------------------------------
 
 Test(format, json_with_too_many_values_is_refused_before_memory_is_spent)
 {
@@ -411,7 +429,8 @@ Test(format, deep_json_is_refused_at_any_depth)
     free(json);
 }
 
-// ---- memory ------------------------------------------------------------------------------------------
+// ---- memory
+// ------------------------------------------------------------------------------------------
 
 Test(format, each_allocation_may_fail_while_reading)
 {
@@ -467,7 +486,8 @@ Test(format, each_allocation_may_fail_while_writing)
     }
 }
 
-// ---- files -------------------------------------------------------------------------------------------
+// ---- files
+// -------------------------------------------------------------------------------------------
 
 static void make_folder(char folder[64])
 {
@@ -543,9 +563,9 @@ Test(format, files_that_cannot_be_opened_or_made_are_one_line)
     struct graph graph;
     uint32_t value;
     espy_graph_init(&graph, &watch.host);
-    cr_assert_eq(espy_graph_add_constant(&graph, "c", ESPY_INT8, &(struct shape){1, {0}}, NULL, 0,
-                                         &value),
-                 ESPY_OK);
+    cr_assert_eq(
+        espy_graph_add_constant(&graph, "c", ESPY_INT8, &(struct shape){1, {0}}, NULL, 0, &value),
+        ESPY_OK);
     struct graph_io output = {.value = value};
     graph.outputs = &output;
     graph.output_count = 1;
@@ -586,7 +606,8 @@ Test(format, files_that_cannot_be_mapped_are_read)
     }
 }
 
-// ---- numbers -----------------------------------------------------------------------------------------
+// ---- numbers
+// -----------------------------------------------------------------------------------------
 
 static double through_a_file(double number)
 {

@@ -1,6 +1,6 @@
-// Goal: graphs in memory are built, pruned, sorted and checked as graph.h says. Method: small graphs
-// made by hand; what the reader cannot produce (bad indices, NULL names, two makers) is broken in
-// memory, and each breach must be refused with one line.
+// Goal: graphs in memory are built, pruned, sorted and checked as graph.h says. Method: small
+// graphs made by hand; what the reader cannot produce (bad indices, NULL names, two makers) is
+// broken in memory, and each breach must be refused with one line.
 #define _POSIX_C_SOURCE 200809L
 
 #include "test_format_watch.h"
@@ -65,7 +65,8 @@ static void finish(struct example *example)
     cr_expect_eq(example->watch.live, 0);
 }
 
-// ---- builders ----------------------------------------------------------------------------------------
+// ---- builders
+// ----------------------------------------------------------------------------------------
 
 Test(format_graph, attributes_are_set_replaced_found_and_removed)
 {
@@ -138,7 +139,8 @@ Test(format_graph, values_and_nodes_grow_past_any_first_room)
     finish(&example);
 }
 
-// ---- prune and sort ----------------------------------------------------------------------------------
+// ---- prune and sort
+// ----------------------------------------------------------------------------------
 
 Test(format_graph, prune_drops_what_no_output_needs_and_keeps_the_order)
 {
@@ -194,7 +196,8 @@ Test(format_graph, sort_refuses_a_cycle_with_one_line)
     finish(&example);
 }
 
-// ---- memory ------------------------------------------------------------------------------------------
+// ---- memory
+// ------------------------------------------------------------------------------------------
 
 static espy_status build_and_change(struct example *example)
 {
@@ -227,7 +230,8 @@ Test(format_graph, each_allocation_may_fail)
     }
 }
 
-// ---- check: what no file can say -----------------------------------------------------------------------
+// ---- check: what no file can say
+// -----------------------------------------------------------------------
 
 typedef void (*breach_fn)(struct example *example);
 
@@ -247,27 +251,90 @@ static struct graph_value *constant(struct example *example)
     return &example->graph.values[example->w];
 }
 
-static void node_input_index(struct example *e) { e->graph.nodes[1].inputs[0] = 99; }
-static void node_output_index(struct example *e) { e->graph.nodes[1].outputs[0] = 99; }
-static void input_index(struct example *e) { e->graph.inputs[0].value = 99; }
-static void output_index(struct example *e) { e->graph.outputs[0].value = GRAPH_NONE; }
-static void value_name_missing(struct example *e) { e->graph.values[e->a].name = NULL; }
-static void value_name_twice(struct example *e) { e->graph.values[e->a].name = "x"; }
-static void value_name_bytes(struct example *e) { e->graph.values[e->a].name = "\xff\n"; }
-static void value_dtype(struct example *e) { e->graph.values[e->a].dtype = (espy_dtype)14; }
-static void value_not_made(struct example *e) { e->graph.nodes[0].outputs[0] = e->a; }
-static void node_name_missing(struct example *e) { e->graph.nodes[0].name = NULL; }
-static void node_op_missing(struct example *e) { e->graph.nodes[0].op = NULL; }
-static void graph_name_bytes(struct example *e) { e->graph.name = "\x80"; }
-static void input_dtype(struct example *e) { e->graph.values[e->x].dtype = ESPY_DTYPE_NONE; }
-static void input_shape(struct example *e) { e->graph.values[e->x].has_shape = false; }
-static void input_symbol(struct example *e) { e->graph.values[e->x].symbols[0] = NULL; }
-static void input_both(struct example *e) { e->graph.values[e->x].symbols[1] = "m"; }
-static void input_negative(struct example *e) { e->graph.values[e->x].shape.dims[1] = -2; }
-static void input_rank(struct example *e) { e->graph.values[e->x].shape.rank = 9; }
-static void constant_dtype(struct example *e) { constant(e)->dtype = ESPY_DTYPE_NONE; }
-static void constant_shape(struct example *e) { constant(e)->has_shape = false; }
-static void constant_size(struct example *e) { constant(e)->data_size--; }
+static void node_input_index(struct example *e)
+{
+    e->graph.nodes[1].inputs[0] = 99;
+}
+static void node_output_index(struct example *e)
+{
+    e->graph.nodes[1].outputs[0] = 99;
+}
+static void input_index(struct example *e)
+{
+    e->graph.inputs[0].value = 99;
+}
+static void output_index(struct example *e)
+{
+    e->graph.outputs[0].value = GRAPH_NONE;
+}
+static void value_name_missing(struct example *e)
+{
+    e->graph.values[e->a].name = NULL;
+}
+static void value_name_twice(struct example *e)
+{
+    e->graph.values[e->a].name = "x";
+}
+static void value_name_bytes(struct example *e)
+{
+    e->graph.values[e->a].name = "\xff\n";
+}
+static void value_dtype(struct example *e)
+{
+    e->graph.values[e->a].dtype = (espy_dtype)14;
+}
+static void value_not_made(struct example *e)
+{
+    e->graph.nodes[0].outputs[0] = e->a;
+}
+static void node_name_missing(struct example *e)
+{
+    e->graph.nodes[0].name = NULL;
+}
+static void node_op_missing(struct example *e)
+{
+    e->graph.nodes[0].op = NULL;
+}
+static void graph_name_bytes(struct example *e)
+{
+    e->graph.name = "\x80";
+}
+static void input_dtype(struct example *e)
+{
+    e->graph.values[e->x].dtype = ESPY_DTYPE_NONE;
+}
+static void input_shape(struct example *e)
+{
+    e->graph.values[e->x].has_shape = false;
+}
+static void input_symbol(struct example *e)
+{
+    e->graph.values[e->x].symbols[0] = NULL;
+}
+static void input_both(struct example *e)
+{
+    e->graph.values[e->x].symbols[1] = "m";
+}
+static void input_negative(struct example *e)
+{
+    e->graph.values[e->x].shape.dims[1] = -2;
+}
+static void input_rank(struct example *e)
+{
+    e->graph.values[e->x].shape.rank = 9;
+}
+static void constant_dtype(struct example *e)
+{
+    constant(e)->dtype = ESPY_DTYPE_NONE;
+}
+static void constant_shape(struct example *e)
+{
+    constant(e)->has_shape = false;
+}
+static void constant_size(struct example *e)
+{
+    constant(e)->data_size--;
+}
 static void constant_bool(struct example *e)
 {
     constant(e)->dtype = ESPY_BOOL;
@@ -278,7 +345,10 @@ static void constant_symbol(struct example *e)
     constant(e)->shape.dims[0] = -1;
     constant(e)->symbols[0] = "n";
 }
-static void constant_input(struct example *e) { e->graph.inputs[0].value = e->w; }
+static void constant_input(struct example *e)
+{
+    e->graph.inputs[0].value = e->w;
+}
 static void attr_not_finite(struct example *e)
 {
     cr_assert_eq(espy_graph_set_number(&e->graph, &e->graph.nodes[0], "a", NAN), ESPY_OK);
@@ -302,27 +372,32 @@ static void input_labels(struct example *e)
 
 Test(format_graph, check_refuses_what_no_file_can_say)
 {
-#define BREACH(name) {#name, name}
+#define BREACH(name) \
+    {                \
+#name, name  \
+    }
     static const struct {
         const char *name;
         breach_fn breach;
     } cases[] = {
-        BREACH(node_input_index), BREACH(node_output_index), BREACH(input_index),
-        BREACH(output_index), BREACH(value_name_missing), BREACH(value_name_twice),
-        BREACH(value_name_bytes), BREACH(value_dtype), BREACH(value_not_made),
-        BREACH(node_name_missing), BREACH(node_op_missing), BREACH(graph_name_bytes),
-        BREACH(input_dtype), BREACH(input_shape), BREACH(input_symbol), BREACH(input_both),
-        BREACH(input_negative), BREACH(input_rank), BREACH(constant_dtype),
-        BREACH(constant_shape), BREACH(constant_size), BREACH(constant_bool),
-        BREACH(constant_symbol), BREACH(constant_input), BREACH(attr_not_finite),
-        BREACH(attr_bytes), BREACH(step_reserved), BREACH(input_labels),
+        BREACH(node_input_index),  BREACH(node_output_index),  BREACH(input_index),
+        BREACH(output_index),      BREACH(value_name_missing), BREACH(value_name_twice),
+        BREACH(value_name_bytes),  BREACH(value_dtype),        BREACH(value_not_made),
+        BREACH(node_name_missing), BREACH(node_op_missing),    BREACH(graph_name_bytes),
+        BREACH(input_dtype),       BREACH(input_shape),        BREACH(input_symbol),
+        BREACH(input_both),        BREACH(input_negative),     BREACH(input_rank),
+        BREACH(constant_dtype),    BREACH(constant_shape),     BREACH(constant_size),
+        BREACH(constant_bool),     BREACH(constant_symbol),    BREACH(constant_input),
+        BREACH(attr_not_finite),   BREACH(attr_bytes),         BREACH(step_reserved),
+        BREACH(input_labels),
     };
 #undef BREACH
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         expect_refused(cases[i].name, cases[i].breach);
 }
 
-// ---- dtypes and shapes ---------------------------------------------------------------------------------
+// ---- dtypes and shapes
+// ---------------------------------------------------------------------------------
 
 Test(format_graph, every_dtype_has_a_name_that_leads_back_and_a_size)
 {

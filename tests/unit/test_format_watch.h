@@ -12,12 +12,12 @@
 
 struct watch {
     struct host host;
-    uint32_t errors;     // lines of level error
-    bool newline;        // a message was more than one line
-    size_t live;         // allocations not freed
-    size_t attempts;     // allocations asked for
-    size_t fail_at;      // the attempt that fails, from 1; 0: none
-    char last[1100];     // the last line
+    uint32_t errors; // lines of level error
+    bool newline;    // a message was more than one line
+    size_t live;     // allocations not freed
+    size_t attempts; // allocations asked for
+    size_t fail_at;  // the attempt that fails, from 1; 0: none
+    char last[1100]; // the last line
 };
 
 static inline void *watch_realloc(void *user, void *pointer, size_t size)
