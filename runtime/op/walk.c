@@ -16,6 +16,7 @@ static bool gather_inputs(const struct op_walk *walk, const struct graph_node *n
         values[i] = walk->values[node->inputs[i]];
         if (types[i].dtype == ESPY_DTYPE_NONE)
             return false;
+        values[i].type = types[i]; // without data too: shape-only references read it
     }
     return true;
 }
