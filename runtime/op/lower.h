@@ -21,7 +21,7 @@ struct view {
     int64_t strides[ESPY_RANK_MAX]; // in elements of storage; may be 0 or negative
     int64_t offset;             // elements from the buffer's start to element [0, 0, ...]
 };
-enum { VIEW_NONE = UINT32_MAX };
+#define VIEW_NONE UINT32_MAX
 
 struct op_lower {
     const struct host *host;

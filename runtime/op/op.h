@@ -11,7 +11,8 @@
 #include "base/base.h"
 #include "format/graph.h"
 
-enum { OP_VARIADIC = UINT32_MAX, OP_STEPS_MAX = GRAPH_STEPS_MAX };
+#define OP_VARIADIC UINT32_MAX // any number; not an enumerator, which ISO C limits to int
+enum { OP_STEPS_MAX = GRAPH_STEPS_MAX };
 
 // ---- attributes ----------------------------------------------------------------------------------
 

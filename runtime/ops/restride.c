@@ -84,7 +84,7 @@ static void see_transpose(const struct source *s, uint32_t o, struct view *view)
 
 static espy_status infer_expand(struct op_infer *c)
 {
-    const struct tensor *list;
+    const struct tensor *list = NULL;
     TRY(known_list(c, 1, -1, &list));
     if (c->inputs[1].shape.dims[0] > ESPY_RANK_MAX)
         return espy_infer_unsupported(c, "more than %d dimensions", ESPY_RANK_MAX);
@@ -164,7 +164,7 @@ static struct slice slice_at(const struct source *s, const int64_t *dims, uint32
 
 static espy_status infer_slice(struct op_infer *c)
 {
-    const struct tensor *list;
+    const struct tensor *list = NULL;
     for (uint32_t i = 1; i < 5; i++) {
         if (i >= 3 && !espy_infer_has(c, i))
             continue;
@@ -245,7 +245,7 @@ static espy_status check_parts(struct op_infer *c, int64_t dim)
     }
     if (attrs->num_outputs != 0)
         return espy_infer_fail(c, "has both the input split and the attribute num_outputs");
-    const struct tensor *list;
+    const struct tensor *list = NULL;
     TRY(known_list(c, 1, -1, &list));
     if (c->inputs[1].shape.dims[0] < c->output_count)
         return espy_infer_fail(c, "split has fewer entries than there are outputs");
