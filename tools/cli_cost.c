@@ -8,7 +8,8 @@ enum rule {
     INPUT_TIMES_FILTER,  // input elements * elements of W per input channel
     OUTPUT_TIMES_DEPTH,  // output elements * last dim of the first input
     OUTPUT_TIMES_ROW,    // Gemm: output elements * first input's elements per output row
-    ATTENTION            // query elements and output elements, times the keys
+    ATTENTION,           // query elements and output elements, times the keys
+    EINSUM               // the product of every index's range
 };
 
 static const struct {
@@ -21,6 +22,7 @@ static const struct {
     {"ConvInteger", OUTPUT_TIMES_FILTER, 1},
     {"ConvTranspose", INPUT_TIMES_FILTER, 1},
     {"DeformConv", OUTPUT_TIMES_FILTER, 1},
+    {"Einsum", EINSUM, 0},
     {"Gemm", OUTPUT_TIMES_ROW, 1},
     {"MatMul", OUTPUT_TIMES_DEPTH, 1},
     {"MatMulInteger", OUTPUT_TIMES_DEPTH, 1},
@@ -45,6 +47,35 @@ static uint64_t elements(const struct op_type *type)
 static uint64_t per(uint64_t count, int64_t dim)
 {
     return dim > 0 ? count / (uint64_t)dim : 0;
+}
+
+// "bhid,bhjd->bhij": b * h * i * j * d. An ellipsis leaves the answer unknown.
+static void count_einsum(const struct op_walk *walk, const struct graph_node *node,
+                         struct cli_cost *cost)
+{
+    const struct graph_attr *attr = espy_graph_find_attr(node, "equation");
+    uint64_t ranges[128] = {0};
+    uint32_t input = 0, dim = 0;
+    const char *at = attr && attr->type == GRAPH_ATTR_STRING ? attr->strings[0] : "...";
+    for (; *at && *at != '-' && cost->known; at++) {
+        const struct op_type *type = type_of(walk, node->inputs, node->input_count, input);
+        if (*at == ' ')
+            continue;
+        if (*at == ',') {
+            input++;
+            dim = 0;
+            continue;
+        }
+        cost->known = *at > 0 && *at != '.' && type && dim < type->shape.rank;
+        if (cost->known)
+            ranges[(unsigned)*at] = (uint64_t)type->shape.dims[dim++];
+    }
+    cost->macs = cost->known;
+    for (unsigned i = 0; i < 128; i++)
+        cost->macs *= ranges[i] ? ranges[i] : 1;
+    // One factor alone is summed or turned, not multiplied.
+    if (node->input_count < 2)
+        cost->macs = 0;
 }
 
 static void count_macs(const struct op_walk *walk, const struct graph_node *node, uint32_t rule,
@@ -75,6 +106,9 @@ static void count_macs(const struct op_walk *walk, const struct graph_node *node
         cost->macs = w->shape.rank < 2
                          ? 0
                          : (elements(x) + elements(y)) * (uint64_t)w->shape.dims[w->shape.rank - 2];
+        break;
+    case EINSUM:
+        count_einsum(walk, node, cost);
         break;
     }
 }

@@ -63,8 +63,9 @@ static void make_folder(char folder[64])
 static void remove_folder(const char *folder)
 {
     static const char *const names[] = {
-        "model.json", "model.espy",  "s.bin", "s.npy",      "p.jpg",         "map.png",
-        "o.png",      "out/map.npy", "y.npy", "other.espy", "out/a_b_0.npy", "out/scores.npy"};
+        "model.json",    "model.espy",     "s.bin",        "s.npy", "p.jpg",
+        "map.png",       "o.png",          "out/map.npy",  "y.npy", "other.espy",
+        "out/a_b_0.npy", "out/scores.npy", "w.safetensors"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         (void)unlink(names[i]);
     (void)rmdir("out");
@@ -218,6 +219,40 @@ Test(inspect, table_and_json)
     cJSON_Delete(json);
     must((const char *[]){"inspect", "model.espy", "--no-device", NULL});
     cr_expect_not_null(strstr(result.out, "unknown"));
+    remove_folder(folder);
+}
+
+Test(inspect, macs_and_parameters)
+{
+    static const char json[] =
+        "{\"espy\": 1, \"inputs\": [{\"name\": \"x\", \"dtype\": \"float32\","
+        " \"shape\": [1, 3, 8, 8]}], \"outputs\": [{\"name\": \"y\"}],"
+        " \"tensors\": {\"w\": {}, \"b\": {}, \"m\": {}},"
+        " \"nodes\": [{\"op\": \"Conv\", \"name\": \"n0\", \"inputs\": [\"x\", \"w\", \"b\"],"
+        "   \"outputs\": [\"t\"], \"attrs\": {\"pads\": [1, 1, 1, 1]}},"
+        "  {\"op\": \"MatMul\", \"name\": \"n1\", \"inputs\": [\"t\", \"m\"], \"outputs\": "
+        "[\"y\"]}]}";
+    static const char header[] =
+        "{\"w\":{\"dtype\":\"F32\",\"shape\":[4,3,3,3],\"data_offsets\":[0,432]},"
+        "\"b\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[432,448]},"
+        "\"m\":{\"dtype\":\"F32\",\"shape\":[8,5],\"data_offsets\":[448,608]}}";
+    static const float weights[152];
+    const unsigned char length[8] = {(sizeof header - 1) & 255, (sizeof header - 1) >> 8};
+    const struct cli_part model = {json, sizeof json - 1};
+    const struct cli_part parts[] = {
+        {length, sizeof length}, {header, sizeof header - 1}, {weights, sizeof weights}};
+    struct cli_message message;
+    char folder[64];
+    make_folder(folder);
+    cr_assert(espy_file_write("model.json", &model, 1, &message));
+    cr_assert(espy_file_write("w.safetensors", parts, 3, &message));
+    must((const char *[]){"convert", "model.json", "w.safetensors", NULL});
+    must((const char *[]){"inspect", "--json", "model.espy", NULL});
+    cJSON *root = parse_json();
+    cr_expect_eq(number(root, "parameters"), 4 * 27 + 4 + 40);
+    cr_expect_eq(number(root, "macs"), 4 * 64 * 27 + 4 * 8 * 5 * 8);
+    cr_expect(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(root, "macs_complete")));
+    cJSON_Delete(root);
     remove_folder(folder);
 }
 
