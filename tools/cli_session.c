@@ -52,12 +52,32 @@ enum cli_exit espy_cli_open_context(struct cli_session *session, const struct cl
     return status == ESPY_OK ? CLI_GO_ON : espy_cli_exit_of(status);
 }
 
+// true: the name says that the file is what `convert` reads.
+static bool is_source(const char *path)
+{
+    static const char *const ends[] = {".onnx", ".json", ".safetensors"};
+    const size_t length = strlen(path);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        const size_t end = strlen(ends[i]);
+        if (length > end && !strcmp(path + length - end, ends[i]))
+            return true;
+    }
+    return false;
+}
+
 enum cli_exit espy_cli_open_model(struct cli_session *session, const char *path)
 {
     const double start = espy_cli_now_ms();
     espy_cli_progress("reading %s", path);
+    session->log.quiet = is_source(path);
     const espy_status status = espy_model_load_file(session->context, path, &session->model);
     espy_cli_progress_clear();
+    if (session->log.quiet && status != ESPY_OK) {
+        (void)espy_cli_fail("%s%s", session->log.error,
+                            status == ESPY_BAD_FORMAT ? "; make one of it with `espy convert`"
+                                                      : "");
+    }
+    session->log.quiet = false;
     session->load_ms = espy_cli_now_ms() - start;
     return status == ESPY_OK ? CLI_GO_ON : espy_cli_exit_of(status);
 }

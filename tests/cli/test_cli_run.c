@@ -166,6 +166,7 @@ Test(run, wrong_inputs_are_explained)
         {{"run", "model.espy", "--shape", "x=a", NULL}, 1, "not a shape"},
         {{"bench", "model.espy", "-d", "no such device", NULL}, 4, "no such device"},
         {{"run", "s.npy", NULL}, 1, "s.npy"},
+        {{"inspect", "model.json", NULL}, 1, "espy convert"},
     };
     char folder[64];
     make_folder(folder);
