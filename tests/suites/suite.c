@@ -125,7 +125,8 @@ bool espy_suite_read_pb(const char *path, struct arena *arena, struct tensor *te
     EspyOnnx__TensorProto *proto = espy_onnx__tensor_proto__unpack(NULL, size, bytes);
     bool good = proto != NULL && proto->n_dims <= ESPY_RANK_MAX;
     if (good) {
-        *tensor = (struct tensor){.type = {dtype_of(proto->data_type), {(uint32_t)proto->n_dims}}};
+        *tensor = (struct tensor){.type = {.dtype = dtype_of(proto->data_type),
+                                           .shape = {.rank = (uint32_t)proto->n_dims}}};
         for (size_t d = 0; d < proto->n_dims; d++)
             tensor->type.shape.dims[d] = proto->dims[d];
         snprintf(name, name_size, "%s", proto->name != NULL ? proto->name : "");
@@ -147,7 +148,7 @@ bool espy_suite_read_npy(const char *path, struct arena *arena, struct tensor *t
     struct cli_message message;
     if (!espy_npy_read(path, &array, &message))
         return false;
-    *tensor = (struct tensor){.type = {array.dtype, {array.rank}}};
+    *tensor = (struct tensor){.type = {.dtype = array.dtype, .shape = {.rank = array.rank}}};
     memcpy(tensor->type.shape.dims, array.dims, sizeof(array.dims));
     espy_shape_count(&tensor->type.shape, &tensor->count);
     tensor->data = espy_arena_copy(arena, array.data, array.size);
