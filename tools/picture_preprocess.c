@@ -164,13 +164,12 @@ static struct fit fit_picture(const struct picture *picture, const char *mode, u
         fit.x = -(int64_t)rint((fit.width - width) / 2.0);
         fit.y = -(int64_t)rint((fit.height - height) / 2.0);
     } else if (mode_is(mode, "letterbox")) {
+        // The picture stays in the upper left corner, so that boxes need only be scaled back.
         const double scale = wide < high ? wide : high;
         fit.width = at_least_one(floor(picture->width * scale + 0.5));
         fit.height = at_least_one(floor(picture->height * scale + 0.5));
         fit.width = fit.width > width ? width : fit.width;
         fit.height = fit.height > height ? height : fit.height;
-        fit.x = (width - fit.width) / 2;
-        fit.y = (height - fit.height) / 2;
     }
     return fit;
 }

@@ -204,9 +204,9 @@ Test(preprocess, crop_and_letterbox_are_those_of_training)
     cr_expect_float_eq(area.right, 6 * 21 / 8.0, 1e-9);
     cr_expect_float_eq(area.top, 0, 1e-9);
     cr_expect_float_eq(area.bottom, 10, 1e-9);
-    cr_expect_eq(framed_crc(21, 10, "letterbox", 8, &area), 0xBC143667u);
-    cr_expect_float_eq(area.top, -2 * 10 / 4.0, 1e-9);
-    cr_expect_float_eq(area.bottom, 6 * 10 / 4.0, 1e-9);
+    cr_expect_eq(framed_crc(21, 10, "letterbox", 8, &area), 0x0658BA5Bu);
+    cr_expect_float_eq(area.top, 0, 1e-9);
+    cr_expect_float_eq(area.bottom, 8 * 10 / 4.0, 1e-9);
     cr_expect_float_eq(area.left, 0, 1e-9);
     cr_expect_float_eq(area.right, 21, 1e-9);
 }
