@@ -10,10 +10,11 @@
 #define STORED float16_t
 #define VALUE float
 #define VALUE_OF(x) float(x)
-// Finite values stay finite: a sum slightly over the range must not become infinity.
+// Finite values stay finite: a sum slightly over the range must not become infinity. Infinity and
+// NaN, for which the comparison fails, stay too.
 float fit_half(float x)
 {
-    return isinf(x) ? x : clamp(x, -65504.0, 65504.0);
+    return abs(x) <= 3.402823466e38 ? clamp(x, -65504.0, 65504.0) : x;
 }
 #define STORED_OF(x) float16_t(fit_half(x))
 #elif defined(VARIANT_I32)
