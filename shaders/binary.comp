@@ -1,0 +1,191 @@
+// One invocation = a run of elements along the last dimension, in the order of the output's memory.
+// variants: f32 f16 i32 u32 i64
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "types.glsl"
+#include "index.glsl"
+#include "binary.glsl"
+
+layout(constant_id = 3) const uint FUNCTION = 0;
+layout(constant_id = 4) const uint RANK = 6;
+layout(constant_id = 5) const uint WIDTH = 4;    // bytes of the host's element: integers wrap to it
+layout(constant_id = 6) const bool IS_SIGNED = true;
+
+layout(binding = 0) readonly buffer A { STORED a[]; };
+layout(binding = 1) readonly buffer B { STORED b[]; };
+layout(binding = 2) writeonly buffer Y { STORED y[]; };
+
+layout(push_constant) uniform Push {
+    uint count;  // runs in all
+    uint runs;   // per row
+    uint run;    // elements of one
+    int a_offset, b_offset;
+    float scale; // of BINARY_MEAN
+    float step_a[4];
+    float step_b[4];
+    uint dims[6];
+    int a_strides[6];
+    int b_strides[6];
+} push;
+
+#if IS_FLOAT
+#include "epilogue.glsl"
+
+VALUE apply(VALUE left, VALUE right)
+{
+    return epilogue(binary(FUNCTION, left, right, push.scale));
+}
+#else
+VALUE wrap(VALUE value)
+{
+#if defined(VARIANT_I32)
+    if (WIDTH < 4 && IS_SIGNED)
+        return bitfieldExtract(value, 0, int(8 * WIDTH));
+    if (WIDTH < 4)
+        return value & ((1 << (8 * WIDTH)) - 1);
+#endif
+    return value;
+}
+
+// Division by zero gives 0, and the one quotient that does not fit wraps; both would trap somewhere.
+VALUE quotient(VALUE left, VALUE right)
+{
+    if (right == VALUE(0))
+        return VALUE(0);
+#if defined(VARIANT_U32)
+    return left / right;
+#elif defined(VARIANT_I64)
+    if (!IS_SIGNED)
+        return VALUE(uint64_t(left) / uint64_t(right));
+#endif
+#if !defined(VARIANT_U32)
+    const bool minus_one = right == VALUE(-1);
+    const VALUE safe = minus_one ? VALUE(1) : right;
+    return minus_one ? VALUE(0) - left : left / safe;
+#endif
+}
+
+VALUE modulo(VALUE left, VALUE right)
+{
+    if (right == VALUE(0))
+        return VALUE(0);
+    const VALUE rest = left - quotient(left, right) * right; // with left's sign
+#if !defined(VARIANT_U32)
+    if (FUNCTION == BINARY_MOD && IS_SIGNED && rest != VALUE(0) &&
+        (rest < VALUE(0)) != (right < VALUE(0)))
+        return rest + right;
+#endif
+    return rest;
+}
+
+bool less(VALUE left, VALUE right)
+{
+#if defined(VARIANT_I64)
+    if (!IS_SIGNED)
+        return uint64_t(left) < uint64_t(right);
+#endif
+    return left < right;
+}
+
+bool negative(VALUE value)
+{
+    return IS_SIGNED && value < VALUE(0);
+}
+
+// A negative exponent leaves a fraction, of which only 1 and -1 have something left.
+VALUE whole_power(VALUE base, VALUE exponent)
+{
+    if (negative(exponent)) {
+        const bool odd = (exponent & VALUE(1)) != VALUE(0);
+        if (base == VALUE(1))
+            return VALUE(1);
+        if (negative(base) && base + VALUE(1) == VALUE(0))
+            return odd ? base : VALUE(1);
+        return VALUE(0);
+    }
+    VALUE result = VALUE(1), square = base;
+    for (uint i = 0; i < 64 && exponent != VALUE(0); i++) {
+        if ((exponent & VALUE(1)) != VALUE(0))
+            result *= square;
+        square *= square;
+        exponent >>= 1;
+    }
+    return result;
+}
+
+// A shift by the width or more leaves nothing; such a shift itself is undefined.
+VALUE shifted(VALUE value, VALUE by)
+{
+    const VALUE width = VALUE(8 * WIDTH);
+    if (!less(by, width))
+        return VALUE(0);
+    if (FUNCTION == BINARY_SHIFT_LEFT)
+        return value << by;
+#if defined(VARIANT_I64)
+    return VALUE(uint64_t(value) >> uint64_t(by));
+#else
+    return value >> by; // narrow unsigned integers lie in an int as positive numbers
+#endif
+}
+
+VALUE combine(VALUE left, VALUE right)
+{
+    switch (FUNCTION) {
+    case BINARY_ADD: return left + right;
+    case BINARY_SUB: return left - right;
+    case BINARY_MUL: return left * right;
+    case BINARY_DIV: return quotient(left, right);
+    case BINARY_POW: return whole_power(left, right);
+    case BINARY_MOD:
+    case BINARY_FMOD: return modulo(left, right);
+    case BINARY_MIN: return less(left, right) ? left : right;
+    case BINARY_MAX: return less(left, right) ? right : left;
+    case BINARY_PRELU: return negative(left) ? left * right : left;
+    case BINARY_SHIFT_LEFT:
+    case BINARY_SHIFT_RIGHT: return shifted(left, right);
+    case BINARY_BITS_AND: return left & right;
+    case BINARY_BITS_OR: return left | right;
+    case BINARY_BITS_XOR: return left ^ right;
+    }
+    return left;
+}
+
+VALUE apply(VALUE left, VALUE right)
+{
+    return wrap(combine(left, right));
+}
+#endif
+
+void main()
+{
+    const uint id = linear_id();
+    if (id >= push.count)
+        return;
+    uint row = 0, column = id;
+    if (RANK > 1) {
+        row = id / push.runs;
+        column -= row * push.runs;
+    }
+    column *= push.run;
+    const uint inner = push.dims[RANK - 1];
+    int from_a = push.a_offset + int(column) * push.a_strides[RANK - 1];
+    int from_b = push.b_offset + int(column) * push.b_strides[RANK - 1];
+    uint to = row * inner + column;
+    for (int d = int(RANK) - 2; d > 0; d--) {
+        const uint outer = row / push.dims[d];
+        const int index = int(row - outer * push.dims[d]);
+        from_a += index * push.a_strides[d];
+        from_b += index * push.b_strides[d];
+        row = outer;
+    }
+    if (RANK > 1) {
+        from_a += int(row) * push.a_strides[0];
+        from_b += int(row) * push.b_strides[0];
+    }
+    const uint end = to + min(push.run, inner - column);
+    for (; to < end; to++) {
+        y[to] = STORED_OF(apply(VALUE_OF(a[from_a]), VALUE_OF(b[from_b])));
+        from_a += push.a_strides[RANK - 1];
+        from_b += push.b_strides[RANK - 1];
+    }
+}
