@@ -15,7 +15,9 @@ struct plan_buffer {
     enum plan_buffer_kind kind;
     enum storage storage;
     uint64_t size;            // bytes, a multiple of 4
-    uint64_t offset;          // in the arena, or in the memory of constants and persistent buffers
+    // CONSTANT and PERSISTENT: read by prepare dispatches only, so that its memory can go after them.
+    bool transient;
+    uint64_t offset;          // in the arena, the constants, or the transient memory
     uint32_t first, last;     // ARENA: times of the first and last touch; a time is the index of
                               // a dispatch or host node in the order of both
     espy_dtype dtype;         // CONSTANT: element type of data; converted to storage at upload
@@ -88,7 +90,8 @@ struct plan {
     uint32_t kept_count;      // keep_values: every value that lies in memory of its own
     struct plan_io *kept;
     uint64_t arena_size;      // bytes
-    uint64_t constants_size;  // bytes of CONSTANT and PERSISTENT buffers together
+    uint64_t constants_size;  // bytes of CONSTANT and PERSISTENT buffers that stay
+    uint64_t transient_size;  // bytes of those that go after the prepare dispatches
 };
 
 struct plan_params {

@@ -79,16 +79,42 @@ done:
     return status;
 }
 
+static void keep_buffer(struct planner *planner, uint32_t buffer)
+{
+    if (buffer != VIEW_NONE)
+        planner->buffers[buffer].transient = false;
+}
+
+// Whatever a run may touch stays: buffers of dispatches, host nodes and outputs.
+static void find_transient(struct planner *planner)
+{
+    const struct plan *plan = planner->plan;
+    for (uint32_t i = 0; i < plan->buffer_count; i++)
+        planner->buffers[i].transient = planner->buffers[i].kind != PLAN_ARENA;
+    for (uint32_t i = 0; i < plan->dispatch_count; i++)
+        for (uint32_t b = 0; b < planner->dispatches[i].binding_count; b++)
+            keep_buffer(planner, planner->dispatches[i].bindings[b].buffer);
+    for (uint32_t h = 0; h < plan->host_node_count; h++)
+        for (uint32_t i = 0; i < planner->host_nodes[h].input_count; i++)
+            keep_buffer(planner, planner->host_nodes[h].inputs[i].buffer);
+    for (uint32_t o = 0; o < plan->graph->output_count; o++)
+        keep_buffer(planner, plan->outputs[o].view.buffer);
+    for (uint32_t k = 0; k < plan->kept_count; k++)
+        keep_buffer(planner, plan->kept[k].view.buffer);
+}
+
 espy_status espy_plan_memory(struct planner *planner, uint32_t alignment)
 {
     struct plan *plan = planner->plan;
     const uint64_t unit = alignment < 16 ? 16 : alignment;
+    find_transient(planner);
     for (uint32_t i = 0; i < plan->buffer_count; i++) {
         struct plan_buffer *buffer = &planner->buffers[i];
         if (buffer->kind == PLAN_ARENA)
             continue;
-        buffer->offset = align_up(plan->constants_size, unit);
-        plan->constants_size = buffer->offset + buffer->size;
+        uint64_t *total = buffer->transient ? &plan->transient_size : &plan->constants_size;
+        buffer->offset = align_up(*total, unit);
+        *total = buffer->offset + buffer->size;
     }
     return place_arena(planner, unit);
 }
@@ -97,21 +123,21 @@ espy_status espy_plan_memory(struct planner *planner, uint32_t alignment)
 
 // Memory touched since the last barrier.
 struct access {
-    bool arena, writes;
+    bool arena, transient, writes;
     uint64_t begin, end;
 };
 
 static bool conflicts(const struct access *a, const struct access *b)
 {
-    return (a->writes || b->writes) && a->arena == b->arena && a->begin < b->end &&
-           b->begin < a->end;
+    return (a->writes || b->writes) && a->arena == b->arena && a->transient == b->transient &&
+           a->begin < b->end && b->begin < a->end;
 }
 
 static struct access access_of(const struct planner *planner, const struct plan_binding *binding)
 {
     const struct plan_buffer *buffer = &planner->buffers[binding->buffer];
-    return (struct access){buffer->kind == PLAN_ARENA, binding->writes, buffer->offset,
-                           buffer->offset + buffer->size};
+    return (struct access){buffer->kind == PLAN_ARENA, buffer->transient, binding->writes,
+                           buffer->offset, buffer->offset + buffer->size};
 }
 
 struct accesses {

@@ -26,6 +26,8 @@ static void print_buffers(const struct plan *plan, struct text *text)
                       (unsigned long long)buffer->offset);
         if (buffer->kind == PLAN_ARENA && buffer->first != UINT32_MAX)
             espy_text_add(text, " alive %u..%u", buffer->first, buffer->last);
+        if (buffer->transient)
+            espy_text_add(text, " transient");
         espy_text_add(text, "%s%s\n", buffer->name != NULL ? " " : "",
                       buffer->name != NULL ? buffer->name : "");
     }

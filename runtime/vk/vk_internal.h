@@ -199,6 +199,7 @@ struct vk_program {
     const struct plan *plan;
     uint64_t memory_size;
     struct vk_buffer arena, constants;
+    struct vk_buffer transient; // gone once the prepare dispatches have run
     // Staging: slots first, then a scratch part for views that no slot holds. Unused when mapped.
     struct vk_buffer upload, readback;
     uint64_t upload_scratch, readback_scratch; // offsets

@@ -5,7 +5,10 @@
 const struct vk_buffer *espy_vk_program_buffer(const struct vk_program *program, uint32_t index)
 {
     assert(index < program->plan->buffer_count);
-    return program->plan->buffers[index].kind == PLAN_ARENA ? &program->arena : &program->constants;
+    const struct plan_buffer *buffer = &program->plan->buffers[index];
+    return buffer->kind == PLAN_ARENA ? &program->arena
+           : buffer->transient        ? &program->transient
+                                      : &program->constants;
 }
 
 static espy_status get_pipelines(struct vk_program *program)
@@ -40,12 +43,15 @@ espy_status espy_vk_program_create(struct vk_device *device, const struct plan *
                               &program->arena));
     CHECK(espy_vk_buffer_init(device, MEMORY_DEVICE, plan->constants_size, "weights",
                               &program->constants));
+    CHECK(espy_vk_buffer_init(device, MEMORY_DEVICE, plan->transient_size,
+                              "weights on their way", &program->transient));
     CHECK(espy_vk_transfer_init(program));
     CHECK(espy_vk_commands_init(program));
     CHECK(get_pipelines(program));
     CHECK(espy_vk_descriptors_init(program));
     CHECK(espy_vk_transfer_constants(program));
     CHECK(espy_vk_commands_prepare(program));
+    espy_vk_buffer_finish(device, &program->transient); // repacked; nothing reads the originals now
     for (uint32_t i = 0; i < plan->stage_count; i++)
         CHECK(espy_vk_commands_record_stage(program, i));
     program->memory_size = program->arena.allocated + program->constants.allocated +
@@ -68,6 +74,7 @@ void espy_vk_program_destroy(struct vk_program **pointer)
     espy_vk_descriptors_finish(program);
     espy_free(&device->vk.host, (void *)program->pipelines);
     espy_vk_transfer_finish(program);
+    espy_vk_buffer_finish(device, &program->transient);
     espy_vk_buffer_finish(device, &program->constants);
     espy_vk_buffer_finish(device, &program->arena);
     espy_free(&device->vk.host, program);

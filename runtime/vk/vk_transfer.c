@@ -150,9 +150,10 @@ static espy_status upload_flush(struct upload *upload)
     return espy_vk_commands_run_once(upload->program);
 }
 
-static espy_status upload_buffer(struct upload *upload, const struct plan_buffer *buffer)
+static espy_status upload_buffer(struct upload *upload, uint32_t index)
 {
     struct vk_program *program = upload->program;
+    const struct plan_buffer *buffer = &program->plan->buffers[index];
     const size_t element_size = espy_storage_size(buffer->storage);
     size_t done = 0;
     while (done < buffer->count) {
@@ -168,7 +169,8 @@ static espy_status upload_buffer(struct upload *upload, const struct plan_buffer
                                      .dstOffset = buffer->offset + done * element_size,
                                      .size = count * element_size};
         program->device->vk.table.CmdCopyBuffer(program->once, upload->staging.buffer,
-                                                program->constants.buffer, 1, &region);
+                                                espy_vk_program_buffer(program, index)->buffer,
+                                                1, &region);
         upload->used += align_up(region.size);
         done += count;
     }
@@ -191,7 +193,7 @@ static espy_status upload_constants(struct vk_program *program)
                               &upload.staging));
     for (uint32_t i = 0; i < plan->buffer_count; i++) {
         if (plan->buffers[i].kind == PLAN_CONSTANT)
-            CHECK(upload_buffer(&upload, &plan->buffers[i]));
+            CHECK(upload_buffer(&upload, i));
     }
     CHECK(upload_flush(&upload));
 error:
@@ -209,7 +211,8 @@ espy_status espy_vk_transfer_constants(struct vk_program *program)
     for (uint32_t i = 0; i < plan->buffer_count; i++) {
         const struct plan_buffer *buffer = &plan->buffers[i];
         if (buffer->kind == PLAN_CONSTANT && buffer->count > 0)
-            encode(buffer, 0, buffer->count, program->constants.mapped + buffer->offset);
+            encode(buffer, 0, buffer->count,
+                   espy_vk_program_buffer(program, i)->mapped + buffer->offset);
     }
     return ESPY_OK;
 }
