@@ -15,14 +15,14 @@ typedef EspyOnnx__TensorProto onnx_tensor;
 typedef EspyOnnx__FunctionProto onnx_function;
 
 enum onnx_attribute_type {
-    ONNX_FLOAT = 1,
-    ONNX_INT = 2,
-    ONNX_STRING = 3,
-    ONNX_TENSOR = 4,
-    ONNX_GRAPH = 5,
-    ONNX_FLOATS = 6,
-    ONNX_INTS = 7,
-    ONNX_STRINGS = 8
+    ONNX_ATTR_FLOAT = 1,
+    ONNX_ATTR_INT = 2,
+    ONNX_ATTR_STRING = 3,
+    ONNX_ATTR_TENSOR = 4,
+    ONNX_ATTR_GRAPH = 5,
+    ONNX_ATTR_FLOATS = 6,
+    ONNX_ATTR_INTS = 7,
+    ONNX_ATTR_STRINGS = 8
 };
 
 enum {
@@ -55,6 +55,7 @@ struct convert_model {
     struct graph graph;
     onnx_model *proto; // NULL for other inputs
     ProtobufCAllocator allocator;
+    bool allocation_failed;     // in the allocator, which cannot say so itself
     struct format_file file;    // the model's; constants may point into it
     struct safetensors weights; // of the hand-written form
     struct external_file *files;

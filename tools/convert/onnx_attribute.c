@@ -6,15 +6,14 @@
 
 #include "op/op.h"
 
-// Attributes that hold the number of a type in ONNX and its name in Espy.
-static bool holds_dtype(const char *name)
+// ONNX writes a type as its number; operators that declare the attribute as a type get its name.
+static bool holds_dtype(const char *op_name, const char *name)
 {
-    static const char *const names[] = {"to", "dtype", "output_dtype", "stash_type",
-                                        "softmax_precision"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strcmp(names[i], name) == 0)
-            return true;
-    return false;
+    const struct op *op = espy_op_find(op_name);
+    for (uint32_t i = 0; op != NULL && i < op->attr_count; i++)
+        if (strcmp(op->attrs[i].name, name) == 0)
+            return op->attrs[i].type == OP_DTYPE;
+    return strcmp(name, "to") == 0 || strcmp(name, "dtype") == 0;
 }
 
 // Attributes that say nothing about what a trained network computes.
@@ -206,12 +205,12 @@ static int32_t type_of(const onnx_attribute *attribute)
     if (attribute->type != 0)
         return attribute->type;
     // Files from before the type was written.
-    return attribute->has_f       ? ONNX_FLOAT
-           : attribute->has_i     ? ONNX_INT
-           : attribute->has_s     ? ONNX_STRING
-           : attribute->n_ints    ? ONNX_INTS
-           : attribute->n_floats  ? ONNX_FLOATS
-           : attribute->n_strings ? ONNX_STRINGS
+    return attribute->has_f       ? ONNX_ATTR_FLOAT
+           : attribute->has_i     ? ONNX_ATTR_INT
+           : attribute->has_s     ? ONNX_ATTR_STRING
+           : attribute->n_ints    ? ONNX_ATTR_INTS
+           : attribute->n_floats  ? ONNX_ATTR_FLOATS
+           : attribute->n_strings ? ONNX_ATTR_STRINGS
                                   : 0;
 }
 
@@ -241,7 +240,7 @@ static espy_status copy_strings(struct importer *importer, struct graph_node *ta
 static espy_status copy_list(struct importer *importer, struct graph_node *target, const char *name,
                              const onnx_attribute *attribute)
 {
-    const bool integers = type_of(attribute) == ONNX_INTS;
+    const bool integers = type_of(attribute) == ONNX_ATTR_INTS;
     const size_t count = integers ? attribute->n_ints : attribute->n_floats;
     if (count > GRAPH_LIST_MAX)
         return espy_convert_problem(importer->report, target->name, target->op,
@@ -262,7 +261,7 @@ static espy_status copy_list(struct importer *importer, struct graph_node *targe
 static espy_status copy_integer(struct importer *importer, struct graph_node *target,
                                 const char *name, int64_t integer)
 {
-    if (!holds_dtype(name)) {
+    if (!holds_dtype(target->op, name)) {
         if (!is_exact(integer))
             return espy_convert_problem(importer->report, target->name, target->op,
                                         "attribute '%s' is beyond 2^53", name);
@@ -284,21 +283,21 @@ static espy_status copy_attribute(struct importer *importer, struct graph_node *
 {
     struct graph *graph = importer->graph;
     switch (type_of(attribute)) {
-    case ONNX_FLOAT:
+    case ONNX_ATTR_FLOAT:
         if (!isfinite(attribute->f))
             return espy_convert_problem(importer->report, target->name, target->op,
                                         "attribute '%s' is not a finite number", name);
         return espy_graph_set_number(graph, target, name, (double)attribute->f);
-    case ONNX_INT:
+    case ONNX_ATTR_INT:
         return copy_integer(importer, target, name, attribute->i);
-    case ONNX_STRING: {
+    case ONNX_ATTR_STRING: {
         const char *text = copy_bytes(importer, &attribute->s);
         return text == NULL ? ESPY_OUT_OF_MEMORY : espy_graph_set_string(graph, target, name, text);
     }
-    case ONNX_FLOATS:
-    case ONNX_INTS:
+    case ONNX_ATTR_FLOATS:
+    case ONNX_ATTR_INTS:
         return copy_list(importer, target, name, attribute);
-    case ONNX_STRINGS:
+    case ONNX_ATTR_STRINGS:
         return copy_strings(importer, target, name, attribute);
     default:
         return espy_convert_problem(importer->report, target->name, target->op,

@@ -359,15 +359,15 @@ static espy_status constant_numbers(struct importer *importer, const struct impo
 {
     const char *hint = node->name;
     const struct shape scalar = {.rank = 0};
-    if (attribute->type == ONNX_FLOAT)
+    if (attribute->type == ONNX_ATTR_FLOAT)
         return espy_import_numbers(importer, hint, ESPY_FLOAT32, &scalar, &(double){attribute->f},
                                    1, index);
-    if (attribute->type == ONNX_INT) {
+    if (attribute->type == ONNX_ATTR_INT) {
         TRY(espy_import_integers(importer, hint, &attribute->i, 1, index));
         importer->graph->values[*index].shape = scalar;
         return ESPY_OK;
     }
-    if (attribute->type == ONNX_INTS)
+    if (attribute->type == ONNX_ATTR_INTS)
         return espy_import_integers(importer, hint, attribute->ints, (uint32_t)attribute->n_ints,
                                     index);
     const uint32_t count = (uint32_t)attribute->n_floats;
@@ -388,13 +388,13 @@ static espy_status import_constant(struct importer *importer, struct import_node
     const onnx_attribute *attribute = NULL;
     for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]) && attribute == NULL; i++)
         attribute = espy_import_take(importer, node, forms[i]);
-    if (attribute == NULL || (attribute->type == ONNX_TENSOR && attribute->t == NULL))
+    if (attribute == NULL || (attribute->type == ONNX_ATTR_TENSOR && attribute->t == NULL))
         return espy_convert_problem(importer->report, node->name, "Constant",
                                     "strings and sparse tensors are not supported");
     if (node->output_count != 1 || node->outputs[0] == GRAPH_NONE)
         return bad(importer, "a Constant needs one output:", node->name);
     uint32_t index;
-    if (attribute->type == ONNX_TENSOR)
+    if (attribute->type == ONNX_ATTR_TENSOR)
         TRY(espy_onnx_constant(importer, attribute->t, "constant", node->name, &index));
     else
         TRY(constant_numbers(importer, node, attribute, &index));

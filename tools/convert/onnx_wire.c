@@ -95,13 +95,17 @@ static const char *check_nesting(const unsigned char *bytes, size_t size)
 
 static void *allocate(void *user, size_t size)
 {
-    const struct host *host = user;
-    return host->realloc(host->realloc_user, NULL, size == 0 ? 1 : size);
+    struct convert_model *model = user;
+    const struct host *host = model->host;
+    void *pointer = host->realloc(host->realloc_user, NULL, size == 0 ? 1 : size);
+    model->allocation_failed = model->allocation_failed || pointer == NULL;
+    return pointer;
 }
 
 static void release(void *user, void *pointer)
 {
-    espy_free(user, pointer);
+    const struct convert_model *model = user;
+    espy_free(model->host, pointer);
 }
 
 espy_status espy_onnx_parse(struct convert_model *model, const char *path)
@@ -112,15 +116,12 @@ espy_status espy_onnx_parse(struct convert_model *model, const char *path)
                                              : check_nesting(file->bytes, file->size);
     if (fault != NULL)
         return espy_fail(host, ESPY_BAD_FORMAT, "%s: not an ONNX model: %s", path, fault);
-    // The allocator's user pointer is not const, and nothing is written through it.
-    union {
-        const struct host *in;
-        void *out;
-    } user = {.in = host};
-    model->allocator = (ProtobufCAllocator){allocate, release, user.out};
+    model->allocator = (ProtobufCAllocator){allocate, release, model};
     model->proto = espy_onnx__model_proto__unpack(&model->allocator, file->size, file->bytes);
+    if (model->proto == NULL && model->allocation_failed)
+        return espy_fail_memory(host, file->size, "an ONNX model");
     if (model->proto == NULL)
-        return espy_fail(host, ESPY_BAD_FORMAT, "%s: not an ONNX model, or out of memory", path);
+        return espy_fail(host, ESPY_BAD_FORMAT, "%s: not an ONNX model", path);
     if (model->proto->graph == NULL)
         return espy_fail(host, ESPY_BAD_FORMAT, "%s: not an ONNX model: it has no graph", path);
     return ESPY_OK;

@@ -79,6 +79,7 @@ static bool inputs_known(const struct facts *facts, struct trial *trial)
             continue;
         trial->types[i] = facts->types[v];
         trial->values[i] = facts->values[v];
+        trial->values[i].type = facts->types[v]; // Shape reads it without data
         if (trial->types[i].dtype == ESPY_DTYPE_NONE)
             return false;
     }

@@ -135,3 +135,25 @@ espy_status espy_pass_constant(struct pass *pass, const char *hint, espy_dtype d
     return espy_graph_add_constant(graph, name, dtype, shape, tensor.data,
                                    espy_tensor_size(&tensor), index);
 }
+
+bool espy_pass_has_kernel(const char *op)
+{
+    const struct op *found = espy_op_find(op);
+    return found != NULL && found->lower != NULL;
+}
+
+espy_status espy_pass_add_node(struct pass *pass, const char *op, const char *hint,
+                               const uint32_t *inputs, uint32_t input_count, uint32_t *output,
+                               struct graph_node **node)
+{
+    struct graph_node *made;
+    const char *base = espy_arena_format(&pass->graph->arena, "%s/%s", hint, op);
+    const char *name = base == NULL ? NULL : espy_pass_node_name(pass, base);
+    const char *value = base == NULL ? NULL : espy_pass_value_name(pass, base);
+    if (name == NULL || value == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    pass->changed = true;
+    TRY(espy_graph_add_value(pass->graph, value, output));
+    return espy_graph_add_node(pass->graph, op, name, inputs, input_count, output, 1,
+                               node == NULL ? &made : node);
+}

@@ -42,8 +42,9 @@ espy_status espy_passes_run(const struct host *host, struct graph *graph,
                             struct pass_counts *counts)
 {
     static const espy_pass_fn passes[] = {
-        espy_pass_fold,
-        espy_pass_identity,
+        espy_pass_fold,     espy_pass_identity,  espy_pass_duplicates, espy_pass_softmax,
+        espy_pass_pad,      espy_pass_norm,      espy_pass_layer_norm, espy_pass_group_norm,
+        espy_pass_patterns, espy_pass_attention,
     };
     TRY(prune(graph, &counts->dead));
     bool changed = true;
@@ -52,5 +53,6 @@ espy_status espy_passes_run(const struct host *host, struct graph *graph,
         for (size_t i = 0; i < sizeof(passes) / sizeof(passes[0]); i++)
             TRY(run_pass(host, graph, counts, passes[i], &changed));
     }
-    return ESPY_OK;
+    // Last: an activation inside its producer hides both from the passes before.
+    return run_pass(host, graph, counts, espy_pass_epilogue, &changed);
 }

@@ -75,8 +75,13 @@ espy_status espy_pass_identity(struct pass *pass);   // nodes that change nothin
 espy_status espy_pass_softmax(struct pass *pass);    // Flatten, Softmax, Reshape to Softmax
 espy_status espy_pass_duplicates(struct pass *pass); // equal nodes
 espy_status espy_pass_norm(struct pass *pass);       // normalisation into Conv, Gemm, MatMul
-espy_status espy_pass_patterns(struct pass *pass);   // Gelu, Swish, HardSwish, LayerNormalization
-espy_status espy_pass_epilogue(struct pass *pass);   // activations into their producer
+espy_status espy_pass_patterns(struct pass *pass); // Gelu, Swish, HardSwish, Mish from their parts
+espy_status espy_pass_layer_norm(struct pass *pass); // LayerNormalization from its parts
+espy_status
+espy_pass_group_norm(struct pass *pass);            // GroupNormalization from InstanceNormalization
+espy_status espy_pass_attention(struct pass *pass); // Attention from MatMul, Softmax, MatMul
+espy_status espy_pass_pad(struct pass *pass);       // Pad into Conv
+espy_status espy_pass_epilogue(struct pass *pass);  // activations into their producer
 
 // ---- helpers of passes
 // ---------------------------------------------------------------------------------
@@ -98,6 +103,12 @@ bool espy_pass_string_is(const struct graph_node *node, const char *name, const 
 // The network's outputs keep their names: where that needs the maker of `to` to make `from`
 // instead, it does; where it cannot, *done is false and nothing has changed.
 void espy_pass_replace(struct pass *pass, uint32_t from, uint32_t to, bool *done);
+// true: there is such an operator, and it runs on the device. Patterns become nothing else.
+bool espy_pass_has_kernel(const char *op);
+// Appends a node with one new output. Pointers to nodes do not outlive this. node may be NULL.
+espy_status espy_pass_add_node(struct pass *pass, const char *op, const char *hint,
+                               const uint32_t *inputs, uint32_t input_count, uint32_t *output,
+                               struct graph_node **node);
 // A name that no value (or node) has yet, made from hint; NULL: out of memory.
 const char *espy_pass_value_name(struct pass *pass, const char *hint);
 const char *espy_pass_node_name(struct pass *pass, const char *hint);

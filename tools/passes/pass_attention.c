@@ -1,0 +1,182 @@
+#include <string.h>
+
+#include "passes/passes.h"
+
+// softmax(scale * Q K^T + mask) V, which one kernel can do without writing the matrix of scores.
+
+static bool is_op(const struct graph_node *node, const char *op)
+{
+    return node != NULL && strcmp(node->op, op) == 0 && node->step_count == 0;
+}
+
+struct attention {
+    uint32_t query, key, value, mask;
+    double scale;
+    double perm[ESPY_RANK_MAX]; // of key, to put it into rows
+    uint32_t rank;
+    bool permuted;
+};
+
+// Takes Mul and Div by a number off a value.
+static uint32_t strip_scale(const struct pass *pass, uint32_t value, bool alone, double *scale)
+{
+    const struct graph_node *node = espy_pass_maker(pass, value, NULL);
+    double number;
+    if (node == NULL || node->step_count > 0 || node->input_count != 2 ||
+        (alone && !espy_pass_single_use(pass, value)))
+        return value;
+    const bool multiply = strcmp(node->op, "Mul") == 0;
+    const struct op_type *type = &pass->facts->types[value];
+    for (uint32_t i = 0; i < (multiply ? 2u : strcmp(node->op, "Div") == 0 ? 1u : 0u); i++) {
+        const uint32_t kept = node->inputs[i];
+        if (!espy_pass_scalar(pass, node->inputs[1 - i], &number) || !(number > 0) ||
+            !espy_shape_equal(&type->shape, &pass->facts->types[kept].shape))
+            continue;
+        *scale *= multiply ? number : 1 / number;
+        return kept;
+    }
+    return value;
+}
+
+// The product of queries and transposed keys, with its scale.
+static bool match_scores(const struct pass *pass, uint32_t scores, struct attention *found)
+{
+    double scale = 1;
+    const uint32_t product = strip_scale(pass, scores, true, &scale);
+    const struct graph_node *node = espy_pass_maker(pass, product, "MatMul");
+    if (!is_op(node, "MatMul") || !espy_pass_single_use(pass, product))
+        return false;
+    found->query = strip_scale(pass, node->inputs[0], false, &scale);
+    const uint32_t transposed = strip_scale(pass, node->inputs[1], false, &scale);
+    const struct graph_node *turn = espy_pass_maker(pass, transposed, "Transpose");
+    const struct graph_attr *perm = turn == NULL ? NULL : espy_graph_find_attr(turn, "perm");
+    found->rank = pass->facts->types[product].shape.rank;
+    if (perm == NULL || turn->step_count > 0 || perm->count != found->rank || found->rank < 3 ||
+        found->rank > 4)
+        return false;
+    found->permuted = false;
+    for (uint32_t i = 0; i < found->rank; i++) {
+        const uint32_t from = i + 2 == found->rank ? i + 1 : i + 1 == found->rank ? i - 1 : i;
+        found->perm[i] = perm->numbers[from];
+        found->permuted = found->permuted || found->perm[i] != (double)i;
+    }
+    found->key = strip_scale(pass, turn->inputs[0], false, &scale);
+    found->scale = scale;
+    return true;
+}
+
+static bool match_mask(const struct pass *pass, uint32_t sum, struct attention *found)
+{
+    const struct graph_node *add = espy_pass_maker(pass, sum, "Add");
+    if (!is_op(add, "Add") || !espy_pass_single_use(pass, sum))
+        return false;
+    const struct op_type *whole = &pass->facts->types[sum];
+    for (uint32_t i = 0; i < 2; i++) {
+        const uint32_t scores = add->inputs[i];
+        const struct op_type *mask = &pass->facts->types[add->inputs[1 - i]];
+        if (!espy_pass_single_use(pass, scores) ||
+            !espy_shape_equal(&whole->shape, &pass->facts->types[scores].shape) ||
+            mask->dtype != whole->dtype || mask->shape.rank < 2 ||
+            mask->shape.dims[mask->shape.rank - 1] != whole->shape.dims[whole->shape.rank - 1] ||
+            mask->shape.dims[mask->shape.rank - 2] != whole->shape.dims[whole->shape.rank - 2] ||
+            !match_scores(pass, scores, found))
+            continue;
+        found->mask = add->inputs[1 - i];
+        return true;
+    }
+    return false;
+}
+
+// Nothing is broadcast between the three, which Attention would not do.
+static bool types_fit(const struct pass *pass, const struct attention *found)
+{
+    const struct op_type *query = &pass->facts->types[found->query];
+    const struct op_type *key = &pass->facts->types[found->key];
+    const struct op_type *value = &pass->facts->types[found->value];
+    const uint32_t rank = found->rank;
+    if (query->shape.rank != rank || key->shape.rank != rank || value->shape.rank != rank ||
+        !espy_dtype_is_float(query->dtype) || key->dtype != query->dtype ||
+        value->dtype != query->dtype)
+        return false;
+    for (uint32_t i = 0; i + 2 < rank; i++) {
+        const uint32_t at = (uint32_t)found->perm[i];
+        if (query->shape.dims[i] != key->shape.dims[at] ||
+            query->shape.dims[i] != value->shape.dims[i])
+            return false;
+    }
+    return query->shape.dims[rank - 1] == key->shape.dims[(uint32_t)found->perm[rank - 1]];
+}
+
+static bool match(const struct pass *pass, const struct graph_node *node, struct attention *found)
+{
+    if (!is_op(node, "MatMul"))
+        return false;
+    const uint32_t weights = node->inputs[0];
+    const struct graph_node *soft = espy_pass_maker(pass, weights, "Softmax");
+    if (!is_op(soft, "Softmax") || !espy_pass_single_use(pass, weights))
+        return false;
+    const struct op_type *type = &pass->facts->types[weights];
+    const double axis = espy_pass_number(soft, "axis", -1);
+    if (type->dtype == ESPY_DTYPE_NONE || (axis != -1 && axis + 1 != type->shape.rank) ||
+        !espy_pass_single_use(pass, soft->inputs[0]))
+        return false;
+    *found = (struct attention){.value = node->inputs[1], .mask = GRAPH_NONE};
+    return (match_scores(pass, soft->inputs[0], found) ||
+            match_mask(pass, soft->inputs[0], found)) &&
+           types_fit(pass, found);
+}
+
+static espy_status add_view(struct pass *pass, const char *op, const char *hint, uint32_t axis,
+                            uint32_t *value)
+{
+    const struct shape list = {.rank = 1, .dims = {1}};
+    uint32_t inputs[2] = {*value, GRAPH_NONE};
+    const double number = axis;
+    TRY(espy_pass_constant(pass, "axes", ESPY_INT64, &list, &number, 1, &inputs[1]));
+    return espy_pass_add_node(pass, op, hint, inputs, 2, value, NULL);
+}
+
+static espy_status rewrite(struct pass *pass, uint32_t index, const struct attention *found)
+{
+    const char *name = pass->graph->nodes[index].name;
+    uint32_t inputs[4] = {found->query, found->key, found->value, found->mask};
+    struct graph_node *made;
+    if (found->permuted) {
+        TRY(espy_pass_add_node(pass, "Transpose", name, &found->key, 1, &inputs[1], &made));
+        TRY(espy_graph_set_numbers(pass->graph, made, "perm", found->perm, found->rank));
+    }
+    for (uint32_t i = 0; i < 3 && found->rank == 3; i++)
+        TRY(add_view(pass, "Unsqueeze", name, 0, &inputs[i]));
+    uint32_t result;
+    const uint32_t input_count = found->mask == GRAPH_NONE ? 3 : 4;
+    TRY(espy_pass_add_node(pass, "Attention", name, inputs, input_count, &result, &made));
+    TRY(espy_graph_set_number(pass->graph, made, "scale", found->scale));
+    pass->counts->patterns++;
+    struct graph_node *node = &pass->graph->nodes[index];
+    if (found->rank == 3) { // the product becomes what takes the extra axis off again
+        const struct shape list = {.rank = 1, .dims = {1}};
+        node->inputs[0] = result;
+        node->op = espy_arena_string(&pass->graph->arena, "Squeeze");
+        return node->op == NULL ? ESPY_OUT_OF_MEMORY
+                                : espy_pass_constant(pass, "axes", ESPY_INT64, &list, &(double){0},
+                                                     1, &node->inputs[1]);
+    }
+    made = &pass->graph->nodes[pass->graph->node_count - 1];
+    const uint32_t output = node->outputs[0];
+    node->outputs[0] = result; // dead
+    made->outputs[0] = output;
+    return ESPY_OK;
+}
+
+espy_status espy_pass_attention(struct pass *pass)
+{
+    if (!espy_pass_has_kernel("Attention"))
+        return ESPY_OK;
+    const uint32_t count = pass->graph->node_count;
+    for (uint32_t n = 0; n < count; n++) {
+        struct attention found;
+        if (match(pass, &pass->graph->nodes[n], &found))
+            TRY(rewrite(pass, n, &found));
+    }
+    return ESPY_OK;
+}

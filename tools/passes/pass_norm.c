@@ -1,0 +1,273 @@
+#include <math.h>
+#include <string.h>
+
+#include "passes/passes.h"
+
+// A convolution or matrix product whose result is scaled and shifted per channel by constants is
+// one with other weights. BatchNormalization in a trained network is that, and so are Mul, Div, Add
+// and Sub with a constant per channel.
+
+// y[c] = x[c] * scale[c] + shift[c]
+struct affine {
+    uint32_t count;
+    double *scale, *shift;
+};
+
+enum { CONV, CONV_TRANSPOSE, GEMM };
+
+struct producer {
+    struct graph_node *node;
+    int kind;
+    uint32_t rank; // of its result
+    uint32_t channels;
+    struct tensor weight, bias; // bias.data NULL: none
+};
+
+static bool find_kind(const char *op, int *kind)
+{
+    static const char *const names[] = {"Conv", "ConvTranspose", "Gemm"};
+    for (int i = 0; i < 3; i++) {
+        *kind = i;
+        if (strcmp(op, names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+// The node that makes value, when its weights are constants that may be changed.
+static bool find_producer(const struct pass *pass, uint32_t value, struct producer *producer)
+{
+    struct graph_node *node = espy_pass_maker(pass, value, NULL);
+    if (node == NULL || !find_kind(node->op, &producer->kind) || node->step_count > 0 ||
+        node->outputs[0] != value || !espy_pass_single_use(pass, value))
+        return false;
+    producer->node = node;
+    producer->weight = espy_pass_value(pass, espy_pass_input(node, 1));
+    producer->bias = (struct tensor){.data = NULL};
+    const struct shape *shape = &producer->weight.type.shape;
+    if (producer->weight.data == NULL || !espy_dtype_is_float(producer->weight.type.dtype))
+        return false;
+    producer->rank = shape->rank;
+    if (producer->kind == GEMM ? shape->rank != 2 : shape->rank < 3)
+        return false;
+    const double groups = espy_pass_number(node, "group", 1);
+    int64_t channels = shape->dims[0];
+    if (producer->kind == CONV_TRANSPOSE)
+        channels = groups >= 1 && groups <= 65536 ? shape->dims[1] * (int64_t)groups : 0;
+    else if (producer->kind == GEMM && espy_pass_number(node, "transB", 0) == 0)
+        channels = shape->dims[1];
+    if (channels <= 0 || channels > UINT32_MAX)
+        return false;
+    producer->channels = (uint32_t)channels;
+    if (espy_pass_input(node, 2) == GRAPH_NONE)
+        return true;
+    producer->bias = espy_pass_value(pass, node->inputs[2]);
+    const struct tensor *bias = &producer->bias;
+    // A Gemm may add a whole matrix, which has no value per channel.
+    const bool per_channel = bias->count == producer->channels && bias->type.shape.rank > 0 &&
+                             bias->type.shape.dims[bias->type.shape.rank - 1] == channels;
+    return bias->data != NULL && (bias->count == 1 || per_channel);
+}
+
+static double *array(struct pass *pass, size_t count)
+{
+    return espy_arena_array(&pass->facts->arena, count, sizeof(double));
+}
+
+static espy_status init_affine(struct pass *pass, uint32_t count, struct affine *affine)
+{
+    *affine = (struct affine){count, array(pass, count), array(pass, count)};
+    if (affine->scale == NULL || affine->shift == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    for (uint32_t i = 0; i < count; i++)
+        affine->scale[i] = 1;
+    return ESPY_OK;
+}
+
+// ---- what the consumer does per channel
+// ----------------------------------------------------------------
+
+static espy_status read_batch_norm(struct pass *pass, const struct graph_node *node,
+                                   const struct producer *producer, struct affine *affine,
+                                   bool *found)
+{
+    struct tensor parameters[4]; // scale, bias, mean, variance
+    for (uint32_t i = 0; i < 4; i++) {
+        parameters[i] = espy_pass_value(pass, espy_pass_input(node, i + 1));
+        if (parameters[i].data == NULL || parameters[i].count != producer->channels)
+            return ESPY_OK;
+    }
+    for (uint32_t o = 1; o < node->output_count; o++)
+        if (node->outputs[o] != GRAPH_NONE)
+            return ESPY_OK;
+    if (node->inputs[0] != producer->node->outputs[0])
+        return ESPY_OK;
+    const double epsilon = espy_pass_number(node, "epsilon", 1e-5);
+    TRY(init_affine(pass, producer->channels, affine));
+    for (uint32_t c = 0; c < producer->channels; c++) {
+        const double deviation = sqrt(espy_tensor_number(&parameters[3], c) + epsilon);
+        affine->scale[c] = espy_tensor_number(&parameters[0], c) / deviation;
+        affine->shift[c] = espy_tensor_number(&parameters[1], c) -
+                           espy_tensor_number(&parameters[2], c) * affine->scale[c];
+    }
+    *found = true;
+    return ESPY_OK;
+}
+
+// true: the constant has one element per channel, or one in all, and widens nothing.
+static bool is_per_channel(const struct tensor *constant, const struct producer *producer)
+{
+    const struct shape *shape = &constant->type.shape;
+    if (constant->data == NULL || shape->rank > producer->rank)
+        return false;
+    for (uint32_t i = 0; i < shape->rank; i++) {
+        const uint32_t axis = producer->rank - shape->rank + i;
+        if (shape->dims[i] != 1 && !(axis == 1 && shape->dims[i] == producer->channels))
+            return false;
+    }
+    return true;
+}
+
+static espy_status read_arithmetic(struct pass *pass, const struct graph_node *node,
+                                   const struct producer *producer, struct affine *affine,
+                                   bool *found)
+{
+    const uint32_t value = producer->node->outputs[0];
+    const bool first = node->inputs[0] == value;
+    const bool additive = strcmp(node->op, "Add") == 0 || strcmp(node->op, "Sub") == 0;
+    const bool inverse = strcmp(node->op, "Sub") == 0 || strcmp(node->op, "Div") == 0;
+    const struct tensor constant = espy_pass_value(pass, node->inputs[first ? 1 : 0]);
+    if ((inverse && !first) || !is_per_channel(&constant, producer) ||
+        constant.type.dtype != producer->weight.type.dtype)
+        return ESPY_OK;
+    TRY(init_affine(pass, producer->channels, affine));
+    for (uint32_t c = 0; c < producer->channels; c++) {
+        const double number = espy_tensor_number(&constant, constant.count == 1 ? 0 : c);
+        if (additive)
+            affine->shift[c] = inverse ? -number : number;
+        else
+            affine->scale[c] = inverse ? 1 / number : number;
+    }
+    *found = true;
+    return ESPY_OK;
+}
+
+// ---- new weights
+// ---------------------------------------------------------------------------------------
+
+static uint32_t channel_of(const struct producer *producer, size_t index, size_t inner,
+                           uint32_t groups)
+{
+    const struct shape *shape = &producer->weight.type.shape;
+    const size_t second = (size_t)shape->dims[1];
+    if (producer->kind == CONV)
+        return (uint32_t)(index / (inner * second));
+    if (producer->kind == GEMM) // rows are channels where B is transposed
+        return (uint32_t)(second == producer->channels &&
+                                  espy_pass_number(producer->node, "transB", 0) == 0
+                              ? index % second
+                              : index / second);
+    const size_t row = index / (inner * second), column = index / inner % second;
+    const size_t group = row / ((size_t)shape->dims[0] / groups);
+    return (uint32_t)(group * second + column);
+}
+
+static bool all_finite(const double *numbers, size_t count, espy_dtype dtype)
+{
+    const double limit = dtype == ESPY_FLOAT16 ? 65504 : 3.4e38;
+    for (size_t i = 0; i < count; i++)
+        if (!(fabs(numbers[i]) <= limit))
+            return false;
+    return true;
+}
+
+static espy_status apply(struct pass *pass, const struct producer *producer,
+                         const struct affine *affine, bool *done)
+{
+    struct graph_node *node = producer->node;
+    const struct tensor *weight = &producer->weight;
+    const double group_number = espy_pass_number(node, "group", 1);
+    const uint32_t groups = group_number >= 1 ? (uint32_t)group_number : 1;
+    const size_t inner_rows = (size_t)(weight->type.shape.dims[0] * weight->type.shape.dims[1]);
+    const size_t inner = inner_rows == 0 ? 1 : weight->count / inner_rows;
+    if (producer->kind == CONV_TRANSPOSE && weight->type.shape.dims[0] % groups != 0)
+        return ESPY_OK;
+    const double beta = producer->kind == GEMM ? espy_pass_number(node, "beta", 1) : 1;
+    double *weights = array(pass, weight->count), *bias = array(pass, affine->count);
+    if (weights == NULL || bias == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    for (size_t i = 0; i < weight->count; i++)
+        weights[i] =
+            espy_tensor_number(weight, i) * affine->scale[channel_of(producer, i, inner, groups)];
+    bool has_bias = producer->bias.data != NULL;
+    for (uint32_t c = 0; c < affine->count; c++) {
+        const double old =
+            producer->bias.data == NULL
+                ? 0
+                : espy_tensor_number(&producer->bias, producer->bias.count == 1 ? 0 : c);
+        bias[c] = beta * old * affine->scale[c] + affine->shift[c];
+        has_bias = has_bias || affine->shift[c] != 0;
+    }
+    const espy_dtype dtype = weight->type.dtype;
+    if (!all_finite(weights, weight->count, dtype) || !all_finite(bias, affine->count, dtype))
+        return ESPY_OK;
+    *done = true;
+    uint32_t new_weight, new_bias = GRAPH_NONE;
+    const struct shape list = {.rank = 1, .dims = {affine->count}};
+    const char *weight_name = pass->graph->values[node->inputs[1]].name;
+    TRY(espy_pass_constant(pass, weight_name, dtype, &weight->type.shape, weights, weight->count,
+                           &new_weight));
+    if (has_bias)
+        TRY(espy_pass_constant(pass, node->name, dtype, &list, bias, affine->count, &new_bias));
+    uint32_t *inputs = espy_arena_array(&pass->graph->arena, 3, sizeof(*inputs));
+    if (inputs == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    inputs[0] = node->inputs[0];
+    inputs[1] = new_weight;
+    inputs[2] = new_bias;
+    node->inputs = inputs;
+    node->input_count = has_bias ? 3 : 2;
+    if (beta != 1)
+        TRY(espy_graph_set_number(pass->graph, node, "beta", 1));
+    return ESPY_OK;
+}
+
+static espy_status fold_into_producer(struct pass *pass, struct graph_node *node)
+{
+    static const char *const arithmetic[] = {"Mul", "Div", "Add", "Sub"};
+    const bool batch_norm = strcmp(node->op, "BatchNormalization") == 0;
+    bool relevant = batch_norm;
+    for (size_t i = 0; i < 4; i++)
+        relevant = relevant || strcmp(node->op, arithmetic[i]) == 0;
+    if (!relevant || node->input_count < 2 || node->step_count > 0)
+        return ESPY_OK;
+    struct producer producer;
+    struct affine affine;
+    bool found = false;
+    if (!find_producer(pass, node->inputs[0], &producer) &&
+        (batch_norm || !find_producer(pass, node->inputs[1], &producer)))
+        return ESPY_OK;
+    if (batch_norm)
+        TRY(read_batch_norm(pass, node, &producer, &affine, &found));
+    else
+        TRY(read_arithmetic(pass, node, &producer, &affine, &found));
+    if (!found)
+        return ESPY_OK;
+    // The result takes the consumer's place before weights change: only one of both may happen.
+    const uint32_t made = producer.node->outputs[0], result = node->outputs[0];
+    bool done = false;
+    TRY(apply(pass, &producer, &affine, &done));
+    if (!done)
+        return ESPY_OK;
+    espy_pass_replace(pass, result, made, &done); // the producer is a node: this cannot fail
+    pass->counts->norms++;
+    return ESPY_OK;
+}
+
+espy_status espy_pass_norm(struct pass *pass)
+{
+    const uint32_t count = pass->graph->node_count;
+    for (uint32_t n = 0; n < count; n++)
+        TRY(fold_into_producer(pass, &pass->graph->nodes[n]));
+    return ESPY_OK;
+}
