@@ -244,38 +244,6 @@ static void lower_depthwise(struct op_lower *c, const struct conv *conv,
     espy_lower_dispatch(c, &dispatch);
 }
 
-// Weights as [group][tap][input channel][output channel, padded to whole blocks]. The padding is
-// never written: what is computed from it is never stored.
-static struct view tile_weights(struct op_lower *c, const struct conv *conv, int64_t block)
-{
-    const struct view w = espy_lower_input(c, 1);
-    const uint32_t spatial = conv->window.rank;
-    if (w.buffer == VIEW_NONE)
-        return w;
-    const int64_t row = (conv->group_out + block - 1) / block * block;
-    struct view source = w, target;
-    source.rank = spatial + 3;
-    source.dims[0] = conv->groups;
-    source.strides[0] = w.strides[0] * conv->group_out;
-    for (uint32_t i = 0; i < spatial; i++) {
-        source.dims[1 + i] = w.dims[2 + i];
-        source.strides[1 + i] = w.strides[2 + i];
-    }
-    source.dims[spatial + 1] = conv->group_in;
-    source.strides[spatial + 1] = w.strides[1];
-    source.dims[spatial + 2] = conv->group_out;
-    source.strides[spatial + 2] = w.strides[0];
-    struct shape shape = {.rank = source.rank};
-    for (uint32_t i = 0; i < source.rank; i++)
-        shape.dims[i] = source.dims[i];
-    shape.dims[spatial + 2] = row;
-    const struct view packed = espy_lower_temporary(c, w.dtype, &shape);
-    target = packed;
-    target.dims[spatial + 2] = conv->group_out;
-    espy_lower_copy(c, &source, &target);
-    return packed;
-}
-
 static bool stays_inside(const struct window *window)
 {
     for (uint32_t i = 0; i < window->rank; i++)
@@ -285,21 +253,19 @@ static bool stays_inside(const struct window *window)
     return true;
 }
 
-static struct view tile_input(struct op_lower *c, const struct conv *conv)
-{
-    const struct view x = espy_lower_input(c, 0);
-    if (conv->group_in % 4 != 0 || window_vector(&x))
-        return x;
-    return espy_lower_channels_last_input(c, 0);
-}
-
 static void lower_tile(struct op_lower *c, const struct conv *conv, const struct window *window)
 {
     struct conv_tile_spec spec = CONV_TILE_SPEC_DEFAULT;
     spec.quads = conv->group_out > 4 ? 2 : 1;
     const int64_t block = 4 * (int64_t)spec.quads;
-    const struct view x = tile_input(c, conv);
-    const struct view w = tile_weights(c, conv, block);
+    const struct window_tile tile = {.groups = conv->groups,
+                                     .in = conv->group_in,
+                                     .out = conv->group_out,
+                                     .block = block,
+                                     .in_dim = 1,
+                                     .out_dim = 0};
+    const struct view x = window_tile_input(c, conv->group_in);
+    const struct view w = window_tile_weights(c, &tile);
     struct view bias = {.buffer = VIEW_NONE};
     if (espy_lower_has(c, 2))
         bias = window_plain_input(c, 2);

@@ -239,6 +239,54 @@ static inline struct view window_plain_input(struct op_lower *c, uint32_t i)
     return copy;
 }
 
+// How a kernel that computes blocks of output channels wants its weights, which are input 1.
+struct window_tile {
+    int64_t groups, in, out; // in, out: channels of one group
+    int64_t block;           // output channels of one invocation
+    uint32_t in_dim,
+        out_dim; // of the weight: one is inside a group, dimension 0 counts all groups'
+};
+
+// Weights as [group][tap][input channel][output channel, padded to whole blocks]. The padding is
+// never written: what is computed from it is never stored.
+static inline struct view window_tile_weights(struct op_lower *c, const struct window_tile *tile)
+{
+    const struct view w = espy_lower_input(c, 1);
+    if (w.buffer == VIEW_NONE)
+        return w;
+    const uint32_t spatial = w.rank - 2;
+    struct view source = w;
+    source.rank = spatial + 3;
+    source.dims[0] = tile->groups;
+    source.strides[0] = w.strides[0] * (tile->out_dim == 0 ? tile->out : tile->in);
+    for (uint32_t i = 0; i < spatial; i++) {
+        source.dims[1 + i] = w.dims[2 + i];
+        source.strides[1 + i] = w.strides[2 + i];
+    }
+    source.dims[spatial + 1] = tile->in;
+    source.strides[spatial + 1] = w.strides[tile->in_dim];
+    source.dims[spatial + 2] = tile->out;
+    source.strides[spatial + 2] = w.strides[tile->out_dim];
+    struct shape shape = {.rank = source.rank};
+    for (uint32_t i = 0; i < source.rank; i++)
+        shape.dims[i] = source.dims[i];
+    shape.dims[spatial + 2] = (tile->out + tile->block - 1) / tile->block * tile->block;
+    const struct view packed = espy_lower_temporary(c, w.dtype, &shape);
+    struct view target = packed;
+    target.dims[spatial + 2] = tile->out;
+    espy_lower_copy(c, &source, &target);
+    return packed;
+}
+
+// Input 0 so that window_vector holds wherever the channel count allows it, else as it lies.
+static inline struct view window_tile_input(struct op_lower *c, int64_t group_in)
+{
+    const struct view x = espy_lower_input(c, 0);
+    if (group_in % 4 != 0 || x.buffer == VIEW_NONE || window_vector(&x))
+        return x;
+    return espy_lower_channels_last_input(c, 0);
+}
+
 // Invocations per workgroup for kernels whose invocations work long.
 static inline uint32_t window_local_size(const struct op_lower *c)
 {
