@@ -269,7 +269,7 @@ static bool print_text(const struct work *work, struct cli_class *classes)
             (void)printf("%s%s", sign, espy_cli_clean(next, file, sizeof file));
         (void)putchar('\n');
     }
-    (void)printf("%.2f ms on %s\n", work->run_ms,
+    (void)printf("first run %.2f ms on %s\n", work->run_ms,
                  espy_cli_clean(work->session.info.name, name, sizeof name));
     return ok;
 }

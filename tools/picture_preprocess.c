@@ -288,7 +288,7 @@ static void blend(double value, uint8_t rgb[3])
 {
     double color[3];
     const double t = value > 0 ? (value < 1 ? value : 1) : 0;
-    const double share = 0.35 + 0.35 * t;
+    const double share = 0.25 + 0.45 * t;
     espy_picture_color(t, color);
     for (unsigned c = 0; c < 3; c++)
         rgb[c] = (uint8_t)(rgb[c] * (1 - share) + 255 * color[c] * share + 0.5);
