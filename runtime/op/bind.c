@@ -100,6 +100,9 @@ static void store_number(const struct binder *b, const struct op_attr *row, doub
     case OP_FLOAT:
         memcpy(member, &(float){(float)number}, sizeof(float));
         break;
+    case OP_DOUBLE:
+        memcpy(member, &number, sizeof(number));
+        break;
     case OP_ENUM:
         memcpy(member, &(int){(int)number}, sizeof(int));
         break;

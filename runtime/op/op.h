@@ -20,6 +20,7 @@ enum op_attr_type {
     OP_INT,    // int64_t
     OP_BOOL,   // bool; 0 or 1 in the file
     OP_FLOAT,  // float
+    OP_DOUBLE, // double: any number of the file, exactly
     OP_ENUM,   // int: index into choices; a string in the file
     OP_DTYPE,  // espy_dtype; its name in the file
     OP_STRING, // const char *
@@ -41,8 +42,8 @@ struct op_attr {
     const char *name;
     enum op_attr_type type;
     size_t offset;             // of the member in the operator's attribute struct
-    double fallback;           // INT, BOOL, FLOAT, ENUM, DTYPE: value when absent
-    double min, max;           // INT, INTS, FLOAT: inclusive range; both 0: unchecked
+    double fallback;           // INT, BOOL, FLOAT, DOUBLE, ENUM, DTYPE: value when absent
+    double min, max;           // INT, INTS, FLOAT, DOUBLE: inclusive range; both 0: unchecked
     const char *const *choices; // ENUM: NULL-terminated names
     bool required;             // absent: an error; lists and strings else become NULL
     const char *help;          // one line for docs/operators.md
