@@ -188,6 +188,16 @@ static void print_values(const struct inspection *inspection, bool output)
     }
 }
 
+// "Conv+Relu": the operator and what is applied to its result.
+static const char *op_text(const struct graph_node *node, char *buffer, size_t size)
+{
+    char whole[256];
+    size_t length = (size_t)snprintf(whole, sizeof whole, "%s", node->op);
+    for (uint32_t i = 0; i < node->step_count && length < sizeof whole; i++)
+        length += (size_t)snprintf(whole + length, sizeof whole - length, "+%s", node->steps[i].op);
+    return espy_cli_clean(whole, buffer, size);
+}
+
 static void print_text(const struct inspection *inspection)
 {
     const struct graph *graph = &inspection->graph;
@@ -204,7 +214,7 @@ static void print_text(const struct inspection *inspection)
         const struct cli_cost *cost = &inspection->costs[i];
         (void)snprintf(macs, sizeof macs, cost->known ? "%" PRIu64 : "?", cost->macs);
         (void)printf("%5u  %-22s %-22s %12" PRIu64 " %15s  %s\n", i,
-                     espy_cli_clean(graph->nodes[i].op, op, sizeof op),
+                     op_text(&graph->nodes[i], op, sizeof op),
                      node_shape(inspection, i, shape, sizeof shape), cost->parameters, macs,
                      espy_cli_clean(graph->nodes[i].name, name, sizeof name));
     }
@@ -262,6 +272,9 @@ static void add_nodes(cJSON *json, const struct inspection *inspection)
         cJSON *entry = cJSON_CreateObject();
         (void)cJSON_AddStringToObject(entry, "name", node->name);
         (void)cJSON_AddStringToObject(entry, "op", node->op);
+        cJSON *epilogue = node->step_count ? cJSON_AddArrayToObject(entry, "epilogue") : NULL;
+        for (uint32_t k = 0; k < node->step_count; k++)
+            (void)cJSON_AddItemToArray(epilogue, cJSON_CreateString(node->steps[k].op));
         if (value != GRAPH_NONE && inspection->walk.types[value].dtype) {
             const struct shape *shape = &inspection->walk.types[value].shape;
             espy_json_add_shape(entry, "shape", shape->rank, shape->dims);
