@@ -1,0 +1,61 @@
+// One invocation = one row of scores, which become weights in place. Minus infinity removes a key;
+// a row with nothing left becomes zeros.
+// variants: f32 f16
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "types.glsl"
+#include "index.glsl"
+
+layout(constant_id = 3) const uint EXPOSES = 0; // write the weights to the fourth output too
+
+layout(binding = 0) buffer Scores { vec4 scores[]; };
+layout(binding = 1) writeonly buffer Exposed { STORED exposed[]; };
+
+layout(push_constant) uniform Push {
+    uint rows;                  // of this dispatch, all heads together
+    uint keys;
+    uint queries, first, taken; // all, and those of this dispatch
+} push;
+
+const float LOWEST = -3.4028234e38;
+
+float largest(vec4 v)
+{
+    return max(max(v.x, v.y), max(v.z, v.w));
+}
+
+vec4 decay(vec4 moved)
+{
+    return mix(exp(max(moved, -103.0)), vec4(0.0), lessThan(moved, vec4(-103.0)));
+}
+
+void main()
+{
+    const uint row = linear_id();
+    if (row >= push.rows)
+        return;
+    const uint groups = (push.keys + 3) / 4;
+    float highest = LOWEST;
+    vec4 sum = vec4(0.0);
+    for (uint g = 0; g < groups; g++) {
+        const vec4 value = scores[row * groups + g];
+        const float peak = largest(value);
+        if (peak > highest) {
+            sum *= decay(vec4(highest - peak)).x;
+            highest = peak;
+        }
+        sum += mix(decay(value - highest), vec4(0.0), lessThan(value, vec4(LOWEST)));
+    }
+    const float total = sum.x + sum.y + sum.z + sum.w;
+    const float scale = total != 0.0 ? 1.0 / total : 0.0; // NaN stays NaN
+    const uint matrix = row / max(push.taken, 1);
+    const uint to = (matrix * push.queries + push.first + row - matrix * push.taken) * push.keys;
+    for (uint g = 0; g < groups; g++) {
+        vec4 value = scores[row * groups + g];
+        value = mix(decay(value - highest) * scale, vec4(0.0), lessThan(value, vec4(LOWEST)));
+        scores[row * groups + g] = value;
+        if (EXPOSES != 0)
+            for (uint j = 0; j < 4 && 4 * g + j < push.keys; j++)
+                exposed[to + 4 * g + j] = STORED_OF(value[j]);
+    }
+}
