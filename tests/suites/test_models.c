@@ -3,6 +3,7 @@
 // ESPY_TEST_FILTER=NAME limits nothing here: use Criterion's --filter 'models/NAME'.
 #include <cjson/cJSON.h>
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -10,6 +11,7 @@
 #include "suites/suite.h"
 
 enum { TENSORS_MAX = 64 };
+#define SIGMOID_ROUNDING 1.1920928955078125e-07 // 2^-23
 
 struct model_run {
     struct test_host test;
@@ -18,6 +20,7 @@ struct model_run {
     struct suite_model model;
     const char *folder;
     double tolerance;
+    double rounding; // absolute error of the recorded numbers themselves
 };
 
 static void read_tensors(struct model_run *run, const cJSON *list, struct tensor *tensors,
@@ -37,6 +40,17 @@ static void read_tensors(struct model_run *run, const cJSON *list, struct tensor
                  cJSON_GetObjectItem(item, "file")->valuestring);
         cr_assert(espy_suite_read_npy(path, &run->arena, &tensors[i]), "%s", path);
     }
+}
+
+// The relative L2 that an absolute error of `rounding` in every recorded element amounts to.
+static double rounding_l2(const struct tensor *expected, double rounding)
+{
+    double magnitude = 0;
+    for (size_t i = 0; i < expected->count; i++) {
+        const double e = espy_tensor_number(expected, i);
+        magnitude += e * e;
+    }
+    return magnitude > 0 ? rounding * sqrt((double)expected->count / magnitude) : 0;
 }
 
 static void run_case(struct model_run *run, const cJSON *item)
@@ -66,9 +80,10 @@ static void run_case(struct model_run *run, const cJSON *item)
                       actual[o].count == expected[o].count,
                   "%s: output '%s' has another type or size", id, name);
         espy_test_compare(&actual[o], &expected[o], &result);
-        cr_expect(result.nonfinite == 0 && result.relative_l2 <= run->tolerance, "%s: '%s': %s",
-                  id, name, espy_test_difference(&actual[o], &expected[o], &result, text,
-                                                 sizeof(text)));
+        cr_expect(result.nonfinite == 0 &&
+                      result.relative_l2 <= run->tolerance + rounding_l2(&expected[o], run->rounding),
+                  "%s: '%s': %s", id, name,
+                  espy_test_difference(&actual[o], &expected[o], &result, text, sizeof(text)));
         printf("%s %s %s: relative L2 %.2g, %u dispatches, %u on the host, %.2f s with planning\n",
                run->folder, id, name, result.relative_l2, info.dispatch_count,
                info.host_node_count,
@@ -80,12 +95,12 @@ static void run_case(struct model_run *run, const cJSON *item)
     cr_expect(info.stage_count == 1, "%s: %u submits", id, info.stage_count);
 }
 
-static void run_model(const char *name, double tolerance)
+static void run_model(const char *name, double tolerance, double rounding)
 {
     const char *shared = espy_suite_shared();
     if (shared == NULL)
         cr_skip_test("../shared is not there");
-    struct model_run run = {.tolerance = tolerance};
+    struct model_run run = {.tolerance = tolerance, .rounding = rounding};
     char folder[512], path[1024];
     snprintf(folder, sizeof(folder), "%s/models/%s", shared, name);
     run.folder = folder;
@@ -110,34 +125,37 @@ static void run_model(const char *name, double tolerance)
     cr_expect(run.test.live_count == 0, "%zu allocations are not freed", run.test.live_count);
 }
 
-#define MODEL(name, tolerance)                                                                     \
+#define MODEL(name, tolerance, rounding)                                                           \
     Test(models, name)                                                                             \
     {                                                                                              \
-        run_model(#name, tolerance);                                                               \
+        run_model(#name, tolerance, rounding);                                                     \
     }
 
 // Float32 models must match to 1e-4. The float16 ones were recorded by a runtime that rounds every
-// intermediate to float16, so 2e-2 is what its own rounding moves them.
-MODEL(deimv2_atto, 1e-4)
-MODEL(espnet_cityscapes, 1e-4)
-MODEL(fastestdet, 1e-4)
-MODEL(iat_lol, 1e-4)
-MODEL(mediapipe_blazeface, 1e-4)
-MODEL(minifasnet_v1se, 1e-4)
-MODEL(nanotrack_v3_backbone, 1e-4)
-MODEL(pfld_ghostone, 1e-4)
-MODEL(ppocrv3_det, 1e-4)
-MODEL(resnet20_cifar10, 1e-4)
-MODEL(sinet_portrait, 1e-4)
-MODEL(squeezenet_fp16, 2e-2)
-MODEL(sr_bsrn, 1e-4)
-MODEL(sr_imdtn, 1e-4)
-MODEL(sr_lwfanet, 1e-4)
-MODEL(sr_maan, 1e-4)
-MODEL(sr_mobilesr, 1e-4)
-MODEL(style_starry_night_fp16, 2e-2)
-MODEL(ultraface_rfb320, 1e-4)
-MODEL(vit_mnist, 1e-4)
-MODEL(waifu2x_cunet, 1e-4)
-MODEL(yolox_nano, 1e-4)
-MODEL(yunet_n_320, 1e-4)
+// intermediate to float16, so 2e-2 is what its own rounding moves them. Where a sigmoid ends a network,
+// the recorded numbers lie on a grid of 2^-25: the recorder's sigmoid is exact to that absolutely,
+// not relatively (ours is within 2e-7 of the exact one, says espy verify), and outputs of 1e-5 and
+// less differ by it.
+MODEL(deimv2_atto, 1e-4, 0)
+MODEL(espnet_cityscapes, 1e-4, 0)
+MODEL(fastestdet, 1e-4, 0)
+MODEL(iat_lol, 1e-4, 0)
+MODEL(mediapipe_blazeface, 1e-4, 0)
+MODEL(minifasnet_v1se, 1e-4, 0)
+MODEL(nanotrack_v3_backbone, 1e-4, 0)
+MODEL(pfld_ghostone, 1e-4, 0)
+MODEL(ppocrv3_det, 1e-4, SIGMOID_ROUNDING)
+MODEL(resnet20_cifar10, 1e-4, 0)
+MODEL(sinet_portrait, 1e-4, 0)
+MODEL(squeezenet_fp16, 2e-2, 0)
+MODEL(sr_bsrn, 1e-4, 0)
+MODEL(sr_imdtn, 1e-4, 0)
+MODEL(sr_lwfanet, 1e-4, 0)
+MODEL(sr_maan, 1e-4, 0)
+MODEL(sr_mobilesr, 1e-4, 0)
+MODEL(style_starry_night_fp16, 2e-2, 0)
+MODEL(ultraface_rfb320, 1e-4, 0)
+MODEL(vit_mnist, 1e-4, 0)
+MODEL(waifu2x_cunet, 1e-4, 0)
+MODEL(yolox_nano, 1e-4, 0)
+MODEL(yunet_n_320, 1e-4, SIGMOID_ROUNDING)
