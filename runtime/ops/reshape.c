@@ -48,7 +48,7 @@ static espy_status infer_reshape(struct op_infer *c)
 {
     const struct reshape_attrs *attrs = c->attrs;
     const struct shape *from = &c->inputs[0].shape;
-    const struct tensor *list;
+    const struct tensor *list = NULL;
     TRY(known_list(c, 1, ESPY_RANK_MAX, &list));
     if (list == NULL)
         return espy_infer_wait(c);
@@ -124,7 +124,7 @@ static espy_status infer_squeeze(struct op_infer *c)
     bool marks[ESPY_RANK_MAX] = {false};
     const bool has_axes = espy_infer_has(c, 1);
     if (has_axes) {
-        const struct tensor *list;
+        const struct tensor *list = NULL;
         TRY(known_list(c, 1, from->rank, &list));
         if (list == NULL)
             return espy_infer_wait(c);
@@ -145,7 +145,7 @@ static espy_status infer_squeeze(struct op_infer *c)
 static espy_status infer_unsqueeze(struct op_infer *c)
 {
     const struct shape *from = &c->inputs[0].shape;
-    const struct tensor *list;
+    const struct tensor *list = NULL;
     TRY(known_list(c, 1, ESPY_RANK_MAX - from->rank, &list));
     if (list == NULL)
         return espy_infer_wait(c);
