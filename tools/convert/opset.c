@@ -247,7 +247,8 @@ static bool is_constant_zero(const struct importer *importer, const struct impor
     return true;
 }
 
-// In a trained network Dropout is Identity, and its mask is all true.
+// In a trained network Dropout is Identity, and its mask is all true. Before opset 12 nobody said
+// what the mask is then; zeros are what is found in practice, before opset 10 of the input's type.
 static espy_status rewrite_dropout(struct importer *importer, struct import_node *node)
 {
     const bool ratio_zero = node->input_count > 1 && is_constant_zero(importer, node, 1);
@@ -264,10 +265,14 @@ static espy_status rewrite_dropout(struct importer *importer, struct import_node
         uint32_t shape = GRAPH_NONE;
         struct graph_node *made;
         TRY(espy_import_emit(importer, node, "Shape", &input, 1, ESPY_INT64, &shape, NULL));
-        TRY(espy_import_emit(importer, node, "ConstantOfShape", &shape, 1, ESPY_BOOL,
-                             &node->outputs[1], &made));
-        TRY(espy_graph_set_number(importer->graph, made, "value", 1));
-        TRY(espy_graph_set_string(importer->graph, made, "dtype", "bool"));
+        const espy_dtype dtype = node->opset < 10 ? espy_import_dtype(importer, input) : ESPY_BOOL;
+        if (dtype == ESPY_DTYPE_NONE)
+            return espy_convert_problem(importer->report, node->name, node->op,
+                                        "the mask's type is not known");
+        TRY(espy_import_emit(importer, node, "ConstantOfShape", &shape, 1, dtype, &node->outputs[1],
+                             &made));
+        TRY(espy_graph_set_number(importer->graph, made, "value", node->opset < 12 ? 0 : 1));
+        TRY(espy_graph_set_string(importer->graph, made, "dtype", espy_dtype_name(dtype)));
     }
     node->dropped = true;
     return ESPY_OK;

@@ -90,9 +90,24 @@ static espy_status copy_steps(struct pass *pass, const struct graph_node *from,
     return ESPY_OK;
 }
 
+// The value behind changes of shape that nothing else uses: a pointwise function may come first.
+static uint32_t behind_views(const struct pass *pass, uint32_t value)
+{
+    static const char *const views[] = {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose"};
+    for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
+        const struct graph_node *node = espy_pass_maker(pass, value, views[i]);
+        if (node == NULL || node->step_count > 0 || node->inputs[0] == GRAPH_NONE ||
+            !espy_pass_single_use(pass, value))
+            continue;
+        value = node->inputs[0];
+        i = SIZE_MAX; // from the first again
+    }
+    return value;
+}
+
 static espy_status fuse(struct pass *pass, struct graph_node *node)
 {
-    const uint32_t value = node->inputs[0];
+    const uint32_t view = node->inputs[0], value = behind_views(pass, view);
     struct graph_node *producer = espy_pass_maker(pass, value, NULL);
     const struct op *op = producer == NULL ? NULL : espy_op_find(producer->op);
     if (op == NULL || (op->flags & OP_EPILOGUE) == 0 || producer->outputs[0] != value ||
@@ -107,11 +122,11 @@ static espy_status fuse(struct pass *pass, struct graph_node *node)
     bool done;
     const uint32_t result = node->outputs[0];
     const uint32_t uses = pass->facts->uses[result];
-    espy_pass_replace(pass, result, value, &done);
+    espy_pass_replace(pass, result, view, &done);
     if (!done)
         return ESPY_OK;
-    // The producer's result is used as the node's was: a chain fuses in one go.
-    pass->facts->uses[pass->facts->is_output[result] ? result : value] = uses;
+    // What comes before is used as the node's result was: a chain fuses in one go.
+    pass->facts->uses[pass->facts->is_output[result] ? result : view] = uses;
     pass->counts->activations++;
     TRY(espy_graph_add_step(pass->graph, producer, step, names, numbers, count));
     return copy_steps(pass, node, producer);

@@ -113,21 +113,15 @@ static bool fits(const struct pass *pass, const struct layer_norm *norm,
 static void take_constant(const struct pass *pass, struct layer_norm *norm, const char *op,
                           struct tensor *constant)
 {
-    if (!espy_pass_single_use(pass, norm->result))
+    const struct graph_node *user = espy_pass_user(pass, norm->result);
+    if (!is_op(user, op) || user->input_count != 2)
         return;
-    for (uint32_t n = 0; n < pass->graph->node_count; n++) {
-        const struct graph_node *user = &pass->graph->nodes[n];
-        if (!is_op(user, op) || user->input_count != 2 ||
-            (user->inputs[0] != norm->result && user->inputs[1] != norm->result))
-            continue;
-        const uint32_t other = user->inputs[user->inputs[0] == norm->result ? 1 : 0];
-        const struct tensor value = espy_pass_value(pass, other);
-        if (!fits(pass, norm, &value))
-            return;
-        *constant = value;
-        norm->result = user->outputs[0];
+    const uint32_t other = user->inputs[user->inputs[0] == norm->result ? 1 : 0];
+    const struct tensor value = espy_pass_value(pass, other);
+    if (!fits(pass, norm, &value))
         return;
-    }
+    *constant = value;
+    norm->result = user->outputs[0];
 }
 
 static espy_status add_constant(struct pass *pass, const struct layer_norm *norm, const char *hint,

@@ -25,6 +25,15 @@ bool espy_pass_single_use(const struct pass *pass, uint32_t value)
            !pass->facts->is_output[value];
 }
 
+struct graph_node *espy_pass_user(const struct pass *pass, uint32_t value)
+{
+    for (uint32_t n = 0; espy_pass_single_use(pass, value) && n < pass->graph->node_count; n++)
+        for (uint32_t i = 0; i < pass->graph->nodes[n].input_count; i++)
+            if (pass->graph->nodes[n].inputs[i] == value)
+                return &pass->graph->nodes[n];
+    return NULL;
+}
+
 struct tensor espy_pass_value(const struct pass *pass, uint32_t value)
 {
     return value >= pass->facts->value_count ? (struct tensor){.data = NULL} // GRAPH_NONE too

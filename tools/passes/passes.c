@@ -44,7 +44,7 @@ espy_status espy_passes_run(const struct host *host, struct graph *graph,
     static const espy_pass_fn passes[] = {
         espy_pass_fold,     espy_pass_identity,  espy_pass_duplicates, espy_pass_softmax,
         espy_pass_pad,      espy_pass_norm,      espy_pass_layer_norm, espy_pass_group_norm,
-        espy_pass_patterns, espy_pass_attention,
+        espy_pass_patterns, espy_pass_attention, espy_pass_linear,
     };
     TRY(prune(graph, &counts->dead));
     bool changed = true;

@@ -80,6 +80,7 @@ espy_status espy_pass_layer_norm(struct pass *pass); // LayerNormalization from 
 espy_status
 espy_pass_group_norm(struct pass *pass);            // GroupNormalization from InstanceNormalization
 espy_status espy_pass_attention(struct pass *pass); // Attention from MatMul, Softmax, MatMul
+espy_status espy_pass_linear(struct pass *pass);    // MatMul and Add of a bias to Gemm
 espy_status espy_pass_pad(struct pass *pass);       // Pad into Conv
 espy_status espy_pass_epilogue(struct pass *pass);  // activations into their producer
 
@@ -90,6 +91,8 @@ espy_status espy_pass_epilogue(struct pass *pass);  // activations into their pr
 struct graph_node *espy_pass_maker(const struct pass *pass, uint32_t value, const char *op);
 // Input i, or GRAPH_NONE.
 uint32_t espy_pass_input(const struct graph_node *node, uint32_t i);
+// The only node that uses the value, or NULL. Looks at every node.
+struct graph_node *espy_pass_user(const struct pass *pass, uint32_t value);
 // true where nobody but one node uses the value.
 bool espy_pass_single_use(const struct pass *pass, uint32_t value);
 // The known value of a constant or computed tensor; data NULL when not known.
