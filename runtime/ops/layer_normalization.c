@@ -10,12 +10,10 @@
 #include "shaders/layer_normalization.spv.h"
 
 struct layer_attrs {
-    int64_t axis, stash_type, p;
+    int64_t axis, p;
+    espy_dtype stash_type;
     float epsilon;
 };
-
-// The numbers that ONNX gives to the types which a mean may be kept in.
-enum { STASH_FLOAT32 = 1, STASH_FLOAT64 = 11, STASH_BFLOAT16 = 16 };
 
 static uint32_t kind_of(const struct op_node *node)
 {
@@ -57,13 +55,6 @@ static espy_status check_parameter(const struct op_infer *c, uint32_t i)
     return ESPY_OK;
 }
 
-static espy_dtype stash_dtype(int64_t stash_type)
-{
-    return stash_type == STASH_FLOAT64    ? ESPY_FLOAT64
-           : stash_type == STASH_BFLOAT16 ? ESPY_BFLOAT16
-                                          : ESPY_FLOAT32;
-}
-
 static espy_status infer(struct op_infer *c)
 {
     const struct layer_attrs *attrs = c->attrs;
@@ -72,15 +63,16 @@ static espy_status infer(struct op_infer *c)
         return espy_infer_fail(c, "takes floats, not %s", espy_dtype_name(x->dtype));
     uint32_t axis;
     TRY(espy_infer_axis(c, attrs->axis, x->shape.rank, &axis));
-    const bool has_stash = kind_of(c->node) <= NORMALIZE_ROOT_MEAN_SQUARE;
-    if (has_stash && attrs->stash_type != STASH_FLOAT32 &&
-        attrs->stash_type != STASH_FLOAT64 && attrs->stash_type != STASH_BFLOAT16)
-        return espy_infer_unsupported(c, "stash_type %lld", (long long)attrs->stash_type);
+    // The kernel keeps means in float32, as which all of these are stored.
+    const espy_dtype stash = attrs->stash_type;
+    if (kind_of(c->node) <= NORMALIZE_ROOT_MEAN_SQUARE && stash != ESPY_FLOAT32 &&
+        stash != ESPY_FLOAT64 && stash != ESPY_BFLOAT16)
+        return espy_infer_unsupported(c, "stash_type %s", espy_dtype_name(stash));
     TRY(check_parameter(c, 1));
     TRY(check_parameter(c, 2));
     espy_infer_copy(c, 0, 0);
     for (uint32_t o = 1; o < c->output_count; o++) {
-        c->outputs[o] = (struct op_type){stash_dtype(attrs->stash_type), x->shape};
+        c->outputs[o] = (struct op_type){stash, x->shape};
         for (uint32_t d = axis; d < x->shape.rank; d++)
             c->outputs[o].shape.dims[d] = 1;
     }
@@ -313,7 +305,11 @@ static espy_status lower(struct op_lower *c)
 static const struct op_attr layer_rows[] = {
     INT_ATTR("axis", axis, -1, "rows are made of this axis and all after it"),
     EPSILON,
-    INT_ATTR("stash_type", stash_type, 1, "type of the kept means: 1 float32, 16 bfloat16"),
+    {.name = "stash_type",
+     .type = OP_DTYPE,
+     .offset = offsetof(struct layer_attrs, stash_type),
+     .fallback = ESPY_FLOAT32,
+     .help = "type of the means and deviations that are put out"},
 };
 static const struct op_attr lp_rows[] = {
     INT_ATTR("axis", axis, -1, "the axis along which the norm is taken"),

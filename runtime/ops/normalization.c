@@ -14,7 +14,8 @@
 struct norm_attrs {
     float epsilon, momentum;
     bool training_mode;
-    int64_t num_groups, stash_type;
+    int64_t num_groups;
+    espy_dtype stash_type;
     struct op_ints axes;
 };
 
@@ -472,7 +473,8 @@ static const struct op_attr group_rows[] = {
     EPSILON,
     ROW("num_groups", OP_INT, num_groups, "groups of channels with a common mean",
         .required = true, .min = 1, .max = INT32_MAX),
-    ROW("stash_type", OP_INT, stash_type, "ignored: means are float32", .fallback = 1),
+    ROW("stash_type", OP_DTYPE, stash_type, "ignored: means are float32",
+        .fallback = ESPY_FLOAT32),
 };
 static const struct op_attr mean_variance_rows[] = {
     ROW("axes", OP_INTS, axes, "the axes over which the mean is taken; absent: 0, 2, 3",
