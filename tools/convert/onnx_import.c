@@ -501,6 +501,29 @@ static espy_status add_node(struct importer *importer, const struct import_node 
     return ESPY_OK;
 }
 
+// Operators that have not changed since opset 1, but for the types that they take.
+static bool is_unchanged(const char *op)
+{
+    static const char *const operators[] = {"Conv",
+                                            "ConvTranspose",
+                                            "Flatten",
+                                            "Gather",
+                                            "GlobalAveragePool",
+                                            "GlobalMaxPool",
+                                            "Identity",
+                                            "LRN",
+                                            "Not",
+                                            "Shape",
+                                            "Size",
+                                            "Softplus",
+                                            "Softsign",
+                                            "SpaceToDepth",
+                                            "Constant",
+                                            "Transpose",
+                                            NULL};
+    return is_one_of(op, operators);
+}
+
 static espy_status import_node(struct importer *importer, const onnx_node *proto)
 {
     if (++importer->steps > IMPORT_STEPS_MAX)
@@ -525,6 +548,10 @@ static espy_status import_node(struct importer *importer, const onnx_node *proto
     if (!is_onnx_domain(proto->domain))
         return espy_convert_problem(importer->report, node.name, node.op,
                                     "operators of domain '%s' are not supported", proto->domain);
+    if (node.opset < CONVERT_OPSET_MIN && !is_unchanged(node.op))
+        return espy_convert_problem(importer->report, node.name, node.op,
+                                    "its form in opset %lld is not supported, only from %d on",
+                                    (long long)node.opset, (int)CONVERT_OPSET_MIN);
     for (uint32_t i = 0; i < node.output_count; i++)
         if (node.outputs[i] != GRAPH_NONE)
             TRY(espy_import_note(importer, node.outputs[i], output_dtype(importer, &node, i),
@@ -706,7 +733,8 @@ static espy_status index_functions(struct importer *importer)
 static espy_status check_opset(struct importer *importer, int64_t opset)
 {
     importer->report->opset = opset;
-    if (opset >= CONVERT_OPSET_MIN && opset <= CONVERT_OPSET_MAX)
+    // Operators that opset 1 has as the newest one has are read from there on.
+    if (opset >= 1 && opset <= CONVERT_OPSET_MAX)
         return ESPY_OK;
     return espy_convert_problem(importer->report, "model", "opset",
                                 "opset %lld is not supported, only %d to %d", (long long)opset,

@@ -289,14 +289,21 @@ static espy_status rewrite_batch_norm(struct importer *importer, struct import_n
     return ESPY_OK;
 }
 
-static espy_status drop_training_mode(struct importer *importer, struct import_node *node)
+static espy_status rewrite_training(struct importer *importer, struct import_node *node)
 {
-    if (espy_import_integer(importer, node, "training_mode", 0) != 0)
+    bool complete = node->input_count == 5;
+    for (uint32_t i = 0; complete && i < 5; i++)
+        complete = node->inputs[i] != GRAPH_NONE &&
+                   espy_import_dtype(importer, node->inputs[i]) != ESPY_DTYPE_NONE;
+    if (espy_import_integer(importer, node, "training_mode", 0) == 0) {
+        espy_import_take(importer, node, "training_mode");
+        node->output_count = node->output_count > 1 ? 1 : node->output_count;
+        return ESPY_OK;
+    }
+    if (!complete)
         return espy_convert_problem(importer->report, node->name, node->op,
-                                    "training mode is not supported");
-    espy_import_take(importer, node, "training_mode");
-    node->output_count = node->output_count > 1 ? 1 : node->output_count;
-    return ESPY_OK;
+                                    "training mode needs five inputs of known type");
+    return espy_opset_batch_norm_training(importer, node);
 }
 
 // Opset 18 had scale and bias per group, opset 21 has them per channel.
@@ -397,7 +404,7 @@ static espy_status rewrite_constant_of_shape(struct importer *importer, struct i
 
 static const struct rewrite rewrites[] = {
     {"BatchNormalization", 14, rewrite_batch_norm},
-    {"BatchNormalization", INT64_MAX, drop_training_mode},
+    {"BatchNormalization", INT64_MAX, rewrite_training},
     {"Clip", 11, rewrite_clip},
     {"ConstantOfShape", INT64_MAX, rewrite_constant_of_shape},
     {"Dropout", INT64_MAX, rewrite_dropout},
