@@ -189,6 +189,8 @@ bool espy_import_constant_number(const struct graph_value *constant, double *num
 
 // Brings a node of an older opset into the newest form.
 espy_status espy_opset_rewrite(struct importer *importer, struct import_node *node);
+// Writes out a BatchNormalization in training mode; its five inputs and their types are there.
+espy_status espy_opset_batch_norm_training(struct importer *importer, struct import_node *node);
 
 // ---- branches
 // ------------------------------------------------------------------------------------------

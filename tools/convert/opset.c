@@ -251,8 +251,14 @@ static bool is_constant_zero(const struct importer *importer, const struct impor
 // what the mask is then; zeros are what is found in practice, before opset 10 of the input's type.
 static espy_status rewrite_dropout(struct importer *importer, struct import_node *node)
 {
-    if (!is_constant_zero(importer, node, 2))
+    if (!is_constant_zero(importer, node, 2)) {
+        const bool known = importer->graph->values[node->inputs[2]].data != NULL;
+        if (known && (node->input_count < 2 || !is_constant_zero(importer, node, 1) ||
+                      node->inputs[1] == GRAPH_NONE))
+            return espy_convert_problem(importer->report, node->name, node->op,
+                                        "training mode is not supported");
         return ESPY_OK; // refused, unless the ratio is 0, when both are known
+    }
     if (node->input_count == 0 || node->inputs[0] == GRAPH_NONE)
         return ESPY_OK;
     const uint32_t input = node->inputs[0];
