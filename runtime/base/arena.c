@@ -23,17 +23,21 @@ void espy_arena_finish(struct arena *arena)
         espy_free(arena->host, arena->blocks);
         arena->blocks = next;
     }
-    arena->used = arena->room = 0;
+    arena->used = arena->room = arena->total = 0;
 }
 
 static struct arena_block *push_block(struct arena *arena, size_t size)
 {
-    size_t total;
+    size_t bytes, total = 0;
     struct arena_block *block = NULL;
-    if (espy_checked_add(size, sizeof(struct arena_block), &total))
-        block = espy_alloc(arena->host, total);
+    if (espy_checked_add(size, sizeof(struct arena_block), &bytes) &&
+        espy_checked_add(arena->total, bytes, &total) &&
+        (arena->size_max == 0 || total <= arena->size_max))
+        block = espy_alloc(arena->host, bytes);
     if (block == NULL)
         espy_fail_memory(arena->host, size, "an arena block");
+    else
+        arena->total = total;
     return block;
 }
 

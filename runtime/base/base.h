@@ -59,6 +59,7 @@ struct arena {
     const struct host *host;
     struct arena_block *blocks;
     size_t used, room;
+    size_t total, size_max; // bytes taken from the host, and the most it may be; 0: no limit
 };
 
 void espy_arena_init(struct arena *arena, const struct host *host);

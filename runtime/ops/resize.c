@@ -753,7 +753,7 @@ static espy_status lower(struct op_lower *c)
     describe(attrs, c->inputs, c->values, c->input_count, axes);
     for (uint32_t d = 0; d < rank; d++)
         if (axes[d].resized && !build_table(attrs, c->arena, &axes[d], &tables[d]))
-            return espy_lower_unsupported(c, "no memory for the weights");
+            return ESPY_OUT_OF_MEMORY; // the arena has said so
     const uint32_t count = plan_passes(axes, tables, rank, passes);
     const char *reason = host_reason(c, passes, count, tables);
     if (reason != NULL)

@@ -389,6 +389,54 @@ static bool belongs_to_prepare(const struct planner *planner, const struct plan_
     return true;
 }
 
+static void append_main(struct planner *planner, struct plan_dispatch *made)
+{
+    struct plan *plan = planner->plan;
+    made->time = planner->time++;
+    for (uint32_t b = 0; b < made->binding_count; b++)
+        espy_planner_touch(planner, made->bindings[b].buffer, made->time);
+    planner->status = espy_grow(planner->host, &planner->dispatches, plan->dispatch_count,
+                                &planner->dispatch_capacity, sizeof(*made));
+    if (planner->status == ESPY_OK)
+        planner->dispatches[plan->dispatch_count++] = *made;
+}
+
+static bool touches(const struct planner *planner, const struct plan_dispatch *dispatch,
+                    enum plan_buffer_kind kind, bool writes)
+{
+    for (uint32_t b = 0; b < dispatch->binding_count; b++)
+        if (planner->buffers[dispatch->bindings[b].buffer].kind == kind &&
+            (!writes || dispatch->bindings[b].writes))
+            return true;
+    return false;
+}
+
+// A temporary whose first parts were constant turns out to get others in every run: what wrote it
+// before the first run moves behind, and so does what read that.
+static void demote(struct planner *planner, const struct plan_dispatch *made)
+{
+    struct plan *plan = planner->plan;
+    for (uint32_t b = 0; b < made->binding_count; b++)
+        if (made->bindings[b].writes)
+            planner->buffers[made->bindings[b].buffer].kind = PLAN_ARENA;
+    for (bool found = true; found && planner->status == ESPY_OK;) {
+        found = false;
+        for (uint32_t i = 0; i < plan->prepare_count && !found; i++) {
+            if (!touches(planner, &planner->prepare[i], PLAN_ARENA, false))
+                continue;
+            struct plan_dispatch moved = planner->prepare[i];
+            found = true;
+            for (uint32_t b = 0; b < moved.binding_count; b++)
+                if (moved.bindings[b].writes)
+                    planner->buffers[moved.bindings[b].buffer].kind = PLAN_ARENA;
+            memmove(&planner->prepare[i], &planner->prepare[i + 1],
+                    (plan->prepare_count - i - 1) * sizeof(moved));
+            plan->prepare_count--;
+            append_main(planner, &moved);
+        }
+    }
+}
+
 static void append_dispatch(struct planner *planner, struct plan_dispatch *made)
 {
     struct plan *plan = planner->plan;
@@ -402,15 +450,10 @@ static void append_dispatch(struct planner *planner, struct plan_dispatch *made)
             planner->prepare[plan->prepare_count++] = *made;
         return;
     }
-    made->time = planner->time++;
-    for (uint32_t b = 0; b < made->binding_count; b++) {
-        assert(!made->bindings[b].writes || !holds_constants(planner, made->bindings[b].buffer));
-        espy_planner_touch(planner, made->bindings[b].buffer, made->time);
-    }
-    planner->status = espy_grow(planner->host, &planner->dispatches, plan->dispatch_count,
-                                &planner->dispatch_capacity, sizeof(*made));
+    if (touches(planner, made, PLAN_PERSISTENT, true))
+        demote(planner, made);
     if (planner->status == ESPY_OK)
-        planner->dispatches[plan->dispatch_count++] = *made;
+        append_main(planner, made);
 }
 
 // A binding that the shader does not use still needs some buffer: any other one of the dispatch.

@@ -7,6 +7,11 @@
 // before the first run when all its inputs are constant.
 enum { FOLD_ELEMENTS_MAX = 4096 };
 
+// Kernels index with 32-bit integers. Tables that lowering makes on the host are small beside the
+// tensors they describe; what wants more is a broken model.
+#define TENSOR_ELEMENTS_MAX ((size_t)INT32_MAX)
+#define LOWER_MEMORY_MAX ((size_t)256 << 20)
+
 static espy_status check_known(const struct planner *planner, const struct graph_node *node,
                                uint32_t index)
 {
@@ -17,12 +22,20 @@ static espy_status check_known(const struct planner *planner, const struct graph
             return espy_fail(planner->host, ESPY_UNSUPPORTED,
                              "node '%s' (%s): the shape of input %u depends on data, which this "
                              "version cannot plan", node->name, node->op, i);
-    for (uint32_t o = 0; o < node->output_count; o++)
-        if (node->outputs[o] != GRAPH_NONE &&
-            walk->types[node->outputs[o]].dtype == ESPY_DTYPE_NONE)
+    for (uint32_t o = 0; o < node->output_count; o++) {
+        size_t count;
+        if (node->outputs[o] == GRAPH_NONE)
+            continue;
+        const struct op_type *type = &walk->types[node->outputs[o]];
+        if (type->dtype == ESPY_DTYPE_NONE)
             return espy_fail(planner->host, ESPY_UNSUPPORTED,
                              "node '%s' (%s): the shape of output %u depends on data, which this "
                              "version cannot plan", node->name, walk->nodes[index].op->name, o);
+        if (!espy_shape_count(&type->shape, &count) || count > TENSOR_ELEMENTS_MAX)
+            return espy_fail(planner->host, ESPY_UNSUPPORTED,
+                             "node '%s' (%s): output %u has more than 2^31 - 1 elements",
+                             node->name, node->op, o);
+    }
     return ESPY_OK;
 }
 
@@ -154,6 +167,7 @@ static espy_status lower_node(struct planner *planner, uint32_t index)
         return ESPY_OK;
     struct arena scratch;
     espy_arena_init(&scratch, planner->host);
+    scratch.size_max = LOWER_MEMORY_MAX;
     struct op_lower c;
     espy_status status = fill_lower(planner, index, &scratch, &c);
     planner->host_reason = NULL;
