@@ -1,0 +1,77 @@
+// What the operators on quantized integers share: their types' ranges, division as IEEE has it, and
+// rounding with saturation. The same in GLSL is in shaders/include/quantize.glsl.
+#ifndef RUNTIME_OPS_QUANTIZE_H_
+#define RUNTIME_OPS_QUANTIZE_H_
+
+#include <math.h>
+
+#include "op/lower.h"
+#include "op/op.h"
+
+struct quantize_range {
+    int32_t low, high;
+};
+
+static inline bool quantize_is_8_bit(espy_dtype dtype)
+{
+    return dtype == ESPY_INT8 || dtype == ESPY_UINT8;
+}
+
+static inline bool quantize_is_small(espy_dtype dtype)
+{
+    return quantize_is_8_bit(dtype) || dtype == ESPY_INT16 || dtype == ESPY_UINT16;
+}
+
+static inline bool quantize_is_scale(espy_dtype dtype)
+{
+    return dtype == ESPY_FLOAT32 || dtype == ESPY_FLOAT16 || dtype == ESPY_BFLOAT16;
+}
+
+static inline struct quantize_range quantize_range_of(espy_dtype dtype)
+{
+    switch (dtype) {
+    case ESPY_INT8:
+        return (struct quantize_range){INT8_MIN, INT8_MAX};
+    case ESPY_INT16:
+        return (struct quantize_range){INT16_MIN, INT16_MAX};
+    case ESPY_UINT16:
+        return (struct quantize_range){0, UINT16_MAX};
+    default:
+        return (struct quantize_range){0, UINT8_MAX};
+    }
+}
+
+// To the nearest even integer, plus zero, saturated. NaN counts as 0.
+static inline int64_t quantize_round(float value, int64_t zero, struct quantize_range range)
+{
+    const double sum = (isnan(value) ? 0.0 : (double)rintf(value)) + (double)zero;
+    return sum < range.low ? range.low : sum > range.high ? range.high : (int64_t)sum;
+}
+
+// A scale or zero point of one number: a scalar, or a list of one.
+static inline bool quantize_is_single(const struct shape *shape)
+{
+    return shape->rank == 0 || (shape->rank == 1 && shape->dims[0] == 1);
+}
+
+// Dense at offset 0, for kernels that have no room for an offset; no buffer where input i is
+// absent.
+static inline struct view quantize_plain_input(struct op_lower *c, uint32_t i)
+{
+    if (!espy_lower_has(c, i))
+        return (struct view){.buffer = VIEW_NONE};
+    const struct view view = espy_lower_dense_input(c, i);
+    if (view.buffer == VIEW_NONE || view.offset == 0)
+        return view;
+    const struct view copy = espy_lower_temporary(c, c->inputs[i].dtype, &c->inputs[i].shape);
+    espy_lower_copy(c, &view, &copy);
+    return copy;
+}
+
+// PARAM_F32 or PARAM_F16 of shaders/include/param.glsl.
+static inline uint32_t quantize_param_kind(const struct view *view)
+{
+    return view->storage == STORAGE_F16 ? 2 : 1;
+}
+
+#endif // RUNTIME_OPS_QUANTIZE_H_
