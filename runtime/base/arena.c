@@ -24,6 +24,16 @@ void espy_arena_finish(struct arena *arena)
         arena->blocks = next;
     }
     arena->used = arena->room = arena->total = 0;
+    arena->failed = false;
+}
+
+// Callers take several pieces and then look at all of them, so only the first failure is logged.
+static void *fail(struct arena *arena, size_t size, const char *what)
+{
+    if (!arena->failed)
+        espy_fail_memory(arena->host, size, what);
+    arena->failed = true;
+    return NULL;
 }
 
 static struct arena_block *push_block(struct arena *arena, size_t size)
@@ -35,18 +45,15 @@ static struct arena_block *push_block(struct arena *arena, size_t size)
         (arena->size_max == 0 || total <= arena->size_max))
         block = espy_alloc(arena->host, bytes);
     if (block == NULL)
-        espy_fail_memory(arena->host, size, "an arena block");
-    else
-        arena->total = total;
+        return fail(arena, size, "an arena block");
+    arena->total = total;
     return block;
 }
 
 void *espy_arena_alloc(struct arena *arena, size_t size)
 {
-    if (size > SIZE_MAX - ARENA_ALIGNMENT) {
-        espy_fail_memory(arena->host, size, "an arena block");
-        return NULL;
-    }
+    if (arena->failed || size > SIZE_MAX - ARENA_ALIGNMENT)
+        return fail(arena, size, "an arena block");
     size = (size + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
     if (size > ARENA_BLOCK_SIZE / 4) {
         // A block of its own goes behind the current one, whose room stays in use.
@@ -80,10 +87,8 @@ void *espy_arena_alloc(struct arena *arena, size_t size)
 void *espy_arena_array(struct arena *arena, size_t count, size_t element_size)
 {
     size_t size;
-    if (!espy_checked_mul(count, element_size, &size)) {
-        espy_fail_memory(arena->host, SIZE_MAX, "an array");
-        return NULL;
-    }
+    if (!espy_checked_mul(count, element_size, &size))
+        return fail(arena, SIZE_MAX, "an array");
     return espy_arena_alloc(arena, size);
 }
 

@@ -60,6 +60,7 @@ struct arena {
     struct arena_block *blocks;
     size_t used, room;
     size_t total, size_max; // bytes taken from the host, and the most it may be; 0: no limit
+    bool failed; // out of memory; logged once, further calls give NULL until espy_arena_finish
 };
 
 void espy_arena_init(struct arena *arena, const struct host *host);

@@ -298,40 +298,43 @@ Test(base, arena_pieces_are_zeroed_aligned_and_apart)
 
 Test(base, arena_refuses_sizes_that_overflow_with_one_line)
 {
-    struct test_host test;
-    struct arena arena;
-    espy_test_host_init(&test);
-    espy_arena_init(&arena, &test.host);
     static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 15, SIZE_MAX - 16,
                                    SIZE_MAX - 31, SIZE_MAX - 40};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
-        test.error_count = 0;
+        struct test_host test;
+        struct arena arena;
+        espy_test_host_init(&test);
+        espy_arena_init(&arena, &test.host);
         test.fail_at = 1; // C's realloc need not be asked
         cr_expect(espy_arena_alloc(&arena, sizes[i]) == NULL);
         cr_expect(test.error_count == 1, "%zu: %u lines", sizes[i], test.error_count);
+        espy_arena_finish(&arena);
+        cr_expect(espy_arena_array(&arena, SIZE_MAX / 4, 5) == NULL && test.error_count == 2);
+        espy_arena_finish(&arena);
     }
-    test.error_count = 0;
-    cr_expect(espy_arena_array(&arena, SIZE_MAX / 4, 5) == NULL && test.error_count == 1);
-    espy_arena_finish(&arena);
 }
 
-Test(base, arena_goes_on_after_an_allocation_has_failed)
+Test(base, arena_fails_once_says_so_once_and_gives_nothing_more)
 {
-    struct test_host test;
-    struct arena arena;
-    espy_test_host_init(&test);
-    espy_arena_init(&arena, &test.host);
     for (size_t size = 8; size <= 100000; size *= 5) {
-        test.error_count = 0;
+        struct test_host test;
+        struct arena arena;
+        espy_test_host_init(&test);
+        espy_arena_init(&arena, &test.host);
+        char *kept = espy_arena_string(&arena, "still here");
         test.fail_at = test.call_count + 1;
-        void *piece = espy_arena_alloc(&arena, size);
-        cr_expect(test.error_count == (piece == NULL));
+        while (espy_arena_alloc(&arena, size) != NULL)
+            continue;
         test.fail_at = 0;
-        char *string = espy_arena_string(&arena, "still here");
-        cr_assert(string != NULL && strcmp(string, "still here") == 0);
+        cr_expect(espy_arena_alloc(&arena, 1) == NULL && espy_arena_string(&arena, "") == NULL);
+        cr_expect(espy_arena_format(&arena, "%d", 1) == NULL);
+        cr_expect(test.error_count == 1);
+        cr_expect(strcmp(kept, "still here") == 0, "what it gave is good until it is finished");
+        espy_arena_finish(&arena);
+        cr_expect(test.live_count == 0);
+        cr_expect(espy_arena_alloc(&arena, 1) != NULL, "and then it is as new");
+        espy_arena_finish(&arena);
     }
-    espy_arena_finish(&arena);
-    cr_expect(test.live_count == 0);
 }
 
 Test(base, arena_copies_and_formats)

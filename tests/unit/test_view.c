@@ -154,7 +154,7 @@ Test(view, dense_says_that_elements_follow_each_other)
     static int64_t places[PLACES_MAX];
     uint32_t dense = 0;
     for (uint32_t round = 0; round < ROUNDS; round++) {
-        const struct view view = random_view(5, false);
+        const struct view view = random_view(5, true);
         const size_t count = spell_out(&view, places);
         bool follow = true;
         for (size_t i = 0; i < count; i++)
@@ -176,7 +176,7 @@ Test(view, contiguous_says_that_elements_fill_a_run_from_the_first_on)
     static int64_t places[PLACES_MAX];
     uint32_t found = 0;
     for (uint32_t round = 0; round < ROUNDS; round++) {
-        const struct view view = random_view(5, false);
+        const struct view view = random_view(5, true);
         const size_t count = spell_out(&view, places);
         qsort(places, count, sizeof(*places), compare_places);
         bool filled = true;
