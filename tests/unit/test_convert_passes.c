@@ -1,0 +1,506 @@
+// Goal: each pass finds what it is for, leaves alone what only looks like it, and never changes
+// what a graph computes. Method: small graphs, converted with passes and without, both through the
+// references on the same numbers; what remains is compared as a list of operators with their
+// epilogues.
+#include "test_convert_model.h"
+
+#include "support/compare.h"
+#include "support/run_graph.h"
+
+struct passing {
+    struct test_host host;
+    struct test_model onnx;
+    uint32_t seed;
+    double tolerance;
+};
+
+static void start(struct passing *p)
+{
+    memset(p, 0, sizeof(*p));
+    espy_test_host_init(&p->host);
+    test_model_init(&p->onnx, &p->host.host, 17);
+    p->seed = 7;
+    p->tolerance = 1e-5;
+}
+
+static float next_float(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return (float)(*seed >> 8) / 16777216.0f - 0.4f;
+}
+
+// An initializer of pseudo-random numbers; dims as "8 4 3 3".
+static void weight(struct passing *p, const char *name, const char *dims_text, float offset)
+{
+    int64_t dims[ESPY_RANK_MAX];
+    size_t rank, count = 1;
+    char **words = test_names(&p->onnx, dims_text, &rank);
+    for (size_t i = 0; i < rank; i++) {
+        dims[i] = atoll(words[i]);
+        count *= (size_t)dims[i];
+    }
+    float *numbers = test_new(&p->onnx, count * sizeof(*numbers));
+    for (size_t i = 0; i < count; i++)
+        numbers[i] = next_float(&p->seed) + offset;
+    test_initializer(&p->onnx, name, ONNX_FLOAT, dims, rank, numbers, count * sizeof(*numbers));
+}
+
+static void number(struct passing *p, const char *name, float value)
+{
+    test_initializer(&p->onnx, name, ONNX_FLOAT, NULL, 0, &value, sizeof(value));
+}
+
+static void integers(struct passing *p, const char *name, const int64_t *values, size_t count)
+{
+    const int64_t dims[1] = {(int64_t)count};
+    test_initializer(&p->onnx, name, ONNX_INT64, dims, 1, values, count * sizeof(*values));
+}
+
+static void describe(const struct graph *graph, char *text, size_t size)
+{
+    size_t length = 0;
+    text[0] = '\0';
+    for (uint32_t n = 0; n < graph->node_count; n++) {
+        const struct graph_node *node = &graph->nodes[n];
+        length +=
+            (size_t)snprintf(text + length, size - length, "%s%s", n == 0 ? "" : " ", node->op);
+        for (uint32_t s = 0; s < node->step_count; s++)
+            length += (size_t)snprintf(text + length, size - length, "+%s", node->steps[s].op);
+    }
+}
+
+static struct convert_model *convert(struct passing *p, bool keep_nodes,
+                                     struct convert_report *report)
+{
+    struct convert_model *model = NULL;
+    const struct convert_params params = {.model_path = test_path("model.onnx"),
+                                          .keep_nodes = keep_nodes};
+    espy_convert_report_init(report, &p->host.host);
+    cr_assert_eq(espy_convert_graph(&p->host.host, &params, report, &model), ESPY_OK, "%s",
+                 p->host.last_error);
+    return model;
+}
+
+static void evaluate(struct passing *p, const struct graph *graph, struct arena *arena,
+                     struct tensor *outputs)
+{
+    struct tensor inputs[4] = {0};
+    uint32_t seed = 99;
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        const struct graph_value *value = &graph->values[graph->inputs[i].value];
+        inputs[i].type = (struct op_type){value->dtype, value->shape};
+        cr_assert(espy_shape_count(&value->shape, &inputs[i].count));
+        inputs[i].data = espy_arena_alloc(arena, espy_tensor_size(&inputs[i]));
+        for (size_t k = 0; k < inputs[i].count; k++)
+            espy_tensor_set_number(&inputs[i], k, (double)(3 * next_float(&seed)));
+    }
+    cr_assert_eq(espy_test_reference(&p->host.host, graph, inputs, arena, outputs), ESPY_OK, "%s",
+                 p->host.last_error);
+}
+
+// Converts, compares the results with those of the graph as it was, and what is left of it.
+static void expect(struct passing *p, const char *wanted)
+{
+    char text[1024], difference[256];
+    struct convert_report reports[2];
+    struct arena arena;
+    struct tensor before[4] = {0}, after[4] = {0};
+    test_save(&p->onnx, test_path("model.onnx"));
+    espy_arena_init(&arena, &p->host.host);
+    struct convert_model *plain = convert(p, true, &reports[0]);
+    struct convert_model *passed = convert(p, false, &reports[1]);
+    const struct graph *old = espy_convert_model_graph(plain);
+    const struct graph *graph = espy_convert_model_graph(passed);
+    describe(graph, text, sizeof(text));
+    cr_expect_str_eq(text, wanted);
+    evaluate(p, old, &arena, before);
+    evaluate(p, graph, &arena, after);
+    cr_assert_eq(old->output_count, graph->output_count);
+    for (uint32_t o = 0; o < graph->output_count; o++) {
+        struct comparison result;
+        cr_expect_str_eq(graph->values[graph->outputs[o].value].name,
+                         old->values[old->outputs[o].value].name);
+        cr_assert(espy_shape_equal(&after[o].type.shape, &before[o].type.shape));
+        espy_test_compare(&after[o], &before[o], &result);
+        cr_expect(
+            espy_test_close(&result, p->tolerance), "%s: %s", wanted,
+            espy_test_difference(&after[o], &before[o], &result, difference, sizeof(difference)));
+    }
+    espy_convert_model_destroy(&plain);
+    espy_convert_model_destroy(&passed);
+    espy_convert_report_finish(&reports[0]);
+    espy_convert_report_finish(&reports[1]);
+    espy_arena_finish(&arena);
+    test_model_finish(&p->onnx);
+    cr_expect_eq(p->host.live_count, 0);
+}
+
+static void batch_norm(struct passing *p, const char *channels, const char *from, const char *to)
+{
+    char inputs[64];
+    weight(p, "bn_scale", channels, 1);
+    weight(p, "bn_bias", channels, 0);
+    weight(p, "bn_mean", channels, 0);
+    weight(p, "bn_variance", channels, 1);
+    snprintf(inputs, sizeof(inputs), "%s bn_scale bn_bias bn_mean bn_variance", from);
+    test_node(&p->onnx, "BatchNormalization", inputs, to);
+}
+
+// ---- norms
+// ---------------------------------------------------------------------------------------------
+
+Test(convert_passes, batch_norm_and_activation_go_into_conv)
+{
+    struct passing p;
+    start(&p);
+    test_input(&p.onnx, "x", ONNX_FLOAT, "2 4 5 5");
+    weight(&p, "w", "6 2 3 3", 0);
+    weight(&p, "b", "6", 0);
+    test_int(&p.onnx, test_node(&p.onnx, "Conv", "x w b", "a"), "group", 2);
+    batch_norm(&p, "6", "a", "c");
+    test_node(&p.onnx, "Relu", "c", "y");
+    test_output(&p.onnx, "y");
+    expect(&p, "Conv+Relu");
+}
+
+Test(convert_passes, batch_norm_goes_into_grouped_conv_transpose)
+{
+    struct passing p;
+    start(&p);
+    test_input(&p.onnx, "x", ONNX_FLOAT, "1 4 3 3");
+    weight(&p, "w", "4 3 2 2", 0);
+    test_int(&p.onnx, test_node(&p.onnx, "ConvTranspose", "x w", "a"), "group", 2);
+    batch_norm(&p, "6", "a", "y");
+    test_output(&p.onnx, "y");
+    expect(&p, "ConvTranspose");
+}
+
+Test(convert_passes, batch_norm_goes_into_gemm_either_way_up)
+{
+    for (int64_t transposed = 0; transposed < 2; transposed++) {
+        struct passing p;
+        start(&p);
+        test_input(&p.onnx, "x", ONNX_FLOAT, "3 4");
+        weight(&p, "w", transposed != 0 ? "5 4" : "4 5", 0);
+        weight(&p, "b", "5", 0);
+        EspyOnnx__NodeProto *node = test_node(&p.onnx, "Gemm", "x w b", "a");
+        test_int(&p.onnx, node, "transB", transposed);
+        test_float(&p.onnx, node, "alpha", 0.5f);
+        test_float(&p.onnx, node, "beta", 2);
+        batch_norm(&p, "5", "a", "y");
+        test_output(&p.onnx, "y");
+        expect(&p, "Gemm");
+    }
+}
+
+Test(convert_passes, constants_per_channel_go_into_conv)
+{
+    struct passing p;
+    start(&p);
+    test_input(&p.onnx, "x", ONNX_FLOAT, "1 2 4 4");
+    weight(&p, "w", "3 2 1 1", 0);
+    weight(&p, "scale", "3 1 1", 1);
+    weight(&p, "shift", "1 3 1 1", 0);
+    number(&p, "half", 0.5f);
+    test_node(&p.onnx, "Conv", "x w", "a");
+    test_node(&p.onnx, "Mul", "scale a", "b");
+    test_node(&p.onnx, "Sub", "b shift", "c");
+    test_node(&p.onnx, "Div", "c half", "d");
+    test_node(&p.onnx, "Clip", "d - half", "y");
+    test_output(&p.onnx, "y");
+    expect(&p, "Conv+Clip");
+}
+
+Test(convert_passes, constants_per_column_and_results_used_twice_stay)
+{
+    struct passing p;
+    start(&p);
+    test_input(&p.onnx, "x", ONNX_FLOAT, "1 2 4 4");
+    weight(&p, "w", "4 2 1 1", 0);
+    weight(&p, "columns", "4", 1);
+    test_node(&p.onnx, "Conv", "x w", "a");
+    test_node(&p.onnx, "Mul", "a columns", "y");
+    test_node(&p.onnx, "Relu", "x", "r");
+    test_node(&p.onnx, "Neg", "r", "n");
+    test_node(&p.onnx, "Add", "r n", "z");
+    test_output(&p.onnx, "y");
+    test_output(&p.onnx, "z");
+    expect(&p, "Conv Mul Relu Neg Add");
+}
+
+// ---- patterns
+// ------------------------------------------------------------------------------------------
+
+static void start_pointwise(struct passing *p)
+{
+    start(p);
+    test_input(&p->onnx, "x", ONNX_FLOAT, "2 3 8");
+    test_output(&p->onnx, "y");
+}
+
+Test(convert_passes, gated_activations_are_recognised)
+{
+    struct passing p;
+    start_pointwise(&p);
+    test_node(&p.onnx, "Sigmoid", "x", "s");
+    test_node(&p.onnx, "Mul", "s x", "y");
+    expect(&p, "Swish");
+
+    start_pointwise(&p);
+    number(&p, "root", 1.41421356f);
+    number(&p, "one", 1);
+    number(&p, "half", 0.5f);
+    test_node(&p.onnx, "Div", "x root", "a");
+    test_node(&p.onnx, "Erf", "a", "b");
+    test_node(&p.onnx, "Add", "b one", "c");
+    test_node(&p.onnx, "Mul", "x c", "d");
+    test_node(&p.onnx, "Mul", "d half", "y");
+    expect(&p, "Gelu");
+
+    start_pointwise(&p);
+    number(&p, "three", 3);
+    number(&p, "small", 0.044715f);
+    number(&p, "factor", 0.7978845608f);
+    number(&p, "one", 1);
+    number(&p, "half", 0.5f);
+    test_node(&p.onnx, "Pow", "x three", "a");
+    test_node(&p.onnx, "Mul", "small a", "b");
+    test_node(&p.onnx, "Add", "x b", "c");
+    test_node(&p.onnx, "Mul", "c factor", "d");
+    test_node(&p.onnx, "Tanh", "d", "e");
+    test_node(&p.onnx, "Add", "one e", "f");
+    test_node(&p.onnx, "Mul", "half x", "g");
+    test_node(&p.onnx, "Mul", "g f", "y");
+    expect(&p, "Gelu");
+
+    start_pointwise(&p);
+    number(&p, "zero", 0);
+    number(&p, "three", 3);
+    number(&p, "six", 6);
+    test_node(&p.onnx, "Add", "x three", "a");
+    test_node(&p.onnx, "Clip", "a zero six", "b");
+    test_node(&p.onnx, "Mul", "x b", "c");
+    test_node(&p.onnx, "Div", "c six", "y");
+    expect(&p, "HardSwish");
+
+    start_pointwise(&p);
+    test_node(&p.onnx, "Softplus", "x", "a");
+    test_node(&p.onnx, "Tanh", "a", "b");
+    test_node(&p.onnx, "Mul", "x b", "y");
+    expect(&p, "Mish");
+}
+
+Test(convert_passes, what_only_looks_like_a_gate_stays)
+{
+    struct passing p;
+    start_pointwise(&p);
+    test_node(&p.onnx, "Add", "x x", "n");
+    test_node(&p.onnx, "Sigmoid", "n", "s");
+    test_node(&p.onnx, "Mul", "s x", "y");
+    expect(&p, "Add+Sigmoid Mul");
+
+    start_pointwise(&p);
+    number(&p, "root", 1.5f); // not the root of two
+    number(&p, "one", 1);
+    number(&p, "half", 0.5f);
+    test_node(&p.onnx, "Div", "x root", "a");
+    test_node(&p.onnx, "Erf", "a", "b");
+    test_node(&p.onnx, "Add", "b one", "c");
+    test_node(&p.onnx, "Mul", "x c", "d");
+    test_node(&p.onnx, "Mul", "d half", "y");
+    expect(&p, "Div+Erf Add Mul Mul");
+}
+
+static void layer_norm(struct passing *p, bool keep_middle)
+{
+    const int64_t last[1] = {-1};
+    start_pointwise(p);
+    weight(p, "scale", "8", 1);
+    weight(p, "bias", "8", 0);
+    number(p, "two", 2);
+    number(p, "epsilon", 1e-3f);
+    test_ints(&p->onnx, test_node(&p->onnx, "ReduceMean", "x", "mean"), "axes", last, 1);
+    test_node(&p->onnx, "Sub", "x mean", "centred");
+    test_node(&p->onnx, "Pow", "centred two", "square");
+    test_ints(&p->onnx, test_node(&p->onnx, "ReduceMean", "square", "variance"), "axes", last, 1);
+    test_node(&p->onnx, "Add", "variance epsilon", "sum");
+    test_node(&p->onnx, "Sqrt", "sum", "deviation");
+    test_node(&p->onnx, "Div", "centred deviation", "normal");
+    test_node(&p->onnx, "Mul", "normal scale", "scaled");
+    test_node(&p->onnx, "Add", "scaled bias", "y");
+    if (keep_middle)
+        test_output(&p->onnx, "scaled");
+}
+
+Test(convert_passes, layer_norm_is_recognised)
+{
+    struct passing p;
+    layer_norm(&p, false);
+    expect(&p, "LayerNormalization");
+    layer_norm(&p, true);
+    expect(&p, "LayerNormalization Add");
+}
+
+Test(convert_passes, group_norm_is_recognised)
+{
+    static const int64_t split[3] = {0, 2, -1}, whole[4] = {2, 4, 3, 3}, two[1] = {2};
+    static const float ones[2] = {1, 1}, zeros[2] = {0, 0};
+    struct passing p;
+    start(&p);
+    test_input(&p.onnx, "x", ONNX_FLOAT, "2 4 3 3");
+    integers(&p, "split", split, 3);
+    integers(&p, "whole", whole, 4);
+    test_initializer(&p.onnx, "ones", ONNX_FLOAT, two, 1, ones, sizeof(ones));
+    test_initializer(&p.onnx, "zeros", ONNX_FLOAT, two, 1, zeros, sizeof(zeros));
+    weight(&p, "scale", "4 1 1", 1);
+    weight(&p, "bias", "4 1 1", 0);
+    test_node(&p.onnx, "Reshape", "x split", "a");
+    test_node(&p.onnx, "InstanceNormalization", "a ones zeros", "b");
+    test_node(&p.onnx, "Reshape", "b whole", "c");
+    test_node(&p.onnx, "Mul", "c scale", "d");
+    test_node(&p.onnx, "Add", "d bias", "y");
+    test_output(&p.onnx, "y");
+    expect(&p, "GroupNormalization");
+}
+
+Test(convert_passes, attention_is_recognised_with_scale_and_mask)
+{
+    static const int64_t heads[4] = {0, 1, 3, 2};
+    struct passing p;
+    start(&p);
+    test_input(&p.onnx, "q", ONNX_FLOAT, "1 2 5 4");
+    test_input(&p.onnx, "k", ONNX_FLOAT, "1 2 6 4");
+    test_input(&p.onnx, "v", ONNX_FLOAT, "1 2 6 3");
+    weight(&p, "mask", "5 6", 0);
+    number(&p, "scale", 0.5f);
+    test_ints(&p.onnx, test_node(&p.onnx, "Transpose", "k", "kt"), "perm", heads, 4);
+    test_node(&p.onnx, "MatMul", "q kt", "a");
+    test_node(&p.onnx, "Mul", "a scale", "b");
+    test_node(&p.onnx, "Add", "b mask", "c");
+    test_int(&p.onnx, test_node(&p.onnx, "Softmax", "c", "d"), "axis", -1);
+    test_node(&p.onnx, "MatMul", "d v", "y");
+    test_output(&p.onnx, "y");
+    expect(&p, "Attention");
+}
+
+Test(convert_passes, attention_without_heads_gets_one_axis_more)
+{
+    static const int64_t turn[3] = {0, 2, 1};
+    struct passing p;
+    start(&p);
+    test_input(&p.onnx, "q", ONNX_FLOAT, "3 5 4");
+    test_input(&p.onnx, "k", ONNX_FLOAT, "3 6 4");
+    test_input(&p.onnx, "v", ONNX_FLOAT, "3 6 4");
+    test_ints(&p.onnx, test_node(&p.onnx, "Transpose", "k", "kt"), "perm", turn, 3);
+    test_node(&p.onnx, "MatMul", "q kt", "a");
+    test_int(&p.onnx, test_node(&p.onnx, "Softmax", "a", "d"), "axis", -1);
+    test_node(&p.onnx, "MatMul", "d v", "y");
+    test_output(&p.onnx, "y");
+    expect(&p, "Unsqueeze Unsqueeze Unsqueeze Attention Squeeze");
+}
+
+Test(convert_passes, linear_layers_become_gemm_with_their_activation)
+{
+    struct passing p;
+    start(&p);
+    test_input(&p.onnx, "x", ONNX_FLOAT, "2 3 8");
+    weight(&p, "w", "8 5", 0);
+    weight(&p, "b", "1 1 5", 0);
+    test_node(&p.onnx, "MatMul", "x w", "a");
+    test_node(&p.onnx, "Add", "b a", "c");
+    test_node(&p.onnx, "Relu", "c", "y");
+    test_output(&p.onnx, "y");
+    expect(&p, "Reshape Gemm+Relu Reshape");
+}
+
+// ---- what changes nothing
+// ------------------------------------------------------------------------------
+
+Test(convert_passes, nodes_that_change_nothing_go_and_names_of_outputs_stay)
+{
+    static const int64_t forth[3] = {2, 0, 1}, back[3] = {1, 2, 0};
+    struct passing p;
+    start_pointwise(&p);
+    number(&p, "zero", 0);
+    number(&p, "one", 1);
+    test_node(&p.onnx, "Relu", "x", "a");
+    test_ints(&p.onnx, test_node(&p.onnx, "Transpose", "a", "b"), "perm", forth, 3);
+    test_ints(&p.onnx, test_node(&p.onnx, "Transpose", "b", "c"), "perm", back, 3);
+    test_node(&p.onnx, "Add", "zero c", "d");
+    test_node(&p.onnx, "Div", "d one", "e");
+    test_int(&p.onnx, test_node(&p.onnx, "Cast", "e", "f"), "to", ONNX_FLOAT);
+    test_node(&p.onnx, "Identity", "f", "y");
+    expect(&p, "Relu");
+
+    start_pointwise(&p); // an output that is an input, and one named twice
+    test_node(&p.onnx, "Identity", "x", "y");
+    test_node(&p.onnx, "Relu", "x", "z");
+    test_node(&p.onnx, "Identity", "z", "zz");
+    test_output(&p.onnx, "z");
+    test_output(&p.onnx, "zz");
+    expect(&p, "Identity Relu Identity");
+}
+
+Test(convert_passes, shape_arithmetic_is_folded_and_repeats_are_merged)
+{
+    static const int64_t zero[1] = {0}, rest[1] = {-1};
+    struct passing p;
+    start_pointwise(&p);
+    integers(&p, "zero", zero, 1);
+    integers(&p, "rest", rest, 1);
+    test_node(&p.onnx, "Shape", "x", "s");
+    test_int(&p.onnx, test_node(&p.onnx, "Gather", "s zero", "n"), "axis", 0);
+    test_int(&p.onnx, test_node(&p.onnx, "Concat", "n rest", "t"), "axis", 0);
+    test_node(&p.onnx, "Exp", "x", "a");
+    test_node(&p.onnx, "Exp", "x", "b");
+    test_node(&p.onnx, "Mul", "a b", "c");
+    test_node(&p.onnx, "Reshape", "c t", "y");
+    expect(&p, "Exp Mul Reshape");
+}
+
+Test(convert_passes, zero_padding_goes_into_conv)
+{
+    static const int64_t pads[8] = {0, 0, 1, 2, 0, 0, 0, 1};
+    struct passing p;
+    start(&p);
+    test_input(&p.onnx, "x", ONNX_FLOAT, "1 2 5 5");
+    integers(&p, "pads", pads, 8);
+    weight(&p, "w", "2 2 3 3", 0);
+    test_node(&p.onnx, "Pad", "x pads", "a");
+    test_ints(&p.onnx, test_node(&p.onnx, "Conv", "a w", "y"), "pads", (int64_t[]){1, 1, 1, 1}, 4);
+    test_output(&p.onnx, "y");
+    expect(&p, "Conv");
+}
+
+Test(convert_passes, the_old_softmax_is_one_where_shapes_allow)
+{
+    struct passing p;
+    start(&p);
+    p.onnx.opset.version = 11;
+    test_input(&p.onnx, "x", ONNX_FLOAT, "2 5 1 1");
+    test_node(&p.onnx, "Softmax", "x", "y"); // over axis 1 and what follows
+    test_output(&p.onnx, "y");
+    expect(&p, "Softmax");
+
+    start(&p);
+    p.onnx.opset.version = 11;
+    test_input(&p.onnx, "x", ONNX_FLOAT, "2 5 3");
+    test_node(&p.onnx, "Softmax", "x", "y");
+    test_output(&p.onnx, "y");
+    expect(&p, "Flatten Softmax Reshape");
+}
+
+Test(convert_passes, no_more_steps_than_an_epilogue_holds)
+{
+    struct passing p;
+    start(&p);
+    test_input(&p.onnx, "x", ONNX_FLOAT, "1 2 4 4");
+    weight(&p, "w", "2 2 1 1", 0);
+    test_node(&p.onnx, "Conv", "x w", "a");
+    static const char *const names[] = {"a", "b", "c", "d", "e", "y"};
+    static const char *const ops[] = {"Relu", "Sigmoid", "Tanh", "Elu", "Abs"};
+    for (size_t i = 0; i < 5; i++)
+        test_node(&p.onnx, ops[i], names[i], names[i + 1]);
+    test_output(&p.onnx, "y");
+    expect(&p, "Conv+Relu+Sigmoid+Tanh+Elu Abs");
+}
