@@ -5,6 +5,13 @@
 #include "types.glsl"
 #include "index.glsl"
 
+// Without 16-bit arithmetic a 16-bit element can only be loaded as a float, which loses nothing.
+#ifdef VARIANT_W16
+#define LOADED float
+#else
+#define LOADED STORED
+#endif
+
 layout(constant_id = 3) const uint RANK = 6;
 
 layout(binding = 0) readonly buffer Condition { int condition[]; };
@@ -54,10 +61,8 @@ void main()
     }
     const uint end = to + min(push.run, inner - column);
     for (; to < end; to++) {
-        if (condition[at] != 0)
-            y[to] = a[from_a];
-        else
-            y[to] = b[from_b];
+        const LOADED first = LOADED(a[from_a]), second = LOADED(b[from_b]); // branches cost more
+        y[to] = STORED(condition[at] != 0 ? first : second);
         at += push.condition_strides[RANK - 1];
         from_a += push.a_strides[RANK - 1];
         from_b += push.b_strides[RANK - 1];
