@@ -387,10 +387,10 @@ static bool folds(const struct operand *operand, const struct term *group, uint3
                   uint32_t end, int64_t *stride)
 {
     *stride = 0;
+    if (espy_view_count(&operand->view) == 0)
+        return true; // nothing is read, and strides across no elements do not multiply
     for (uint32_t i = end; i-- > first;) {
         const uint32_t d = place_of(operand, group->labels[i]);
-        if (d == operand->term.rank)
-            return false;
         if (i + 1 < end) {
             const uint32_t inner = place_of(operand, group->labels[i + 1]);
             if (operand->view.strides[d] !=
@@ -596,11 +596,10 @@ static struct operand reduce(struct op_lower *c, const struct equation *e,
     const struct shape single = {.rank = 0};
     const struct op_type type = {operand->view.dtype, single};
     struct operand one = {.term = {0}};
-    struct tensor tensor = {type, 1, espy_arena_alloc(c->arena, 8)};
-    if (tensor.data == NULL)
-        return *operand;
+    uint64_t element = 0; // room for one of any type
+    struct tensor tensor = {type, 1, &element};
     espy_tensor_set_number(&tensor, 0, 1);
-    one.view = espy_lower_constant(c, type.dtype, &single, tensor.data);
+    one.view = espy_lower_constant(c, type.dtype, &single, &element);
     // It has the dimensions that are summed, with stride 0.
     for (uint32_t d = 0; d < operand->term.rank; d++) {
         if ((needed >> operand->term.labels[d] & 1) != 0)
@@ -680,9 +679,11 @@ static espy_status lower(struct op_lower *c)
     const struct einsum_attrs *attrs = c->attrs;
     struct equation e = {0};
     e.inputs = espy_arena_array(c->arena, c->input_count, sizeof(*e.inputs));
+    if (e.inputs == NULL)
+        return ESPY_OUT_OF_MEMORY; // the arena has said so
     struct operand *operands = espy_arena_array(c->arena, c->input_count, sizeof(*operands));
-    if (e.inputs == NULL || operands == NULL)
-        return espy_lower_unsupported(c, "no memory for the operands");
+    if (operands == NULL)
+        return ESPY_OUT_OF_MEMORY;
     const char *problem = read_equation(attrs->equation, c->inputs, c->input_count, &e);
     assert(problem == NULL);
     (void)problem;

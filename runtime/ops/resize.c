@@ -328,16 +328,16 @@ static void fill_row(const struct resize_attrs *attrs, const struct axis *axis, 
 static bool build_table(const struct resize_attrs *attrs, struct arena *arena,
                         const struct axis *axis, struct table *table)
 {
-    const int64_t reach = filter_of(attrs, axis).count;
-    *table = (struct table){.taps = (uint32_t)(reach < axis->in ? reach : axis->in)};
-    if (table->taps == 0)
-        table->taps = 1; // then there is no output either
+    // Without an output the scale may be anything. With one, it is at least about 1 / in.
+    const int64_t reach = axis->out > 0 ? filter_of(attrs, axis).count : 1;
+    *table = (struct table){.taps = (uint32_t)(reach > axis->in && axis->in > 0 ? axis->in : reach)};
     size_t weight_count = 0;
     if (!espy_checked_mul((size_t)axis->out, table->taps, &weight_count))
         return false;
     table->starts = espy_arena_array(arena, (size_t)axis->out, sizeof(*table->starts));
-    table->weights = espy_arena_array(arena, weight_count, sizeof(*table->weights));
-    if (table->starts == NULL || table->weights == NULL)
+    if (table->starts != NULL) // one message if both fail
+        table->weights = espy_arena_array(arena, weight_count, sizeof(*table->weights));
+    if (table->weights == NULL)
         return false;
     for (int64_t i = 0; i < axis->out; i++) {
         double *weights = &table->weights[(size_t)i * table->taps];
@@ -379,8 +379,8 @@ static void store(struct tensor *y, size_t i, double value)
     espy_tensor_set_number(y, i, fmin(fmax(rint(value), low), high));
 }
 
-// Resizes one dimension of from into to; NaN stands for "outside" in no case: outside values are
-// written at once, and all weights of later axes sum to one.
+// Resizes one dimension of from into to. What lies outside gets its value at once: the weights of
+// later axes sum to one and keep it.
 static void resize_axis(const double *from, double *to, const struct axis *axis,
                         const struct table *table, size_t outer, size_t inner, double outside)
 {
@@ -417,14 +417,14 @@ static void interpolate(struct op_eval *c, const struct axis *axes, const struct
         for (uint32_t i = d + 1; i < shape.rank; i++)
             inner *= (size_t)shape.dims[i];
         shape.dims[d] = axes[d].out;
-        double *to = espy_shape_count(&shape, &count)
-                         ? espy_eval_scratch(c, count, sizeof(*to))
-                         : NULL;
+        if (!espy_shape_count(&shape, &count)) {
+            espy_eval_fail(c, ESPY_OUT_OF_MEMORY, "an intermediate result is too large");
+            return;
+        }
+        double *to = espy_eval_scratch(c, count, sizeof(*to));
         if (to != NULL)
             resize_axis(from, to, &axes[d], &tables[d], outer, inner,
                         (double)attrs->extrapolation_value);
-        else
-            espy_eval_fail(c, ESPY_OUT_OF_MEMORY, "no memory for an intermediate result");
         from = to;
     }
     for (size_t i = 0; from != NULL && i < c->outputs[0].count; i++)
@@ -468,7 +468,7 @@ static void reference(struct op_eval *c)
     describe(attrs, types, c->inputs, c->input_count, axes);
     for (uint32_t d = 0; d < types[X].shape.rank; d++) {
         if (axes[d].resized && !build_table(attrs, c->arena, &axes[d], &tables[d])) {
-            espy_eval_fail(c, ESPY_OUT_OF_MEMORY, "no memory for the weights");
+            c->status = ESPY_OUT_OF_MEMORY; // the arena has said so
             return;
         }
     }
@@ -581,8 +581,10 @@ static bool upload_tables(struct op_lower *c, const struct pass *pass, const str
         weight_count += (size_t)axes[pass->axes[i]].out * tables[pass->axes[i]].taps;
     }
     int32_t *starts = espy_arena_array(c->arena, start_count, sizeof(*starts));
+    if (starts == NULL)
+        return false;
     float *weights = espy_arena_array(c->arena, weight_count, sizeof(*weights));
-    if (starts == NULL || weights == NULL)
+    if (weights == NULL)
         return false;
     for (uint32_t i = 0; i < pass->count; i++) {
         const struct table *table = &tables[pass->axes[i]];
@@ -630,19 +632,18 @@ static void fill_axes(const struct pass *pass, const struct layout *layout,
     }
 }
 
-static void lower_pass(struct op_lower *c, const struct pass *pass, const struct axis *axes,
-                       const struct table *tables, const struct view *x, const struct view *y)
+static espy_status lower_pass(struct op_lower *c, const struct pass *pass,
+                              const struct axis *axes, const struct table *tables,
+                              const struct view *x, const struct view *y)
 {
     const struct resize_attrs *attrs = c->attrs;
     struct layout layout = layout_of(pass, x, y);
     struct view constants[2] = {{.buffer = VIEW_NONE}, {.buffer = VIEW_NONE}}, source = *x;
     uint32_t starts[PASS_AXES_MAX] = {0}, weights[PASS_AXES_MAX] = {0};
     if (espy_lower_status(c) != ESPY_OK || espy_view_count(y) == 0)
-        return;
-    if (!upload_tables(c, pass, axes, tables, constants, starts, weights)) {
-        espy_lower_unsupported(c, "no memory for the weights");
-        return;
-    }
+        return espy_lower_status(c);
+    if (!upload_tables(c, pass, axes, tables, constants, starts, weights))
+        return ESPY_OUT_OF_MEMORY; // the arena has said so
     const bool vec4 =
         espy_variant(x->storage) != VARIANT_I32 && use_vec4(&layout, &source, x->storage);
     const struct shader *shader = kernel_of(attrs, x->storage, vec4);
@@ -683,6 +684,7 @@ static void lower_pass(struct op_lower *c, const struct pass *pass, const struct
                                    .spec_size = shader == NULL ? 0 : 4 * shader->spec_count};
     espy_lower_grid(c, count, spec.local_size_x, dispatch.groups);
     espy_lower_dispatch(c, &dispatch);
+    return espy_lower_status(c);
 }
 
 // Long windows get a dispatch for each axis, and go first because they shrink; short ones share one.
@@ -770,7 +772,7 @@ static espy_status lower(struct op_lower *c)
             shape.dims[passes[p].axes[i]] = axes[passes[p].axes[i]].out;
         const struct view y =
             p + 1 == count ? espy_lower_output_like(c, 0, &x) : between(c, &x, &shape);
-        lower_pass(c, &passes[p], axes, tables, &x, &y);
+        TRY(lower_pass(c, &passes[p], axes, tables, &x, &y));
         x = y;
     }
     return espy_lower_status(c);
