@@ -77,14 +77,23 @@ static struct detections detections_of(const struct graph *graph, const struct t
     return found;
 }
 
-// Scores to 1e-4, boxes to a hundredth of a pixel.
+static double largest(const struct tensor *tensor)
+{
+    double most = 0;
+    for (size_t i = 0; i < tensor->count; i++)
+        most = fmax(most, fabs(espy_tensor_number(tensor, i)));
+    return most;
+}
+
+// Scores to 1e-4, boxes to 1e-4 of the picture that they span.
 static bool same_row(const struct detections *a, size_t i, const struct detections *b, size_t k)
 {
     bool same = espy_tensor_integer(a->labels, i) == espy_tensor_integer(b->labels, k) &&
                 fabs(espy_tensor_number(a->scores, i) - espy_tensor_number(b->scores, k)) <= 1e-4;
+    const double slack = same ? 1e-4 * largest(a->boxes) : 0;
     for (size_t c = 0; same && c < 4; c++)
         same = fabs(espy_tensor_number(a->boxes, 4 * i + c) -
-                    espy_tensor_number(b->boxes, 4 * k + c)) <= 1e-2;
+                    espy_tensor_number(b->boxes, 4 * k + c)) <= slack;
     return same;
 }
 
