@@ -1,6 +1,6 @@
 # Debian packages and how to get them; sourced by ./quickstart and ./check.
 
-ESPY_BUILD_PACKAGES="gcc cmake pkg-config libvulkan-dev glslang-tools libcjson-dev
+ESPY_BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libvulkan-dev glslang-tools libcjson-dev
     libprotobuf-c-dev protobuf-c-compiler libjpeg-dev libspng-dev"
 ESPY_RUN_PACKAGES="mesa-vulkan-drivers"
 ESPY_TEST_PACKAGES="g++ clang binutils libcriterion-dev vulkan-validationlayers"
@@ -26,9 +26,4 @@ espy_install_missing()
     $sudo apt-get update -q >/dev/null
     DEBIAN_FRONTEND=noninteractive $sudo apt-get install -q -y --no-install-recommends $missing \
         >/dev/null
-}
-
-espy_generator()
-{
-    if command -v ninja >/dev/null; then echo Ninja; else echo "Unix Makefiles"; fi
 }
