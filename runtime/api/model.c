@@ -109,6 +109,10 @@ static void fill_info(const struct graph *graph, const struct graph_io *io,
 
 espy_status espy_model_input(const espy_model *model, uint32_t index, struct espy_value_info *info)
 {
+    if (model == NULL)
+        return ESPY_INVALID_ARGUMENT;
+    if (info == NULL)
+        return espy_fail(&model->host, ESPY_INVALID_ARGUMENT, "espy_model_input: info is NULL");
     if (index >= model->graph.input_count)
         return espy_fail(&model->host, ESPY_INVALID_ARGUMENT,
                          "espy_model_input: there is no input %u", index);
@@ -119,6 +123,10 @@ espy_status espy_model_input(const espy_model *model, uint32_t index, struct esp
 espy_status espy_model_output(const espy_model *model, uint32_t index,
                               struct espy_value_info *info)
 {
+    if (model == NULL)
+        return ESPY_INVALID_ARGUMENT;
+    if (info == NULL)
+        return espy_fail(&model->host, ESPY_INVALID_ARGUMENT, "espy_model_output: info is NULL");
     if (index >= model->graph.output_count)
         return espy_fail(&model->host, ESPY_INVALID_ARGUMENT,
                          "espy_model_output: there is no output %u", index);

@@ -73,7 +73,10 @@ static espy_status check_input(espy_session *session, uint32_t index,
         return espy_fail(host, ESPY_INVALID_ARGUMENT,
                          "input '%s' needs %zu bytes of data, %zu are given", value->name, size,
                          tensor->data == NULL ? 0 : tensor->size);
-    session->input_data[index] = tensor->size == size ? tensor->data : NULL;
+    static const char nothing = 0; // NULL would say that the elements are not at hand
+    session->input_data[index] = size == 0             ? &nothing
+                                 : tensor->size == size ? tensor->data
+                                                        : NULL;
     return check_symbols(session, index);
 }
 
@@ -81,6 +84,8 @@ static espy_status check_inputs(espy_session *session, const struct espy_tensor 
                                 uint32_t input_count, bool with_data)
 {
     const struct graph *graph = &session->model->graph;
+    if (inputs == NULL && input_count > 0)
+        return espy_fail(&session->host, ESPY_INVALID_ARGUMENT, "inputs is NULL");
     for (uint32_t k = 0; k < input_count; k++) {
         bool known = false;
         for (uint32_t i = 0; inputs[k].name != NULL && i < graph->input_count; i++)
@@ -175,6 +180,8 @@ static espy_status add_plan(espy_session *session, struct session_plan **added)
 espy_status espy_session_prepare(espy_session *session, const struct espy_tensor *inputs,
                                  uint32_t input_count, bool with_data, struct runner **runner)
 {
+    if (session == NULL)
+        return ESPY_INVALID_ARGUMENT; // there is no log to say it in
     if (session->running != NULL)
         return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
                          "a run of this session is in flight: espy_session_wait for it first");
@@ -343,6 +350,9 @@ espy_status espy_session_plan_text(espy_session *session, const struct espy_tens
                                    uint32_t input_count, char **text)
 {
     struct runner *runner;
+    if (session != NULL && text == NULL)
+        return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
+                         "espy_session_plan_text: text is NULL");
     TRY(espy_session_prepare(session, inputs, input_count, false, &runner));
     struct text made;
     espy_text_init(&made, &session->host);
@@ -369,6 +379,8 @@ static espy_status check_outputs(espy_session *session, const struct runner *run
                                  const struct espy_tensor *outputs, uint32_t output_count)
 {
     const struct graph *graph = &session->model->graph;
+    if (outputs == NULL && output_count > 0)
+        return espy_fail(&session->host, ESPY_INVALID_ARGUMENT, "outputs is NULL");
     memset(session->output_data, 0, graph->output_count * sizeof(*session->output_data));
     for (uint32_t k = 0; k < output_count; k++) {
         uint32_t o = 0;
@@ -381,9 +393,10 @@ static espy_status check_outputs(espy_session *session, const struct runner *run
                              "the model has no output '%s'",
                              outputs[k].name != NULL ? outputs[k].name : "(NULL)");
         const size_t needed = output_size(runner, o);
-        if (session->output_data[o] != NULL)
-            return espy_fail(&session->host, ESPY_INVALID_ARGUMENT, "output '%s' is given twice",
-                             outputs[k].name);
+        for (uint32_t i = 0; i < k; i++)
+            if (strcmp(outputs[i].name, outputs[k].name) == 0)
+                return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
+                                 "output '%s' is given twice", outputs[k].name);
         if (outputs[k].size < needed || (outputs[k].data == NULL && needed > 0))
             return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
                              "output '%s' needs room for %zu bytes, %zu are given",
@@ -399,6 +412,9 @@ espy_status espy_session_submit(espy_session *session, const struct espy_tensor 
                                 uint32_t output_count, espy_ticket *ticket)
 {
     struct runner *runner;
+    if (session != NULL && ticket == NULL)
+        return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
+                         "espy_session_submit: ticket is NULL");
     TRY(espy_session_prepare(session, inputs, input_count, true, &runner));
     TRY(check_outputs(session, runner, outputs, output_count));
     TRY(espy_runner_start(runner, session->input_data));
@@ -411,6 +427,8 @@ espy_status espy_session_submit(espy_session *session, const struct espy_tensor 
 
 espy_status espy_session_wait(espy_session *session, espy_ticket ticket, uint64_t timeout_ns)
 {
+    if (session == NULL)
+        return ESPY_INVALID_ARGUMENT;
     if (session->running == NULL || ticket != session->ticket)
         return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
                          "ticket %llu is not of a run in flight", (unsigned long long)ticket);

@@ -117,6 +117,11 @@ espy_status espy_session_verify(espy_session *session, const struct espy_tensor 
                                 uint32_t input_count, double tolerance, espy_verify_fn callback,
                                 void *user)
 {
+    if (session == NULL)
+        return ESPY_INVALID_ARGUMENT;
+    if (callback == NULL)
+        return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
+                         "espy_session_verify: callback is NULL");
     if (!session->keep_values)
         return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
                          "espy_session_verify needs a session made with keep_values");

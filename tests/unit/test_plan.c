@@ -13,6 +13,7 @@
 #include "support/test_host.h"
 #include "test_graph_fixture.h"
 #include "test_plan_rules.h"
+#include "test_random_graph.h"
 
 static const struct caps gpu = {.storage_f16 = true,
                                 .arithmetic_i64 = true,
@@ -485,74 +486,6 @@ Test(plan, every_allocation_may_fail_and_says_so_once)
 }
 
 // ---- random graphs --------------------------------------------------------------------------------
-
-static uint32_t seed;
-
-static uint32_t draw(uint32_t count)
-{
-    seed = seed * 1664525u + 1013904223u;
-    return (seed >> 8) % count;
-}
-
-// One more node; all values are [2, 6, 6] float32. values[] are what there is so far.
-static uint32_t random_node(struct graph *graph, const uint32_t *values, uint32_t count,
-                            uint32_t number)
-{
-    static const double perms[2][3] = {{0, 2, 1}, {0, 1, 2}};
-    static const int64_t flat_dims[] = {2, 36}, cube_dims[] = {2, 6, 6};
-    char name[32], helper[32];
-    snprintf(name, sizeof(name), "v%u", number);
-    snprintf(helper, sizeof(helper), "h%u", number);
-    // Mostly recent values, so that most are dead soon.
-    const uint32_t a = values[count - 1 - draw(count < 4 ? count : 4)], b = values[draw(count)];
-    uint32_t between;
-    switch (draw(7)) {
-    case 0:
-        return MAKE(graph, "Add", name, a, b);
-    case 1:
-        return MAKE(graph, "Relu", name, a);
-    case 2:
-        between = MAKE(graph, "Transpose", name, a);
-        make_numbers(graph, "perm", perms[draw(2)], 3);
-        return between;
-    case 3:
-        return MAKE(graph, "MatMul", name, a, b);
-    case 4:
-        return MAKE(graph, "Softmax", name, a);
-    case 5:
-        between = MAKE(graph, "Concat", helper, a, b);
-        make_number(graph, "axis", 1);
-        between = MAKE(graph, "Slice", name, between, 0, 1); // values 0 and 1: starts and ends
-        return between;
-    default:
-        snprintf(helper, sizeof(helper), "f%u", number);
-        between = make_constant(graph, helper, ESPY_INT64, SHAPE(2), flat_dims);
-        snprintf(helper, sizeof(helper), "h%u", number);
-        between = MAKE(graph, "Reshape", helper, a, between);
-        snprintf(helper, sizeof(helper), "g%u", number);
-        between = MAKE(graph, "Reshape", name, between,
-                       make_constant(graph, helper, ESPY_INT64, SHAPE(3), cube_dims));
-        return between;
-    }
-}
-
-static void make_random(struct graph *graph, uint32_t number)
-{
-    static const int64_t starts[] = {0, 3, 0}, ends[] = {2, 9, 6};
-    uint32_t values[64], count = 0;
-    seed = number * 2654435761u + 1;
-    make_constant(graph, "starts", ESPY_INT64, SHAPE(3), starts); // value 0
-    make_constant(graph, "ends", ESPY_INT64, SHAPE(3), ends);     // value 1
-    values[count++] = make_input(graph, "x", ESPY_FLOAT32, SHAPE(2, 6, 6));
-    values[count++] = make_input(graph, "z", ESPY_FLOAT32, SHAPE(2, 6, 6));
-    values[count++] = make_weights(graph, "w", SHAPE(2, 6, 6));
-    while (count < 30) {
-        values[count] = random_node(graph, values, count, count);
-        count++;
-    }
-    for (uint32_t o = 0; o < 3; o++)
-        make_output(graph, values[count - 1 - o * 5]);
-}
 
 Test(plan, random_graphs_keep_the_rules)
 {

@@ -4,7 +4,8 @@
 //
 // Rules that hold for every call, said once:
 // - Fallible calls return espy_status. On failure outputs are untouched and exactly one message of
-//   level ESPY_LOG_ERROR has been logged; it says what was wrong and what to do.
+//   level ESPY_LOG_ERROR has been logged; it says what was wrong and what to do. Where the
+//   object that a call is about is NULL, it is ESPY_INVALID_ARGUMENT with no log to say it in.
 // - X_create(..., &x) makes an object, X_destroy(&x) frees it and writes NULL. NULL and a pointer
 //   to NULL are fine. Destroy children first: sessions, then models and devices, then the context.
 // - A params struct starts with `size`: set it to sizeof. A zeroed field asks for its default, and
@@ -244,8 +245,8 @@ struct espy_plan_info {
     uint32_t host_node_count;   // nodes that run on the host between stages
 };
 
-// Plans for concrete input shapes (names, dtypes and dims are read, data is not) unless that is
-// done already. Fills *info and, per output of the model, name, dtype, rank, dims and size of
+// Plans for concrete input shapes (names, dtypes and dims are read; data only where a shape depends
+// on an input's elements) unless that is done already. Fills *info and, per output of the model, name, dtype, rank, dims and size of
 // outputs[i] with data NULL. Either may be NULL. outputs has espy_model_output_count entries.
 ESPY_API espy_status espy_session_plan(espy_session *session, const struct espy_tensor *inputs,
                                        uint32_t input_count, struct espy_plan_info *info,
