@@ -11,11 +11,12 @@ static bool has_ending(const char *path, const char *ending)
 // ---- shapes given for inputs
 // ---------------------------------------------------------------------------
 
-// Gives a symbol its size everywhere among the inputs.
-static void fix_symbol(struct graph *graph, const char *symbol, int64_t dim)
+// Gives a symbol its size everywhere among inputs or outputs.
+static void fix_symbol(struct graph *graph, const struct graph_io *ios, uint32_t count,
+                       const char *symbol, int64_t dim)
 {
-    for (uint32_t i = 0; i < graph->input_count; i++) {
-        struct graph_value *value = &graph->values[graph->inputs[i].value];
+    for (uint32_t i = 0; i < count; i++) {
+        struct graph_value *value = &graph->values[ios[i].value];
         for (uint32_t d = 0; d < value->shape.rank; d++) {
             if (value->symbols[d] != NULL && strcmp(value->symbols[d], symbol) == 0) {
                 value->shape.dims[d] = dim;
@@ -53,8 +54,10 @@ static espy_status apply_shape(const struct host *host, struct graph *graph,
         const char *symbol = value->symbols[d];
         value->shape.dims[d] = given->shape.dims[d];
         value->symbols[d] = NULL;
-        if (symbol != NULL)
-            fix_symbol(graph, symbol, given->shape.dims[d]);
+        if (symbol == NULL)
+            continue;
+        fix_symbol(graph, graph->inputs, graph->input_count, symbol, given->shape.dims[d]);
+        fix_symbol(graph, graph->outputs, graph->output_count, symbol, given->shape.dims[d]);
     }
     return ESPY_OK;
 }
@@ -115,6 +118,23 @@ static espy_status note_refusal(void *user, const struct graph_node *node, const
                                 reason == NULL ? message : reason + 3);
 }
 
+// What inference knows of the outputs goes into the file, where applications read it.
+static void note_output_types(struct graph *graph, const struct facts *facts)
+{
+    for (uint32_t i = 0; i < graph->output_count; i++) {
+        const uint32_t index = graph->outputs[i].value;
+        const struct op_type *type = &facts->types[index];
+        struct graph_value *value = &graph->values[index];
+        if (type->dtype == ESPY_DTYPE_NONE || facts->makers[index] == GRAPH_NONE)
+            continue;
+        value->dtype = type->dtype;
+        value->has_shape = true;
+        value->shape = type->shape;
+        for (uint32_t d = 0; d < ESPY_RANK_MAX; d++)
+            value->symbols[d] = NULL;
+    }
+}
+
 // Binds and infers every node; what is refused joins what the import could not read.
 static espy_status check_support(struct convert_model *model, struct convert_report *report)
 {
@@ -123,6 +143,7 @@ static espy_status check_support(struct convert_model *model, struct convert_rep
                                         .refuse = note_refusal,
                                         .refuse_user = report};
     TRY(espy_facts_init(&facts, model->host, &model->graph, &params));
+    note_output_types(&model->graph, &facts);
     espy_facts_finish(&facts);
     if (report->problem_count == 0)
         return ESPY_OK;

@@ -82,7 +82,7 @@ static espy_status read_preprocess(const struct source *source, const char *wher
     if (preprocess == NULL)
         return ESPY_OUT_OF_MEMORY;
     *preprocess = (struct espy_preprocess){
-        .resize = "stretch", .color = "rgb", .layout = "nchw", .scale = 255, .std = {1, 1, 1, 1}};
+        .resize = "stretch", .color = "rgb", .layout = "nchw", .scale = 1, .std = {1, 1, 1, 1}};
     if (!is_object(object, KEYS_MAX))
         return bad(source, where, "preprocess must be an object without repeated keys");
     const cJSON *item;

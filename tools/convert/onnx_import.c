@@ -587,8 +587,9 @@ static const struct convert_shape *find_shape(const struct convert_params *param
     return NULL;
 }
 
+// Dims without size or name get one for inputs, so that every unknown can be told from the others.
 static espy_status set_dims(struct importer *importer, struct graph_value *value,
-                            const EspyOnnx__TensorShapeProto *proto)
+                            const EspyOnnx__TensorShapeProto *proto, bool invent)
 {
     value->has_shape = true;
     value->shape.rank = (uint32_t)proto->n_dim;
@@ -596,7 +597,7 @@ static espy_status set_dims(struct importer *importer, struct graph_value *value
         const EspyOnnx__TensorShapeProto__Dimension *dim = proto->dim[i];
         const char *param = text_or_empty(dim->dim_param);
         value->shape.dims[i] = dim->has_dim_value && dim->dim_value >= 0 ? dim->dim_value : -1;
-        if (value->shape.dims[i] >= 0)
+        if (value->shape.dims[i] >= 0 || (param[0] == '\0' && !invent))
             continue;
         value->symbols[i] =
             param[0] != '\0'
@@ -631,7 +632,7 @@ static espy_status import_input(struct importer *importer, const struct convert_
         return espy_convert_problem(importer->report, name, "input", "rank %zu is not supported",
                                     type->shape->n_dim);
     if (type->shape != NULL)
-        return set_dims(importer, value, type->shape);
+        return set_dims(importer, value, type->shape, true);
     if (find_shape(params, name) == NULL)
         return espy_convert_problem(importer->report, name, "input",
                                     "it has no shape; give one with --input %s=1x3x224x224", name);
@@ -657,6 +658,21 @@ static espy_status import_inputs(struct importer *importer, const struct convert
     return ESPY_OK;
 }
 
+// What the file says of an output, for people; inference says better where it can.
+static espy_status note_output_type(struct importer *importer, const EspyOnnx__ValueInfoProto *info,
+                                    uint32_t index)
+{
+    const EspyOnnx__TypeProto__Tensor *type = info->type == NULL ? NULL : info->type->tensor_type;
+    struct graph_value *value = &importer->graph->values[index];
+    if (importer->notes[index].produced || type == NULL) // an input or a tensor has said it
+        return ESPY_OK;
+    value->dtype = espy_onnx_dtype(type->elem_type);
+    if (value->dtype == ESPY_DTYPE_NONE || type->shape == NULL || type->shape->n_dim == 0 ||
+        type->shape->n_dim > ESPY_RANK_MAX)
+        return ESPY_OK;
+    return set_dims(importer, value, type->shape, false);
+}
+
 static espy_status import_outputs(struct importer *importer, const onnx_graph *proto)
 {
     struct graph *graph = importer->graph;
@@ -670,6 +686,7 @@ static espy_status import_outputs(struct importer *importer, const onnx_graph *p
         if (index == GRAPH_NONE)
             return bad(importer, "an output has no name", "");
         graph->outputs[graph->output_count++] = (struct graph_io){.value = index};
+        TRY(note_output_type(importer, proto->output[i], index));
     }
     return ESPY_OK;
 }
