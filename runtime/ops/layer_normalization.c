@@ -240,11 +240,12 @@ static void fill_push(const struct op_lower *c, const struct bindings *b, uint32
     spec->rank = espy_axes_fill(rows, 2, sort, push->dims, strides[0]);
     memcpy(push->x_strides, strides[0], sizeof(push->x_strides));
     memcpy(push->y_strides, strides[1], sizeof(push->y_strides));
-    const uint32_t row_rank = espy_view_collapse(row, 2);
+    uint32_t row_dims[AXES_RANK_MAX];
+    const uint32_t row_rank = espy_axes_fill(row, 2, false, row_dims, strides[0]);
     assert(row_rank == 1);
     (void)row_rank;
-    push->x_step = (int32_t)row[0].strides[0];
-    push->y_step = (int32_t)row[1].strides[0];
+    push->x_step = strides[0][0];
+    push->y_step = strides[1][0];
     push->x_offset = (int32_t)b->x.offset;
     push->scale_offset = (int32_t)b->scale.offset;
     push->bias_offset = (int32_t)b->bias.offset;

@@ -308,7 +308,7 @@ static void take_run(struct view views[3], struct normalize_push *push,
 static void dispatch_normalize(struct op_lower *c, const struct view *x, const struct view *factors)
 {
     const struct view y = espy_lower_output_like(c, 0, x);
-    if (espy_lower_status(c) != ESPY_OK)
+    if (espy_lower_status(c) != ESPY_OK || espy_view_count(x) == 0)
         return;
     struct normalize_spec spec = NORMALIZE_SPEC_DEFAULT;
     struct normalize_push push = {.x_offset = (int32_t)x->offset};

@@ -1,6 +1,7 @@
 #include "op/axes.h"
 
 #include <assert.h>
+#include <string.h>
 
 // A row is cut when there are fewer rows than a device wants invocations and it is at least twice
 // PART_MIN long, or when it is longer than ROW_MAX, of which a kernel makes up to three rounds.
@@ -47,6 +48,10 @@ void espy_axes_sort(struct view *views, uint32_t count)
 uint32_t espy_axes_fill(struct view *views, uint32_t count, bool sort, uint32_t *dims,
                         int32_t *strides)
 {
+    // Dimensions of size 0 merge with nothing, but then there is nothing to decode either.
+    const bool empty = espy_view_count(&views[0]) == 0;
+    for (uint32_t v = 0; v < count && empty; v++)
+        views[v].rank = 0;
     if (sort)
         espy_axes_sort(views, count);
     const uint32_t rank = espy_view_collapse(views, count);
@@ -75,8 +80,15 @@ static uint32_t merged_rank(const struct view *view, uint32_t mask)
 struct view espy_axes_input(struct op_lower *c, uint32_t i, uint32_t mask, uint32_t inside_max)
 {
     const struct view view = espy_lower_input(c, i);
-    if (view.buffer == VIEW_NONE || (merged_rank(&view, mask) <= inside_max &&
-                                     merged_rank(&view, ~mask) <= AXES_RANK_MAX))
+    if (view.buffer == VIEW_NONE)
+        return view;
+    if (espy_view_count(&view) == 0) {
+        // Nothing of it is read, and its strides may be anything: dense ones merge.
+        struct shape shape = {.rank = view.rank};
+        memcpy(shape.dims, view.dims, sizeof(shape.dims));
+        return espy_view_reshaped_dense(&view, &shape);
+    }
+    if (merged_rank(&view, mask) <= inside_max && merged_rank(&view, ~mask) <= AXES_RANK_MAX)
         return view;
     return espy_lower_dense_input(c, i);
 }
