@@ -106,6 +106,8 @@ uint32_t espy_crc32(uint32_t crc, const void *bytes, size_t size)
     enum { LONG_SIZE = 16 * 1024 };
     const unsigned char *byte = bytes;
     size_t done = 0;
+    if (size == 0) // bytes may be NULL, which has no offsets
+        return crc;
     crc = ~crc;
     if (size >= LONG_SIZE) {
         done = size - size % 8;

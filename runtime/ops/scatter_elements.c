@@ -89,6 +89,8 @@ static void dispatch_updates(struct op_lower *c, const struct view *y)
     const struct scatter_elements_attrs *attrs = c->attrs;
     const struct view indices = espy_lower_dense_input(c, 1);
     const struct view updates = espy_lower_dense_input(c, 2);
+    if (espy_lower_status(c) != ESPY_OK)
+        return;
     const uint32_t axis = axis_of(attrs, indices.rank);
     const int32_t length = (int32_t)indices.dims[axis];
     struct view lines[2] = {without(&indices, axis), without(y, axis)};
