@@ -8,7 +8,7 @@
 
 layout(constant_id = 3) const uint LAYOUT = 0;     // 0: any, 1: k of both adjoin, 2: k of x, n of y
 layout(constant_id = 4) const uint ACCUMULATE = 0; // z holds the sum over smaller k
-layout(constant_id = 5) const uint WIDTH = 4;      // bytes of the host's element: integers wrap to it
+layout(constant_id = 5) const uint WIDTH = 4;      // bytes of the host's element: integers wrap
 layout(constant_id = 6) const uint IS_SIGNED = 1;
 
 #if defined(VARIANT_F16)

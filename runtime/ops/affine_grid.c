@@ -100,13 +100,14 @@ static espy_status lower(struct op_lower *c)
     }
     for (uint32_t d = 0; d < 3; d++)
         push.theta_strides[d] = (int32_t)theta.strides[d];
-    struct op_dispatch dispatch = {.shader = affine_grid_shaders.variants[espy_variant(grid.storage)],
-                                   .bindings = {theta, grid},
-                                   .binding_count = 2,
-                                   .push = &push,
-                                   .push_size = sizeof(push),
-                                   .spec = &spec,
-                                   .spec_size = sizeof(spec)};
+    struct op_dispatch dispatch = {
+        .shader = affine_grid_shaders.variants[espy_variant(grid.storage)],
+        .bindings = {theta, grid},
+        .binding_count = 2,
+        .push = &push,
+        .push_size = sizeof(push),
+        .spec = &spec,
+        .spec_size = sizeof(spec)};
     espy_lower_grid(c, push.count, spec.local_size_x, dispatch.groups);
     espy_lower_dispatch(c, &dispatch);
     return espy_lower_status(c);

@@ -56,7 +56,7 @@ static int64_t right_reach(const struct attention_attrs *attrs)
     return attrs->is_causal ? 0 : attrs->right_window_size;
 }
 
-// ---- infer -----------------------------------------------------------------------------------------
+// ---- infer --------------------------------------------------------------------------------------
 
 static espy_status check_heads(const struct op_infer *c)
 {
@@ -177,7 +177,7 @@ static espy_status infer(struct op_infer *c)
     return ESPY_OK;
 }
 
-// ---- reference -------------------------------------------------------------------------------------
+// ---- reference ----------------------------------------------------------------------------------
 
 // The elements of Q, K or V with those of the past before them.
 struct rows {
@@ -353,7 +353,7 @@ static void reference(struct op_eval *c)
     write_present(&w, PRESENT_VALUE, &w.v);
 }
 
-// ---- lowering --------------------------------------------------------------------------------------
+// ---- lowering -----------------------------------------------------------------------------------
 
 enum { TRIPS_MAX = 32768, SCORES_SIZE_MAX = 64 << 20 };
 
@@ -500,7 +500,8 @@ static void lower_scores(struct op_lower *c, const struct parts *p, int64_t firs
     fill_place(push.mask_at, &p->mask);
     // A binding that is written must be given even if the kernel will not write it.
     const struct view exposed = p->exposed.buffer == VIEW_NONE ? p->scores : p->exposed;
-    const struct view bindings[] = {p->q, p->q, p->k, p->k, p->mask, p->lengths, p->scores, exposed};
+    const struct view bindings[] = {p->q,    p->q,       p->k,      p->k,
+                                    p->mask, p->lengths, p->scores, exposed};
     dispatch(c, attention_scores_shaders.variants[espy_variant(p->q.storage)], bindings, 8, &push,
              sizeof(push), &spec, sizeof(spec), push.count);
 }
@@ -606,7 +607,7 @@ static espy_status lower(struct op_lower *c)
     return espy_lower_status(c);
 }
 
-// ---- the table -------------------------------------------------------------------------------------
+// ---- the table ----------------------------------------------------------------------------------
 
 #define ATTR(attr_name, attr_type, member)                                                         \
     .name = attr_name, .type = attr_type, .offset = offsetof(struct attention_attrs, member)

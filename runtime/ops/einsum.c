@@ -35,7 +35,7 @@ struct equation {
     bool used[LABELS];
 };
 
-// ---- the equation ----------------------------------------------------------------------------------
+// ---- the equation -------------------------------------------------------------------------------
 
 static int letter_of(char c)
 {
@@ -191,7 +191,7 @@ static espy_status infer(struct op_infer *c)
     return ESPY_OK;
 }
 
-// ---- reference -------------------------------------------------------------------------------------
+// ---- reference ----------------------------------------------------------------------------------
 
 // One operand's elements, and how far each loop moves in them.
 struct factor {
@@ -305,7 +305,7 @@ static void reference(struct op_eval *c)
         sum_products(c, &loops, factors);
 }
 
-// ---- lowering --------------------------------------------------------------------------------------
+// ---- lowering -----------------------------------------------------------------------------------
 
 typedef uint64_t label_set; // bit per label
 static_assert(LABELS <= 64, "labels fit a set");
@@ -381,8 +381,8 @@ static struct term ordered(label_set set, const struct operand *by)
     return term;
 }
 
-// Labels [first, end) of a group lie one behind the other in an operand: one dimension with the last
-// one's stride.
+// Whether labels [first, end) of a group lie one behind the other in an operand: one dimension with
+// the last one's stride.
 static bool folds(const struct operand *operand, const struct term *group, uint32_t first,
                   uint32_t end, int64_t *stride)
 {

@@ -52,7 +52,7 @@ struct table {
     double *weights;  // [out][taps]
 };
 
-// ---- shapes ----------------------------------------------------------------------------------------
+// ---- shapes -------------------------------------------------------------------------------------
 
 // The dimensions that scales, sizes and roi speak of.
 static uint32_t listed_axes(const struct resize_attrs *attrs, uint32_t rank,
@@ -217,7 +217,7 @@ static espy_status infer(struct op_infer *c)
     return ESPY_OK;
 }
 
-// ---- tables ----------------------------------------------------------------------------------------
+// ---- tables -------------------------------------------------------------------------------------
 
 static double unscaled(const struct axis *axis, double x)
 {
@@ -294,8 +294,8 @@ static struct filter filter_of(const struct resize_attrs *attrs, const struct ax
     return filter;
 }
 
-// One row of a table. Elements beyond the edge count as the edge element, so their weights are added
-// to its weight and the window stays inside.
+// One row of a table. Elements beyond the edge count as the edge element, so their weights are
+// added to its weight and the window stays inside.
 static void fill_row(const struct resize_attrs *attrs, const struct axis *axis, double x,
                      uint32_t taps, int32_t *start, double *weights)
 {
@@ -330,7 +330,8 @@ static bool build_table(const struct resize_attrs *attrs, struct arena *arena,
 {
     // Without an output the scale may be anything. With one, it is at least about 1 / in.
     const int64_t reach = axis->out > 0 ? filter_of(attrs, axis).count : 1;
-    *table = (struct table){.taps = (uint32_t)(reach > axis->in && axis->in > 0 ? axis->in : reach)};
+    const bool longer = axis->in > 0 && reach > axis->in;
+    *table = (struct table){.taps = (uint32_t)(longer ? axis->in : reach)};
     size_t weight_count = 0;
     if (!espy_checked_mul((size_t)axis->out, table->taps, &weight_count))
         return false;
@@ -360,7 +361,7 @@ static bool build_table(const struct resize_attrs *attrs, struct arena *arena,
     return true;
 }
 
-// ---- reference -------------------------------------------------------------------------------------
+// ---- reference ----------------------------------------------------------------------------------
 
 static void store(struct tensor *y, size_t i, double value)
 {
@@ -478,7 +479,7 @@ static void reference(struct op_eval *c)
         interpolate(c, axes, tables);
 }
 
-// ---- lowering --------------------------------------------------------------------------------------
+// ---- lowering -----------------------------------------------------------------------------------
 
 enum { PASS_AXES_MAX = 3, KERNEL_RANK_MAX = 7, KEPT_TAPS_MAX = 4, TRIPS_MAX = 32768 };
 
@@ -532,8 +533,8 @@ static struct layout layout_of(const struct pass *pass, const struct view *x, co
     return layout;
 }
 
-// Whether four neighbouring elements of the innermost dimension can be moved at once; then sizes and
-// strides are changed to count such fours.
+// Whether four neighbouring elements of the innermost dimension can be moved at once; then sizes
+// and strides are changed to count such fours.
 static bool use_vec4(struct layout *layout, struct view *x, enum storage storage)
 {
     const uint32_t inner = layout->rank - 1;
@@ -614,7 +615,8 @@ static const struct shader *kernel_of(const struct resize_attrs *attrs, enum sto
 
 // The kernels have the same push block, and resize.comp two more constants at the end of its spec.
 static_assert(sizeof(struct resize_push) == sizeof(struct resize_vec4_push), "shared push block");
-static_assert(sizeof(struct resize_push) == sizeof(struct resize_nearest_push), "shared push block");
+static_assert(sizeof(struct resize_push) == sizeof(struct resize_nearest_push),
+              "shared push block");
 static_assert(sizeof(struct resize_vec4_spec) == sizeof(struct resize_nearest_spec), "shared spec");
 static_assert(offsetof(struct resize_spec, lowest) == sizeof(struct resize_vec4_spec),
               "shared spec");
@@ -687,7 +689,7 @@ static espy_status lower_pass(struct op_lower *c, const struct pass *pass,
     return espy_lower_status(c);
 }
 
-// Long windows get a dispatch for each axis, and go first because they shrink; short ones share one.
+// Long windows get a dispatch for each axis, and go first because they shrink; short ones share.
 static uint32_t plan_passes(const struct axis *axes, const struct table *tables, uint32_t rank,
                             struct pass passes[ESPY_RANK_MAX])
 {
@@ -778,7 +780,7 @@ static espy_status lower(struct op_lower *c)
     return espy_lower_status(c);
 }
 
-// ---- the table -------------------------------------------------------------------------------------
+// ---- the table ----------------------------------------------------------------------------------
 
 static const char *const mode_choices[] = {"nearest", "linear", "cubic", NULL};
 static const char *const nearest_choices[] = {"round_prefer_floor", "round_prefer_ceil", "floor",

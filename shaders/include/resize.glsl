@@ -1,6 +1,6 @@
 // What the resize kernels share. Every resized dimension has a table: where the window of source
-// elements starts (-1: the value lies outside) for each output index and, unless RESIZE_NEAREST, the
-// weights of the window's elements. A kernel defines ELEMENT (what buffers hold), SUM (what is
+// elements starts (-1: the value lies outside) for each output index and, unless RESIZE_NEAREST,
+// the weights of the window's elements. A kernel defines ELEMENT (what buffers hold), SUM (what is
 // computed with), LOAD and STORE. Dimensions are sorted, outermost in the output's memory first.
 #include "index.glsl"
 
