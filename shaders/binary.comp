@@ -47,7 +47,7 @@ VALUE wrap(VALUE value)
     return value;
 }
 
-// Division by zero gives 0, and the one quotient that does not fit wraps; both would trap somewhere.
+// Division by zero gives 0, and the one quotient that does not fit wraps: drivers may trap on both.
 VALUE quotient(VALUE left, VALUE right)
 {
     if (right == VALUE(0))

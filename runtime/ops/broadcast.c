@@ -28,9 +28,9 @@ struct broadcast_attrs {
 enum rule { // for the types of the operands
     RULE_NUMBERS,
     RULE_FLOATS,
-    RULE_POWER,    // the exponent may have another type
-    RULE_MODULO,   // floats only with C's meaning
-    RULE_SLOPE,    // the second operand does not make the first one larger
+    RULE_POWER,  // the exponent may have another type
+    RULE_MODULO, // floats only with C's meaning
+    RULE_SLOPE,  // the second operand does not make the first one larger
     RULE_UNSIGNED,
     RULE_INTEGERS,
     RULE_ANY,
@@ -93,7 +93,7 @@ static bool is_unsigned(espy_dtype dtype)
     return !espy_dtype_is_float(dtype) && !espy_dtype_is_signed(dtype);
 }
 
-// ---- infer -----------------------------------------------------------------------------------------
+// ---- infer --------------------------------------------------------------------------------------
 
 static bool rule_allows(const struct function *function, espy_dtype dtype)
 {
@@ -101,8 +101,7 @@ static bool rule_allows(const struct function *function, espy_dtype dtype)
     case RULE_FLOATS:
         return espy_dtype_is_float(dtype);
     case RULE_MODULO:
-        return dtype != ESPY_BOOL &&
-               (function->code == BINARY_FMOD || !espy_dtype_is_float(dtype));
+        return dtype != ESPY_BOOL && (function->code == BINARY_FMOD || !espy_dtype_is_float(dtype));
     case RULE_UNSIGNED:
         return dtype != ESPY_BOOL && is_unsigned(dtype);
     case RULE_INTEGERS:
@@ -155,7 +154,7 @@ static espy_status infer_where(struct op_infer *c)
     return broadcast_inputs(c, &c->outputs[0].shape);
 }
 
-// ---- reference -------------------------------------------------------------------------------------
+// ---- reference ----------------------------------------------------------------------------------
 
 static double combine_numbers(uint32_t code, double a, double b)
 {
@@ -415,7 +414,7 @@ static void reference_where(struct op_eval *c)
     }
 }
 
-// ---- lower -----------------------------------------------------------------------------------------
+// ---- lower --------------------------------------------------------------------------------------
 
 // How a kernel walks one output and its operands: views[0] is the output. All have the same
 // dimensions, in the order of the output's memory, so that the output is flat.
@@ -595,7 +594,8 @@ static void dispatch_compare(struct op_lower *c, uint32_t code, const struct wal
     dispatch_walk(c, walk, spec.local_size_x, &dispatch);
 }
 
-// Input i is one number that is known now: it travels in the push constants. Its view has no buffer.
+// Input i is one number that is known now: it travels in the push constants. Its view has no
+// buffer.
 static bool is_number(const struct op_lower *c, uint32_t i)
 {
     return c->values[i].data != NULL && c->values[i].count == 1 &&
@@ -679,9 +679,8 @@ static espy_status lower_chain(struct op_lower *c, uint32_t code, const struct v
     TRY(espy_lower_status(c));
     for (uint32_t i = 1; i < c->input_count; i++) {
         const bool last = i + 1 == c->input_count;
-        const struct pair pair = {
-            code == BINARY_MEAN && !last ? BINARY_ADD : code,
-            .scale = last ? 1.0f / (float)c->input_count : 1};
+        const struct pair pair = {code == BINARY_MEAN && !last ? BINARY_ADD : code,
+                                  .scale = last ? 1.0f / (float)c->input_count : 1};
         struct walk walk = {.views = {y, i == 1 ? views[0] : y, views[i]}, .view_count = 3};
         make_walk(c, &walk);
         flatten_walk(c, &walk);
@@ -761,7 +760,7 @@ static espy_status lower_where(struct op_lower *c)
     return espy_lower_status(c);
 }
 
-// ---- table -----------------------------------------------------------------------------------------
+// ---- table --------------------------------------------------------------------------------------
 
 static const char *const directions[] = {"LEFT", "RIGHT", NULL};
 static const struct op_attr shift_attrs[] = {
@@ -778,12 +777,12 @@ static const struct op_attr mod_attrs[] = {
      .help = "1: the dividend's sign, as C's fmod; 0: the divisor's, integers only"}};
 
 #define ATTRS(rows) .attrs = rows, .attr_count = sizeof(rows) / sizeof((rows)[0])
-#define OPERATOR(op_name, text, in_min, in_max, op_flags, ...)                                     \
-    {                                                                                              \
-        .name = op_name, .summary = text, .inputs_min = in_min, .inputs_max = in_max,              \
-        .outputs_min = 1, .outputs_max = 1, .flags = op_flags,                                     \
-        .attrs_size = sizeof(struct broadcast_attrs), .infer = infer, .reference = reference,      \
-        .lower = lower, __VA_ARGS__                                                                \
+#define OPERATOR(op_name, text, in_min, in_max, op_flags, ...)                                \
+    {                                                                                         \
+        .name = op_name, .summary = text, .inputs_min = in_min, .inputs_max = in_max,         \
+        .outputs_min = 1, .outputs_max = 1, .flags = op_flags,                                \
+        .attrs_size = sizeof(struct broadcast_attrs), .infer = infer, .reference = reference, \
+        .lower = lower, __VA_ARGS__                                                           \
     }
 #define TWO(op_name, text, ...) OPERATOR(op_name, text, 2, 2, 0, __VA_ARGS__)
 #define MANY(op_name, text, ...) OPERATOR(op_name, text, 1, OP_VARIADIC, 0, __VA_ARGS__)

@@ -51,13 +51,13 @@ static espy_status infer_test(struct op_infer *c)
     return ESPY_OK;
 }
 
-// ---- reference -------------------------------------------------------------------------------------
+// ---- reference ----------------------------------------------------------------------------------
 
 static void reference_cast(struct op_eval *c)
 {
     const struct tensor *x = &c->inputs[0];
-    const bool floats = espy_dtype_is_float(x->type.dtype) ||
-                        espy_dtype_is_float(c->outputs[0].type.dtype);
+    const bool floats =
+        espy_dtype_is_float(x->type.dtype) || espy_dtype_is_float(c->outputs[0].type.dtype);
     for (size_t i = 0; i < x->count; i++) {
         if (floats)
             espy_tensor_set_number(&c->outputs[0], i, espy_tensor_number(x, i));
@@ -94,7 +94,7 @@ static void reference_is_inf(struct op_eval *c)
     }
 }
 
-// ---- lower -----------------------------------------------------------------------------------------
+// ---- lower --------------------------------------------------------------------------------------
 
 static uint32_t kind_of(const struct view *x)
 {
@@ -219,19 +219,19 @@ static espy_status lower_is_inf(struct op_lower *c)
     return convert(c, CAST_IS_INF);
 }
 
-// ---- table -----------------------------------------------------------------------------------------
+// ---- table --------------------------------------------------------------------------------------
 
 // Conversions to 8-bit floats, which there are none of here, are the only ones that heed these.
-#define UNUSED_ATTRS                                                                               \
-    {.name = "saturate",                                                                           \
-     .type = OP_BOOL,                                                                              \
-     .offset = offsetof(struct cast_attrs, saturate),                                              \
-     .fallback = 1,                                                                                \
-     .help = "of 8-bit floats; not used"},                                                         \
-    {.name = "round_mode",                                                                         \
-     .type = OP_STRING,                                                                            \
-     .offset = offsetof(struct cast_attrs, round_mode),                                            \
-     .help = "of 8-bit floats; not used"}
+#define UNUSED_ATTRS                                                                           \
+    {.name = "saturate",                                                                       \
+     .type = OP_BOOL,                                                                          \
+     .offset = offsetof(struct cast_attrs, saturate),                                          \
+     .fallback = 1,                                                                            \
+     .help = "of 8-bit floats; not used"},                                                     \
+    {                                                                                          \
+        .name = "round_mode", .type = OP_STRING,                                               \
+        .offset = offsetof(struct cast_attrs, round_mode), .help = "of 8-bit floats; not used" \
+    }
 
 static const struct op_attr cast_rows[] = {{.name = "to",
                                             .type = OP_DTYPE,
@@ -253,11 +253,11 @@ static const struct op_attr is_inf_rows[] = {
      .help = "plus infinity counts"}};
 
 #define ATTRS(rows) .attrs = rows, .attr_count = sizeof(rows) / sizeof((rows)[0])
-#define POINTWISE(op_name, text, inputs, infer_fn, stem, ...)                                      \
-    {                                                                                              \
-        .name = op_name, .summary = text, .inputs_min = inputs, .inputs_max = inputs,              \
-        .outputs_min = 1, .outputs_max = 1, .attrs_size = sizeof(struct cast_attrs),               \
-        .infer = infer_fn, .reference = reference_##stem, .lower = lower_##stem, __VA_ARGS__       \
+#define POINTWISE(op_name, text, inputs, infer_fn, stem, ...)                                \
+    {                                                                                        \
+        .name = op_name, .summary = text, .inputs_min = inputs, .inputs_max = inputs,        \
+        .outputs_min = 1, .outputs_max = 1, .attrs_size = sizeof(struct cast_attrs),         \
+        .infer = infer_fn, .reference = reference_##stem, .lower = lower_##stem, __VA_ARGS__ \
     }
 
 static const struct op ops[] = {

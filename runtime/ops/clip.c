@@ -6,7 +6,7 @@
 #include "op/op.h"
 #include "shaders/clip.spv.h"
 
-enum { CPU_RUN = 16 };                            // starting an invocation is small beside its work
+enum { CPU_RUN = 16 }; // starting an invocation is small beside its work
 enum { FROM_ABSENT, FROM_PUSHED, FROM_IN_MEMORY }; // as in clip.comp
 
 static espy_status infer(struct op_infer *c)
@@ -16,8 +16,7 @@ static espy_status infer(struct op_infer *c)
     TRY(espy_infer_same_dtype(c, 0, 3));
     for (uint32_t i = 1; i < 3; i++) {
         size_t count;
-        if (espy_infer_has(c, i) &&
-            (!espy_shape_count(&c->inputs[i].shape, &count) || count != 1))
+        if (espy_infer_has(c, i) && (!espy_shape_count(&c->inputs[i].shape, &count) || count != 1))
             return espy_infer_fail(c, "input %u must be one number", i);
     }
     espy_infer_copy(c, 0, 0);

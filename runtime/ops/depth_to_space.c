@@ -1,6 +1,6 @@
-// DepthToSpace and SpaceToDepth: blocks of pixels and channels change places. The output's dimensions
-// in their parts are a change of the input's strides, which the reference reads through; the device
-// copies once where the parts do not lie behind each other.
+// DepthToSpace and SpaceToDepth: blocks of pixels and channels change places. The output's
+// dimensions in their parts are a change of the input's strides, which the reference reads through;
+// the device copies once where the parts do not lie behind each other.
 #include <assert.h>
 #include <string.h>
 
@@ -62,8 +62,7 @@ static void see_depth_to_space(const struct block_attrs *attrs, struct view *vie
     const int64_t channel_stride = x.strides[1] * (blocks_first ? 1 : block * block);
     const int64_t block_stride = x.strides[1] * (blocks_first ? channels : 1);
     view->rank = 6;
-    memcpy(view->dims,
-           (int64_t[]){x.dims[0], channels, x.dims[2], block, x.dims[3], block},
+    memcpy(view->dims, (int64_t[]){x.dims[0], channels, x.dims[2], block, x.dims[3], block},
            6 * sizeof(int64_t));
     memcpy(view->strides,
            (int64_t[]){x.strides[0], channel_stride, x.strides[2], block_stride * block,
@@ -81,8 +80,8 @@ static void see_space_to_depth(const struct block_attrs *attrs, struct view *vie
            (int64_t[]){x.dims[0], block, block, x.dims[1], x.dims[2] / block, x.dims[3] / block},
            6 * sizeof(int64_t));
     memcpy(view->strides,
-           (int64_t[]){x.strides[0], x.strides[2], x.strides[3], x.strides[1],
-                       x.strides[2] * block, x.strides[3] * block},
+           (int64_t[]){x.strides[0], x.strides[2], x.strides[3], x.strides[1], x.strides[2] * block,
+                       x.strides[3] * block},
            6 * sizeof(int64_t));
 }
 
@@ -148,10 +147,10 @@ static espy_status lower(struct op_lower *c)
     return espy_lower_status(c);
 }
 
-#define BLOCK_ATTR                                                                                 \
-    {                                                                                              \
-        .name = "blocksize", .type = OP_INT, .offset = offsetof(struct block_attrs, blocksize),    \
-        .min = 1, .max = 32767, .required = true, .help = "pixels along one side of a block"       \
+#define BLOCK_ATTR                                                                              \
+    {                                                                                           \
+        .name = "blocksize", .type = OP_INT, .offset = offsetof(struct block_attrs, blocksize), \
+        .min = 1, .max = 32767, .required = true, .help = "pixels along one side of a block"    \
     }
 static const char *const modes[] = {"DCR", "CRD", NULL};
 static const struct op_attr depth_to_space_attrs[] = {
@@ -164,11 +163,11 @@ static const struct op_attr depth_to_space_attrs[] = {
 static const struct op_attr space_to_depth_attrs[] = {BLOCK_ATTR};
 
 #define ATTRS(rows) .attrs = rows, .attr_count = sizeof(rows) / sizeof((rows)[0])
-#define BLOCKS(op_name, text, infer_fn, rows)                                                      \
-    {                                                                                              \
-        .name = op_name, .summary = text, .inputs_min = 1, .inputs_max = 1, .outputs_min = 1,      \
-        .outputs_max = 1, .attrs_size = sizeof(struct block_attrs), .infer = infer_fn,             \
-        .reference = reference, .lower = lower, ATTRS(rows)                                        \
+#define BLOCKS(op_name, text, infer_fn, rows)                                                 \
+    {                                                                                         \
+        .name = op_name, .summary = text, .inputs_min = 1, .inputs_max = 1, .outputs_min = 1, \
+        .outputs_max = 1, .attrs_size = sizeof(struct block_attrs), .infer = infer_fn,        \
+        .reference = reference, .lower = lower, ATTRS(rows)                                   \
     }
 
 static const struct op ops[] = {

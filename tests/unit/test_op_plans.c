@@ -21,23 +21,49 @@ struct device {
 
 static const struct device devices[] = {
     {"a CPU",
-     {.cpu = true, .storage_f16 = true, .arithmetic_i64 = true, .subgroups = true,
-      .subgroup_size = 8, .local_size = 8, .invocations_max = 1024, .shared_size = 32768,
-      .groups_max = {65535, 65535, 65535}, .buffer_alignment = 16, .buffer_range_max = 1 << 27,
+     {.cpu = true,
+      .storage_f16 = true,
+      .arithmetic_i64 = true,
+      .subgroups = true,
+      .subgroup_size = 8,
+      .local_size = 8,
+      .invocations_max = 1024,
+      .shared_size = 32768,
+      .groups_max = {65535, 65535, 65535},
+      .buffer_alignment = 16,
+      .buffer_range_max = 1 << 27,
       .texel_elements_max = 1 << 27}},
     {"a plain CPU",
-     {.cpu = true, .subgroup_size = 4, .local_size = 4, .invocations_max = 128,
-      .shared_size = 16384, .groups_max = {65535, 65535, 65535}, .buffer_alignment = 256,
-      .buffer_range_max = 1 << 27, .texel_elements_max = 65536}},
+     {.cpu = true,
+      .subgroup_size = 4,
+      .local_size = 4,
+      .invocations_max = 128,
+      .shared_size = 16384,
+      .groups_max = {65535, 65535, 65535},
+      .buffer_alignment = 256,
+      .buffer_range_max = 1 << 27,
+      .texel_elements_max = 65536}},
     {"a GPU",
-     {.storage_f16 = true, .arithmetic_i64 = true, .subgroups = true, .subgroup_size = 32,
-      .local_size = 128, .invocations_max = 1024, .shared_size = 49152,
-      .groups_max = {2147483647, 65535, 65535}, .buffer_alignment = 16,
-      .buffer_range_max = UINT32_MAX, .texel_elements_max = 1 << 27}},
+     {.storage_f16 = true,
+      .arithmetic_i64 = true,
+      .subgroups = true,
+      .subgroup_size = 32,
+      .local_size = 128,
+      .invocations_max = 1024,
+      .shared_size = 49152,
+      .groups_max = {2147483647, 65535, 65535},
+      .buffer_alignment = 16,
+      .buffer_range_max = UINT32_MAX,
+      .texel_elements_max = 1 << 27}},
     {"a plain GPU",
-     {.subgroup_size = 64, .local_size = 64, .invocations_max = 128, .shared_size = 16384,
-      .groups_max = {65535, 65535, 65535}, .buffer_alignment = 256,
-      .buffer_range_max = 1 << 27, .texel_elements_max = 65536}},
+     {.subgroup_size = 64,
+      .local_size = 64,
+      .invocations_max = 128,
+      .shared_size = 16384,
+      .groups_max = {65535, 65535, 65535},
+      .buffer_alignment = 256,
+      .buffer_range_max = 1 << 27,
+      .texel_elements_max = 65536}},
 };
 
 static espy_status plan_case(const struct host *host, const struct caps *caps,
@@ -66,7 +92,7 @@ static const char *missing(const struct caps *caps, const struct plan *plan,
     for (uint32_t b = 0; b < dispatch->binding_count; b++)
         if (dispatch->bindings[b].buffer >= plan->buffer_count)
             return "a buffer at every binding";
-    return shader->uses_int64 && !caps->arithmetic_i64   ? "64-bit integers"
+    return shader->uses_int64 && !caps->arithmetic_i64    ? "64-bit integers"
            : shader->uses_storage16 && !caps->storage_f16 ? "16-bit storage"
            : shader->uses_subgroups && !caps->subgroups   ? "subgroups"
                                                           : NULL;
@@ -103,8 +129,8 @@ static void plan_on_devices(struct test_host *test, const struct op_case *op_cas
             const espy_status status =
                 plan_case(&test->host, &devices[d].caps, &graph, inputs, &plan);
             const bool refused = status == ESPY_UNSUPPORTED && dtype == ESPY_FLOAT16;
-            cr_expect(status == ESPY_OK || refused, "%s (%s) on %s: %s", op_case->name,
-                      op_case->op, devices[d].name, test->last_error);
+            cr_expect(status == ESPY_OK || refused, "%s (%s) on %s: %s", op_case->name, op_case->op,
+                      devices[d].name, test->last_error);
             if (status == ESPY_OK) {
                 check_plan(op_case, &devices[d], &plan);
                 espy_plan_finish(&plan);
