@@ -10,7 +10,7 @@
 
 #include "support/test_host.h"
 
-// ---- half and bfloat16 ----------------------------------------------------------------------------
+// ---- half and bfloat16 --------------------------------------------------------------------------
 
 // What the bits of a finite 16-bit float with this many mantissa bits mean, by their definition.
 static double value_of_bits(uint32_t bits, int mantissa_bits)
@@ -50,8 +50,7 @@ Test(base, every_bfloat16_means_what_its_bits_say_and_survives_a_round_trip)
         const float value = espy_bfloat16_to_float((uint16_t)bits);
         const uint16_t back = espy_float_to_bfloat16(value);
         if ((bits & 0x7f80u) != 0x7f80u)
-            cr_assert((double)value == value_of_bits(bits, 7), "0x%04x is %g", bits,
-                      (double)value);
+            cr_assert((double)value == value_of_bits(bits, 7), "0x%04x is %g", bits, (double)value);
         if (isnan(value))
             cr_assert(isnan(espy_bfloat16_to_float(back)), "0x%04x", bits);
         else
@@ -108,7 +107,7 @@ Test(base, a_nan_whose_high_bits_are_zero_stays_a_nan)
     }
 }
 
-// ---- checksums ------------------------------------------------------------------------------------
+// ---- checksums ----------------------------------------------------------------------------------
 
 // One bit at a time, as the polynomial is defined.
 static uint32_t slow_crc32(const unsigned char *bytes, size_t size)
@@ -157,7 +156,7 @@ Test(base, hash_has_the_published_values_of_fnv_1a)
     cr_expect(espy_hash(first, "bar", 3) == UINT64_C(0x85944171f73967e8));
 }
 
-// ---- sizes ----------------------------------------------------------------------------------------
+// ---- sizes --------------------------------------------------------------------------------------
 
 Test(base, checked_sizes_refuse_overflow_and_leave_the_result)
 {
@@ -173,7 +172,7 @@ Test(base, checked_sizes_refuse_overflow_and_leave_the_result)
     cr_expect(!espy_checked_add(SIZE_MAX, 1, &result) && result == 7);
 }
 
-// ---- host -----------------------------------------------------------------------------------------
+// ---- host ---------------------------------------------------------------------------------------
 
 struct kept_line {
     uint32_t count;
@@ -256,14 +255,13 @@ Test(base, a_growing_array_keeps_its_elements_and_survives_a_failure)
               ESPY_OUT_OF_MEMORY);
     cr_expect(numbers == before && capacity == count && test.error_count == 1);
     uint32_t full = UINT32_MAX / 2 + 1; // cannot be doubled
-    cr_expect(espy_grow(&test.host, &numbers, full, &full, sizeof(*numbers)) ==
-              ESPY_OUT_OF_MEMORY);
+    cr_expect(espy_grow(&test.host, &numbers, full, &full, sizeof(*numbers)) == ESPY_OUT_OF_MEMORY);
     cr_expect(numbers == before && test.error_count == 2);
     espy_free(&test.host, numbers);
     cr_expect(test.live_count == 0);
 }
 
-// ---- arena ----------------------------------------------------------------------------------------
+// ---- arena --------------------------------------------------------------------------------------
 
 enum { PIECES = 300 };
 
@@ -298,8 +296,8 @@ Test(base, arena_pieces_are_zeroed_aligned_and_apart)
 
 Test(base, arena_refuses_sizes_that_overflow_with_one_line)
 {
-    static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 15, SIZE_MAX - 16,
-                                   SIZE_MAX - 31, SIZE_MAX - 40};
+    static const size_t sizes[] = {SIZE_MAX,      SIZE_MAX - 1,  SIZE_MAX - 15,
+                                   SIZE_MAX - 16, SIZE_MAX - 31, SIZE_MAX - 40};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
         struct test_host test;
         struct arena arena;
@@ -355,7 +353,7 @@ Test(base, arena_copies_and_formats)
     cr_expect(test.live_count == 0);
 }
 
-// ---- map ------------------------------------------------------------------------------------------
+// ---- map ----------------------------------------------------------------------------------------
 
 enum { KEYS = 5000 };
 
@@ -409,7 +407,7 @@ Test(base, map_keeps_what_it_has_when_it_cannot_grow)
     cr_expect(test.live_count == 0);
 }
 
-// ---- text -----------------------------------------------------------------------------------------
+// ---- text ---------------------------------------------------------------------------------------
 
 Test(base, text_grows_and_stays_a_string)
 {
@@ -456,14 +454,15 @@ Test(base, text_fails_once_and_says_so_once)
     cr_expect(test.live_count == 0);
 }
 
-// ---- names ----------------------------------------------------------------------------------------
+// ---- names --------------------------------------------------------------------------------------
 
 Test(base, every_status_has_its_own_text)
 {
     for (int a = 0; a <= (int)ESPY_MISMATCH; a++)
         for (int b = 0; b <= (int)ESPY_MISMATCH + 1; b++)
             cr_expect((strcmp(espy_status_text((espy_status)a), espy_status_text((espy_status)b)) ==
-                       0) == (a == b), "%d %d", a, b);
+                       0) == (a == b),
+                      "%d %d", a, b);
     cr_expect(espy_status_text((espy_status)-1) != NULL);
 }
 

@@ -11,11 +11,11 @@
 enum { MAKE_IO_MAX = 16 };
 
 #define SCALAR (&(const struct shape){.rank = 0})
-#define SHAPE(...)                                                                                 \
+#define SHAPE(...) \
     (&(const struct shape){sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), {__VA_ARGS__}})
 // MAKE(graph, "Add", "y", a, b) adds a node y that makes the value y.
-#define MAKE(graph, op, name, ...)                                                                 \
-    make_node(graph, op, name, (const uint32_t[]){__VA_ARGS__},                                    \
+#define MAKE(graph, op, name, ...)                              \
+    make_node(graph, op, name, (const uint32_t[]){__VA_ARGS__}, \
               sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 
 static inline void make_graph(struct graph *graph, const struct host *host)

@@ -1,7 +1,8 @@
 // Goal: plans keep their rules whatever the graph, and change only where somebody sees it.
 // Method: no GPU. Devices are faked as struct caps. The rules (test_plan_rules.h) are checked for
 // graphs made here, for random ones, and for every case of every operator; four small networks
-// are compared as text with tests/plans/*.txt, which ESPY_UPDATE_GOLDEN=1 in the environment rewrites.
+// are compared as text with tests/plans/*.txt, which ESPY_UPDATE_GOLDEN=1 in the environment
+// rewrites.
 #include <criterion/criterion.h>
 
 #include <stdio.h>
@@ -99,7 +100,7 @@ static void bench_finish(struct bench *bench)
     cr_expect(bench->test.live_count == 0, "%zu allocations are left", bench->test.live_count);
 }
 
-// ---- golden texts ---------------------------------------------------------------------------------
+// ---- golden texts -------------------------------------------------------------------------------
 
 // Shows the first line that differs.
 static void compare_lines(const char *name, const char *actual, const char *golden)
@@ -107,7 +108,8 @@ static void compare_lines(const char *name, const char *actual, const char *gold
     for (int line = 1; *actual != '\0' || *golden != '\0'; line++) {
         const size_t a = strcspn(actual, "\n"), g = strcspn(golden, "\n");
         const bool same = a == g && memcmp(actual, golden, a) == 0;
-        cr_expect(same, "tests/plans/%s.txt, line %d:\n  is    %.*s\n  was   %.*s\n"
+        cr_expect(same,
+                  "tests/plans/%s.txt, line %d:\n  is    %.*s\n  was   %.*s\n"
                   "Where that is meant, run with ESPY_UPDATE_GOLDEN=1 and review the difference.",
                   name, line, (int)a, actual, (int)g, golden);
         if (!same)
@@ -149,7 +151,7 @@ static uint32_t count_kernels(const struct plan *plan, const char *prefix)
     return count;
 }
 
-// ---- networks -------------------------------------------------------------------------------------
+// ---- networks -----------------------------------------------------------------------------------
 
 // y = sigmoid(relu(x) * c + x)
 static void make_pointwise(struct graph *graph)
@@ -183,7 +185,8 @@ static void make_residual(struct graph *graph)
 }
 
 // [1, 16, 32] to [1, 4, 16, 8] as a network's file has it: MatMul, Reshape, Transpose.
-static uint32_t make_heads(struct graph *graph, uint32_t x, uint32_t shape, const char *const *names)
+static uint32_t make_heads(struct graph *graph, uint32_t x, uint32_t shape,
+                           const char *const *names)
 {
     static const double perm[4] = {0, 2, 1, 3};
     const uint32_t w = make_weights(graph, names[0], SHAPE(32, 32));
@@ -305,7 +308,7 @@ Test(plan, the_same_graph_gives_the_same_text_on_every_kind_of_device)
     }
 }
 
-// ---- what is known early --------------------------------------------------------------------------
+// ---- what is known early ------------------------------------------------------------------------
 
 Test(plan, work_on_constants_alone_is_done_before_the_first_run)
 {
@@ -362,7 +365,7 @@ Test(plan, what_no_output_needs_is_not_planned)
     bench_finish(&bench);
 }
 
-// ---- kept values ----------------------------------------------------------------------------------
+// ---- kept values --------------------------------------------------------------------------------
 
 Test(plan, keep_values_gives_every_value_memory_that_nothing_else_uses)
 {
@@ -376,8 +379,8 @@ Test(plan, keep_values_gives_every_value_memory_that_nothing_else_uses)
             const uint32_t value = bench.graph.nodes[i].outputs[0];
             bool kept = plan->walk.values[value].data != NULL;
             for (uint32_t k = 0; k < plan->kept_count; k++)
-                kept = kept || (plan->kept[k].value == value &&
-                                espy_view_dense(&plan->kept[k].view));
+                kept =
+                    kept || (plan->kept[k].value == value && espy_view_dense(&plan->kept[k].view));
             cr_expect(kept, "the value of node '%s'", bench.graph.nodes[i].name);
         }
         for (uint32_t a = 0; a < plan->buffer_count; a++)
@@ -387,7 +390,7 @@ Test(plan, keep_values_gives_every_value_memory_that_nothing_else_uses)
     }
 }
 
-// ---- stages ---------------------------------------------------------------------------------------
+// ---- stages -------------------------------------------------------------------------------------
 
 Test(plan, a_node_on_the_host_ends_a_stage_and_keeps_what_lives_across_it)
 {
@@ -409,7 +412,7 @@ Test(plan, a_node_on_the_host_ends_a_stage_and_keeps_what_lives_across_it)
     bench_finish(&bench);
 }
 
-// ---- odd graphs -----------------------------------------------------------------------------------
+// ---- odd graphs ---------------------------------------------------------------------------------
 
 Test(plan, an_output_may_be_an_input_a_constant_or_a_view_of_another)
 {
@@ -485,7 +488,7 @@ Test(plan, every_allocation_may_fail_and_says_so_once)
     bench_finish(&bench);
 }
 
-// ---- random graphs --------------------------------------------------------------------------------
+// ---- random graphs ------------------------------------------------------------------------------
 
 Test(plan, random_graphs_keep_the_rules)
 {
@@ -510,7 +513,7 @@ Test(plan, random_graphs_keep_the_rules)
               (unsigned long long)shared, (unsigned long long)apart);
 }
 
-// ---- every case of every operator -----------------------------------------------------------------
+// ---- every case of every operator ---------------------------------------------------------------
 
 enum { CASE_TENSORS_MAX = 64 };
 
@@ -527,7 +530,8 @@ static void check_case(struct test_host *test, const struct op_case *op_case, bo
     espy_arena_init(&arena, &test->host);
     espy_graph_init(&graph, &test->host);
     cr_assert(espy_test_case_graph(op_case, ESPY_FLOAT32, strided, &arena, &graph, inputs) ==
-              ESPY_OK, "%s: %s", op_case->name, test->last_error);
+                  ESPY_OK,
+              "%s: %s", op_case->name, test->last_error);
     for (uint32_t i = 0; i < graph.input_count; i++) {
         types[i] = inputs[i].type;
         data[i] = inputs[i].data;

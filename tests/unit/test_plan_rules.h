@@ -17,10 +17,10 @@ struct rules {
     char wrong[512];
 };
 
-#define RULE(rules, condition, ...)                                                                \
-    do {                                                                                           \
-        if (!(condition) && (rules)->wrong[0] == '\0')                                             \
-            snprintf((rules)->wrong, sizeof((rules)->wrong), __VA_ARGS__);                         \
+#define RULE(rules, condition, ...)                                        \
+    do {                                                                   \
+        if (!(condition) && (rules)->wrong[0] == '\0')                     \
+            snprintf((rules)->wrong, sizeof((rules)->wrong), __VA_ARGS__); \
     } while (0)
 
 // From the first to the last step that touches a buffer; step 0 is before everything.
@@ -190,9 +190,9 @@ static inline void rules_data_flow(struct rules *rules)
                 written[dispatch->bindings[b].buffer] = true;
     }
     for (uint32_t o = 0; o < plan->graph->output_count; o++)
-        RULE(rules, plan->outputs[o].constant != NULL ||
-                        (written[plan->outputs[o].view.buffer] &&
-                         espy_view_dense(&plan->outputs[o].view)),
+        RULE(rules,
+             plan->outputs[o].constant != NULL ||
+                 (written[plan->outputs[o].view.buffer] && espy_view_dense(&plan->outputs[o].view)),
              "output %u is not made, or not dense", o);
     free(written);
 }
@@ -201,13 +201,15 @@ static inline void rules_limits(struct rules *rules)
 {
     const struct plan *plan = rules->plan;
     for (uint32_t d = 0; d < plan->prepare_count + plan->dispatch_count; d++) {
-        const struct plan_dispatch *dispatch =
-            d < plan->prepare_count ? &plan->prepare[d] : &plan->dispatches[d - plan->prepare_count];
+        const struct plan_dispatch *dispatch = d < plan->prepare_count
+                                                   ? &plan->prepare[d]
+                                                   : &plan->dispatches[d - plan->prepare_count];
         for (int k = 0; k < 3; k++)
-            RULE(rules, dispatch->groups[k] > 0 && dispatch->groups[k] <= rules->caps->groups_max[k],
+            RULE(rules,
+                 dispatch->groups[k] > 0 && dispatch->groups[k] <= rules->caps->groups_max[k],
                  "%s: %u workgroups", dispatch->shader->name, dispatch->groups[k]);
-        RULE(rules, dispatch->binding_count == dispatch->shader->binding_count,
-             "%s: bindings", dispatch->shader->name);
+        RULE(rules, dispatch->binding_count == dispatch->shader->binding_count, "%s: bindings",
+             dispatch->shader->name);
     }
 }
 

@@ -30,7 +30,7 @@ static void make_long(struct graph *graph)
     make_output(graph, y);
 }
 
-// ---- objects --------------------------------------------------------------------------------------
+// ---- objects ------------------------------------------------------------------------------------
 
 Test(session, making_objects_from_null_is_refused)
 {
@@ -53,8 +53,8 @@ Test(session, making_objects_from_null_is_refused)
                   "path");
     EXPECT_FAILED(&lab, espy_model_load_file(lab.context, "x", NULL), ESPY_INVALID_ARGUMENT,
                   "model");
-    EXPECT_FAILED(&lab, espy_model_load_memory(lab.context, NULL, 5, &model),
-                  ESPY_INVALID_ARGUMENT, "bytes");
+    EXPECT_FAILED(&lab, espy_model_load_memory(lab.context, NULL, 5, &model), ESPY_INVALID_ARGUMENT,
+                  "bytes");
     EXPECT_FAILED(&lab, espy_model_load_memory(lab.context, "x", 1, NULL), ESPY_INVALID_ARGUMENT,
                   "model");
     EXPECT_FAILED(&lab, espy_session_create(lab.device, NULL, NULL, &lab.session),
@@ -112,10 +112,8 @@ static void no_entry(void *user, const struct espy_verify_entry *entry)
 Test(session, fields_beyond_a_smaller_size_are_not_read)
 {
     struct lab lab = {.live = 0};
-    struct espy_context_params params = {.log = lab_log,
-                                         .log_user = &lab,
-                                         .realloc = lab_realloc,
-                                         .realloc_user = &lab};
+    struct espy_context_params params = {
+        .log = lab_log, .log_user = &lab, .realloc = lab_realloc, .realloc_user = &lab};
     params.size = offsetof(struct espy_context_params, realloc);
     cr_assert(espy_context_create(&params, &lab.context) == ESPY_OK);
     cr_expect(lab.calls == 0, "realloc was beyond the end");
@@ -181,8 +179,9 @@ Test(session, files_that_are_not_there_or_not_models_are_refused)
     EXPECT_FAILED(&lab, espy_model_load_memory(lab.context, "", 0, &lab.model), ESPY_BAD_FORMAT,
                   "");
     cr_expect(lab.model == NULL);
-    EXPECT_OK(&lab, espy_model_load_file(
-                        lab.context, ESPY_SOURCE_DIR "/tests/corpus/good/minimal.espy", &lab.model));
+    EXPECT_OK(&lab,
+              espy_model_load_file(lab.context, ESPY_SOURCE_DIR "/tests/corpus/good/minimal.espy",
+                                   &lab.model));
     lab_close(&lab);
 }
 
@@ -199,12 +198,14 @@ Test(session, devices_are_listed_counted_and_found_by_name)
     cr_expect(room == count);
     memset(&infos[1], 0x55, sizeof(infos[1]));
     EXPECT_OK(&lab, espy_device_list(lab.context, infos, &one));
-    cr_expect(one == count && *(unsigned char *)&infos[1] == 0x55, "no more than there is room for");
+    cr_expect(one == count && *(unsigned char *)&infos[1] == 0x55,
+              "no more than there is room for");
     struct espy_device_params params = {.size = sizeof(params), .cache_dir = "", .name = "no such"};
     EXPECT_FAILED(&lab, espy_device_create(lab.context, &params, &lab.device), ESPY_NO_DEVICE,
                   "no such");
     params.name = "99";
-    EXPECT_FAILED(&lab, espy_device_create(lab.context, &params, &lab.device), ESPY_NO_DEVICE, "99");
+    EXPECT_FAILED(&lab, espy_device_create(lab.context, &params, &lab.device), ESPY_NO_DEVICE,
+                  "99");
     cr_expect(lab.device == NULL);
     char index[16];
     snprintf(index, sizeof(index), "%u", infos[0].index);
@@ -215,7 +216,7 @@ Test(session, devices_are_listed_counted_and_found_by_name)
     lab_close(&lab);
 }
 
-// ---- wrong calls ----------------------------------------------------------------------------------
+// ---- wrong calls --------------------------------------------------------------------------------
 
 enum { ROWS = 3, ELEMENTS = ROWS * 4 };
 
@@ -378,14 +379,14 @@ static const struct {
     void (*spoil)(struct call *call);
     const char *words;
 } wrongs[] = {
-    {in_name, "'c'"},          {in_null_name, "(NULL)"},   {in_output_name, "'y'"},
-    {in_twice, "twice"},       {in_missing, "'b'"},        {in_none, "'a'"},
-    {in_third, "twice"},       {in_dtype, "int32"},        {in_no_dtype, "none"},
-    {in_rank, "shape"},        {in_huge_rank, "shape"},    {in_dim, "3x5"},
-    {in_negative, "shape"},    {in_huge, "'a'"},           {in_overflow, "too large"},
-    {in_symbol, "'n'"},        {in_small, "48"},           {in_large, "48"},
-    {in_no_data, "48"},        {out_name, "'nothing'"},    {out_null_name, "(NULL)"},
-    {out_inner_name, "'b'"},   {out_twice, "twice"},       {out_small, "48"},
+    {in_name, "'c'"},        {in_null_name, "(NULL)"}, {in_output_name, "'y'"},
+    {in_twice, "twice"},     {in_missing, "'b'"},      {in_none, "'a'"},
+    {in_third, "twice"},     {in_dtype, "int32"},      {in_no_dtype, "none"},
+    {in_rank, "shape"},      {in_huge_rank, "shape"},  {in_dim, "3x5"},
+    {in_negative, "shape"},  {in_huge, "'a'"},         {in_overflow, "too large"},
+    {in_symbol, "'n'"},      {in_small, "48"},         {in_large, "48"},
+    {in_no_data, "48"},      {out_name, "'nothing'"},  {out_null_name, "(NULL)"},
+    {out_inner_name, "'b'"}, {out_twice, "twice"},     {out_small, "48"},
     {out_no_data, "48"},
 };
 
@@ -399,11 +400,13 @@ Test(session, every_wrong_call_is_refused_and_the_next_right_one_works)
         call_init(&call);
         wrongs[i].spoil(&call);
         memcpy(&before, &call, sizeof(call));
-        EXPECT_FAILED(&lab, espy_session_run(lab.session, call.inputs, call.input_count,
-                                             call.outputs, call.output_count),
+        EXPECT_FAILED(&lab,
+                      espy_session_run(lab.session, call.inputs, call.input_count, call.outputs,
+                                       call.output_count),
                       ESPY_INVALID_ARGUMENT, wrongs[i].words);
-        EXPECT_FAILED(&lab, espy_session_submit(lab.session, call.inputs, call.input_count,
-                                                call.outputs, call.output_count, &ticket),
+        EXPECT_FAILED(&lab,
+                      espy_session_submit(lab.session, call.inputs, call.input_count, call.outputs,
+                                          call.output_count, &ticket),
                       ESPY_INVALID_ARGUMENT, wrongs[i].words);
         cr_expect(memcmp(&before, &call, sizeof(call)) == 0 && ticket == 99, "case %zu touches", i);
         call_init(&call);
@@ -425,15 +428,15 @@ Test(session, lists_that_are_null_are_refused)
                   ESPY_INVALID_ARGUMENT, "outputs");
     EXPECT_FAILED(&lab, espy_session_submit(lab.session, call.inputs, 2, call.outputs, 2, NULL),
                   ESPY_INVALID_ARGUMENT, "ticket");
-    EXPECT_FAILED(&lab, espy_session_plan(lab.session, NULL, 2, NULL, NULL),
-                  ESPY_INVALID_ARGUMENT, "inputs");
+    EXPECT_FAILED(&lab, espy_session_plan(lab.session, NULL, 2, NULL, NULL), ESPY_INVALID_ARGUMENT,
+                  "inputs");
     EXPECT_FAILED(&lab, espy_session_plan_text(lab.session, call.inputs, 2, NULL),
                   ESPY_INVALID_ARGUMENT, "text");
     EXPECT_OK(&lab, espy_session_run(lab.session, call.inputs, 2, NULL, 0));
     lab_close(&lab);
 }
 
-// ---- outputs --------------------------------------------------------------------------------------
+// ---- outputs ------------------------------------------------------------------------------------
 
 Test(session, outputs_may_be_few_or_in_another_order_or_inputs_or_constants)
 {
@@ -471,7 +474,7 @@ Test(session, room_may_be_larger_than_needed_and_the_rest_is_untouched)
     lab_close(&lab);
 }
 
-// ---- tickets --------------------------------------------------------------------------------------
+// ---- tickets ------------------------------------------------------------------------------------
 
 Test(session, one_run_is_in_flight_and_its_ticket_is_the_only_one)
 {
@@ -483,12 +486,12 @@ Test(session, one_run_is_in_flight_and_its_ticket_is_the_only_one)
     call_init(&call);
     call_init(&other);
     EXPECT_FAILED(&lab, espy_session_wait(lab.session, 0, 0), ESPY_INVALID_ARGUMENT, "ticket 0");
-    EXPECT_OK(&lab,
-              espy_session_submit(lab.session, call.inputs, 2, call.outputs, 2, &ticket));
+    EXPECT_OK(&lab, espy_session_submit(lab.session, call.inputs, 2, call.outputs, 2, &ticket));
     cr_expect(ticket == 1);
     memset(call.inputs[0].data, 0xff, sizeof(call.a)); // it was copied
-    EXPECT_FAILED(&lab, espy_session_submit(lab.session, other.inputs, 2, other.outputs, 2,
-                                            &second), ESPY_INVALID_ARGUMENT, "in flight");
+    EXPECT_FAILED(&lab,
+                  espy_session_submit(lab.session, other.inputs, 2, other.outputs, 2, &second),
+                  ESPY_INVALID_ARGUMENT, "in flight");
     EXPECT_FAILED(&lab, espy_session_run(lab.session, other.inputs, 2, other.outputs, 2),
                   ESPY_INVALID_ARGUMENT, "in flight");
     EXPECT_FAILED(&lab, espy_session_plan(lab.session, other.inputs, 2, NULL, NULL),
@@ -549,7 +552,7 @@ Test(session, destroying_with_a_run_in_flight_waits_for_it)
     cr_expect(y[0] == 77, "outputs are filled by the wait only");
 }
 
-// ---- what runs cost -------------------------------------------------------------------------------
+// ---- what runs cost -----------------------------------------------------------------------------
 
 Test(session, runs_of_a_planned_shape_allocate_nothing)
 {
@@ -562,8 +565,7 @@ Test(session, runs_of_a_planned_shape_allocate_nothing)
     const unsigned long long before = lab.calls;
     const long long live = lab.live;
     for (int i = 0; i < 20; i++) {
-        EXPECT_OK(&lab,
-                  espy_session_submit(lab.session, call.inputs, 2, call.outputs, 2, &ticket));
+        EXPECT_OK(&lab, espy_session_submit(lab.session, call.inputs, 2, call.outputs, 2, &ticket));
         EXPECT_OK(&lab, espy_session_wait(lab.session, ticket, UINT64_MAX));
         expect_right(&call);
     }
@@ -572,7 +574,7 @@ Test(session, runs_of_a_planned_shape_allocate_nothing)
     lab_close(&lab);
 }
 
-// ---- plans ----------------------------------------------------------------------------------------
+// ---- plans --------------------------------------------------------------------------------------
 
 Test(session, a_plan_is_described_before_anything_runs)
 {

@@ -1,5 +1,5 @@
-// Goal: whatever allocation fails, a call of the public API answers with a status and one error line,
-// leaks nothing, and can be made again; several threads may use one device; verify finds a
+// Goal: whatever allocation fails, a call of the public API answers with a status and one error
+// line, leaks nothing, and can be made again; several threads may use one device; verify finds a
 // wrong kernel.
 // Method: the application's own realloc fails, at each call in turn: once, or from there on. Graphs
 // between them use every part: constants, prepare work, views, a host node, a shape given as data.
@@ -62,26 +62,26 @@ static void expect_plausible(const struct all *call)
 }
 
 // Makes call fail at its first allocation, then at its second, ... until it does not.
-#define EACH_ALLOCATION(lab, go_on, call, cleanup)                                                 \
-    do {                                                                                           \
-        espy_status status_ = ESPY_OUT_OF_MEMORY;                                                  \
-        (lab)->fail_on = (go_on);                                                                  \
-        for (unsigned n_ = 1; status_ != ESPY_OK; n_++) {                                          \
-            const long long live_ = (lab)->live;                                                   \
-            (lab)->errors = 0;                                                                     \
-            (lab)->fail_at = (lab)->calls + n_;                                                    \
-            status_ = (call);                                                                      \
-            (lab)->fail_at = 0;                                                                    \
-            cr_assert(status_ == ESPY_OK || status_ == ESPY_OUT_OF_MEMORY, "allocation %u: %s: %s",\
-                      n_, espy_status_text(status_), (lab)->last_error);                           \
-            cr_expect((lab)->errors == (status_ != ESPY_OK), "allocation %u: %u lines: %s", n_,    \
-                      (unsigned)(lab)->errors, (lab)->last_error);                                 \
-            cr_expect(status_ == ESPY_OK || (lab)->live == live_, "allocation %u leaks %lld", n_,  \
-                      (long long)(lab)->live - live_);                                             \
-            (lab)->last_error[0] = '\0';                                                           \
-            (lab)->errors = 0;                                                                     \
-            cleanup;                                                                               \
-        }                                                                                          \
+#define EACH_ALLOCATION(lab, go_on, call, cleanup)                                                \
+    do {                                                                                          \
+        espy_status status_ = ESPY_OUT_OF_MEMORY;                                                 \
+        (lab)->fail_on = (go_on);                                                                 \
+        for (unsigned n_ = 1; status_ != ESPY_OK; n_++) {                                         \
+            const long long live_ = (lab)->live;                                                  \
+            (lab)->errors = 0;                                                                    \
+            (lab)->fail_at = (lab)->calls + n_;                                                   \
+            status_ = (call);                                                                     \
+            (lab)->fail_at = 0;                                                                   \
+            cr_assert(status_ == ESPY_OK || status_ == ESPY_OUT_OF_MEMORY,                        \
+                      "allocation %u: %s: %s", n_, espy_status_text(status_), (lab)->last_error); \
+            cr_expect((lab)->errors == (status_ != ESPY_OK), "allocation %u: %u lines: %s", n_,   \
+                      (unsigned)(lab)->errors, (lab)->last_error);                                \
+            cr_expect(status_ == ESPY_OK || (lab)->live == live_, "allocation %u leaks %lld", n_, \
+                      (long long)(lab)->live - live_);                                            \
+            (lab)->last_error[0] = '\0';                                                          \
+            (lab)->errors = 0;                                                                    \
+            cleanup;                                                                              \
+        }                                                                                         \
     } while (0)
 
 Test(session_faults, every_allocation_of_loading_a_model_may_fail)
@@ -184,7 +184,7 @@ Test(session_faults, a_plan_that_finds_no_memory_costs_the_session_nothing)
     lab_close(&lab);
 }
 
-// ---- threads --------------------------------------------------------------------------------------
+// ---- threads ------------------------------------------------------------------------------------
 
 enum { RUNS = 40 };
 
@@ -198,8 +198,8 @@ static void *run_often(void *user)
 {
     struct thread *thread = user;
     espy_session *session = NULL;
-    thread->right = espy_session_create(thread->lab->device, thread->lab->model, NULL, &session) ==
-                    ESPY_OK;
+    thread->right =
+        espy_session_create(thread->lab->device, thread->lab->model, NULL, &session) == ESPY_OK;
     for (int64_t i = 0; i < RUNS && thread->right; i++) {
         struct all call;
         all_init(&call);
@@ -238,7 +238,7 @@ Test(session_faults, sessions_of_one_device_and_model_run_in_several_threads)
     lab_close(&lab);
 }
 
-// ---- verify ---------------------------------------------------------------------------------------
+// ---- verify -------------------------------------------------------------------------------------
 
 struct entries {
     uint32_t count, failed, on_host;
@@ -289,8 +289,9 @@ Test(session_verify, what_is_out_of_tolerance_is_a_mismatch_and_every_node_is_to
     lab_model(&lab, make_all);
     lab_session(&lab, &keeping);
     all_init(&call);
-    EXPECT_FAILED(&lab, espy_session_verify(lab.session, call.inputs, 2, 1e-12, keep_entry,
-                                            &entries), ESPY_MISMATCH, "differently");
+    EXPECT_FAILED(&lab,
+                  espy_session_verify(lab.session, call.inputs, 2, 1e-12, keep_entry, &entries),
+                  ESPY_MISMATCH, "differently");
     cr_expect(entries.count == 8 && entries.failed > 0 && entries.failed < 8,
               "%u of %u: views are right to the last bit", entries.failed, entries.count);
     lab_close(&lab);
@@ -325,7 +326,8 @@ Test(session_verify, every_allocation_of_it_may_fail)
     lab_session(&lab, &keeping);
     all_init(&call);
     EXPECT_OK(&lab, espy_session_verify(lab.session, call.inputs, 2, 0, keep_entry, &entries));
-    EACH_ALLOCATION(&lab, false, espy_session_verify(lab.session, call.inputs, 2, 0, keep_entry,
-                                                     &entries), entries.count = 0);
+    EACH_ALLOCATION(&lab, false,
+                    espy_session_verify(lab.session, call.inputs, 2, 0, keep_entry, &entries),
+                    entries.count = 0);
     lab_close(&lab);
 }

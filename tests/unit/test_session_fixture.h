@@ -1,5 +1,6 @@
 // For tests of the public API: a context that counts allocations and log lines (from any thread)
-// and can let allocations fail, a device with the validation layer on, and models from graphs made in code.
+// and can let allocations fail, a device with the validation layer on, and models from graphs made
+// in code.
 #ifndef TESTS_UNIT_TEST_SESSION_FIXTURE_H_
 #define TESTS_UNIT_TEST_SESSION_FIXTURE_H_
 
@@ -16,10 +17,10 @@
 
 struct lab {
     atomic_uint errors, warnings;
-    atomic_llong live;        // allocations not freed
-    atomic_ullong calls;      // allocations and growths so far
+    atomic_llong live;          // allocations not freed
+    atomic_ullong calls;        // allocations and growths so far
     unsigned long long fail_at; // the number of the call that fails; 0: none
-    bool fail_on;             // and all that come after it
+    bool fail_on;               // and all that come after it
     char last_error[1100];
     espy_context *context;
     espy_device *device;
@@ -129,32 +130,32 @@ static inline void lab_close(struct lab *lab)
 }
 
 // The call before this failed with this status and one line, which has these words.
-#define EXPECT_FAILED(lab, status, expected, words)                                                \
-    do {                                                                                           \
-        const espy_status got_ = (status);                                                         \
-        cr_expect(got_ == (expected), "%s: %s", espy_status_text(got_), (lab)->last_error);        \
-        cr_expect((lab)->errors == 1, "%u error lines", (unsigned)(lab)->errors);                  \
-        cr_expect(strstr((lab)->last_error, words) != NULL, "'%s' does not say '%s'",              \
-                  (lab)->last_error, words);                                                       \
-        (lab)->errors = 0;                                                                         \
-        (lab)->last_error[0] = '\0';                                                               \
+#define EXPECT_FAILED(lab, status, expected, words)                                         \
+    do {                                                                                    \
+        const espy_status got_ = (status);                                                  \
+        cr_expect(got_ == (expected), "%s: %s", espy_status_text(got_), (lab)->last_error); \
+        cr_expect((lab)->errors == 1, "%u error lines", (unsigned)(lab)->errors);           \
+        cr_expect(strstr((lab)->last_error, words) != NULL, "'%s' does not say '%s'",       \
+                  (lab)->last_error, words);                                                \
+        (lab)->errors = 0;                                                                  \
+        (lab)->last_error[0] = '\0';                                                        \
     } while (0)
 
-#define EXPECT_OK(lab, status)                                                                     \
-    do {                                                                                           \
-        const espy_status got_ = (status);                                                         \
-        cr_assert(got_ == ESPY_OK, "%s: %s", espy_status_text(got_), (lab)->last_error);           \
+#define EXPECT_OK(lab, status)                                                           \
+    do {                                                                                 \
+        const espy_status got_ = (status);                                               \
+        cr_assert(got_ == ESPY_OK, "%s: %s", espy_status_text(got_), (lab)->last_error); \
     } while (0)
 
-#define FLOATS(tensor_name, elements, ...)                                                         \
-    {                                                                                              \
-        .name = tensor_name, .dtype = ESPY_FLOAT32,                                                \
-        .rank = sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), .dims = {__VA_ARGS__},         \
-        .data = elements, .size = sizeof(elements)                                                 \
+#define FLOATS(tensor_name, elements, ...)                                                 \
+    {                                                                                      \
+        .name = tensor_name, .dtype = ESPY_FLOAT32,                                        \
+        .rank = sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), .dims = {__VA_ARGS__}, \
+        .data = elements, .size = sizeof(elements)                                         \
     }
-#define ROOM(tensor_name, elements)                                                                \
-    {                                                                                              \
-        .name = tensor_name, .data = elements, .size = sizeof(elements)                            \
+#define ROOM(tensor_name, elements)                                     \
+    {                                                                   \
+        .name = tensor_name, .data = elements, .size = sizeof(elements) \
     }
 
 #endif // TESTS_UNIT_TEST_SESSION_FIXTURE_H_

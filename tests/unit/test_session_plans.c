@@ -1,6 +1,7 @@
 // Goal: one session runs many shapes, each planned once and as often as its memory allows, and all
-// give the numbers that the references give, whatever lies between the nodes: stages, views, nothing.
-// Method: planning allocates and running does not, so the count of allocations says which it was.
+// give the numbers that the references give, whatever lies between the nodes: stages, views,
+// nothing. Method: planning allocates and running does not, so the count of allocations says which
+// it was.
 #include "test_session_fixture.h"
 
 #include "support/compare.h"
@@ -45,7 +46,7 @@ static bool run_double(struct lab *lab, struct square *square, int64_t rows, int
     return planned;
 }
 
-// ---- many shapes ----------------------------------------------------------------------------------
+// ---- many shapes --------------------------------------------------------------------------------
 
 Test(session_plans, a_shape_is_planned_once)
 {
@@ -104,13 +105,14 @@ Test(session_plans, shapes_above_memory_max_are_refused_and_smaller_ones_run)
     lab_model(&lab, make_double);
     lab_session(&lab, &(struct espy_session_params){.size = sizeof(struct espy_session_params),
                                                     .memory_max = 1 << 20});
-    struct espy_tensor input = {.name = "x", .dtype = ESPY_FLOAT32, .rank = 2, .dims = {1024, 1024}};
-    EXPECT_FAILED(&lab, espy_session_plan(lab.session, &input, 1, &info, NULL),
-                  ESPY_OUT_OF_MEMORY, "1048576");
+    struct espy_tensor input = {
+        .name = "x", .dtype = ESPY_FLOAT32, .rank = 2, .dims = {1024, 1024}};
+    EXPECT_FAILED(&lab, espy_session_plan(lab.session, &input, 1, &info, NULL), ESPY_OUT_OF_MEMORY,
+                  "1048576");
     cr_expect(info.memory_size == 0);
     cr_expect(run_double(&lab, &square, 4, 4));
-    EXPECT_FAILED(&lab, espy_session_plan(lab.session, &input, 1, &info, NULL),
-                  ESPY_OUT_OF_MEMORY, "1048576");
+    EXPECT_FAILED(&lab, espy_session_plan(lab.session, &input, 1, &info, NULL), ESPY_OUT_OF_MEMORY,
+                  "1048576");
     cr_expect(!run_double(&lab, &square, 4, 4), "a shape that is refused costs no other its plan");
     lab_close(&lab);
 }
@@ -134,7 +136,7 @@ Test(session_plans, tensors_without_elements_run_without_data)
     lab_close(&lab);
 }
 
-// ---- shapes that depend on elements ---------------------------------------------------------------
+// ---- shapes that depend on elements -------------------------------------------------------------
 
 static void make_reshape(struct graph *graph)
 {
@@ -153,15 +155,14 @@ struct reshape {
 
 static void reshape_init(struct reshape *call, const int64_t *shape, uint32_t rank)
 {
-    *call = (struct reshape){
-        .inputs = {FLOATS("x", call->x, 12),
-                   {.name = "shape",
-                    .dtype = ESPY_INT64,
-                    .rank = 1,
-                    .dims = {rank},
-                    .data = call->shape,
-                    .size = rank * sizeof(int64_t)}},
-        .outputs = {ROOM("y", call->y), ROOM("shape", call->copy)}};
+    *call = (struct reshape){.inputs = {FLOATS("x", call->x, 12),
+                                        {.name = "shape",
+                                         .dtype = ESPY_INT64,
+                                         .rank = 1,
+                                         .dims = {rank},
+                                         .data = call->shape,
+                                         .size = rank * sizeof(int64_t)}},
+                             .outputs = {ROOM("y", call->y), ROOM("shape", call->copy)}};
     for (int i = 0; i < 12; i++) {
         call->x[i] = (float)(i - 6);
         call->y[i] = 77;
@@ -253,10 +254,19 @@ Test(session_plans, static_inputs_whose_elements_decide_shapes_are_planned_when_
         x[i] = (float)i;
     for (int64_t from = 0; from < 12; from += 5)
         for (int64_t to = from; to <= 12; to += 4) {
-            const struct espy_tensor inputs[] = {
-                FLOATS("x", x, 12),
-                {.name = "from", .dtype = ESPY_INT64, .rank = 1, .dims = {1}, .data = &from, .size = 8},
-                {.name = "to", .dtype = ESPY_INT64, .rank = 1, .dims = {1}, .data = &to, .size = 8}};
+            const struct espy_tensor inputs[] = {FLOATS("x", x, 12),
+                                                 {.name = "from",
+                                                  .dtype = ESPY_INT64,
+                                                  .rank = 1,
+                                                  .dims = {1},
+                                                  .data = &from,
+                                                  .size = 8},
+                                                 {.name = "to",
+                                                  .dtype = ESPY_INT64,
+                                                  .rank = 1,
+                                                  .dims = {1},
+                                                  .data = &to,
+                                                  .size = 8}};
             struct espy_tensor output = ROOM("y", y);
             EXPECT_OK(&lab, espy_session_run(lab.session, inputs, 3, &output, 1));
             cr_expect(output.dims[0] == to - from);
@@ -266,7 +276,7 @@ Test(session_plans, static_inputs_whose_elements_decide_shapes_are_planned_when_
     lab_close(&lab);
 }
 
-// ---- stages ---------------------------------------------------------------------------------------
+// ---- stages -------------------------------------------------------------------------------------
 
 // Shrink of integers has no kernel.
 static void make_stages(struct graph *graph)
@@ -317,7 +327,7 @@ Test(session_plans, nodes_on_the_host_run_between_stages)
     lab_close(&lab);
 }
 
-// ---- random graphs --------------------------------------------------------------------------------
+// ---- random graphs ------------------------------------------------------------------------------
 
 static void check_random(struct test_host *test, struct vk_device *device, uint32_t number)
 {

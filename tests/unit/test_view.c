@@ -19,7 +19,7 @@ static uint32_t draw(uint32_t count)
     return (seed >> 8) % count;
 }
 
-// ---- brute force ----------------------------------------------------------------------------------
+// ---- brute force --------------------------------------------------------------------------------
 
 // The place of every element, first index outermost.
 static size_t spell_out(const struct view *view, int64_t *places)
@@ -58,7 +58,7 @@ static const char *describe(const struct view *view)
     return text;
 }
 
-// ---- random views ---------------------------------------------------------------------------------
+// ---- random views -------------------------------------------------------------------------------
 
 static struct view dense_view(const struct shape *shape)
 {
@@ -147,7 +147,7 @@ static struct shape random_reshape(const struct view *view)
     return shape;
 }
 
-// ---- properties -----------------------------------------------------------------------------------
+// ---- properties ---------------------------------------------------------------------------------
 
 Test(view, dense_says_that_elements_follow_each_other)
 {
