@@ -140,6 +140,19 @@ static espy_status parse_string(const struct binder *b, const struct op_attr *ro
     return attr_fail(b, row, "has a value that is not supported");
 }
 
+// The graph outlives what is bound to it, so the strings stay where they are. An empty list is kept
+// as one of numbers there.
+static espy_status parse_strings(const struct binder *b, const struct op_attr *row,
+                                 const struct graph_attr *attr)
+{
+    const bool empty = attr->type == GRAPH_ATTR_NUMBERS && attr->count == 0;
+    if (attr->type != GRAPH_ATTR_STRINGS && !empty)
+        return attr_fail(b, row, "must be a list of strings");
+    const struct op_strings strings = {empty ? NULL : attr->strings, attr->count};
+    memcpy(b->attrs + row->offset, &strings, sizeof(strings));
+    return ESPY_OK;
+}
+
 static espy_status parse_attr(const struct binder *b, const struct op_attr *row)
 {
     const struct graph_attr *attr = espy_graph_find_attr(b->node, row->name);
@@ -153,6 +166,8 @@ static espy_status parse_attr(const struct binder *b, const struct op_attr *row)
     case OP_INTS:
     case OP_FLOATS:
         return parse_list(b, row, attr);
+    case OP_STRINGS:
+        return parse_strings(b, row, attr);
     case OP_ENUM:
     case OP_DTYPE:
     case OP_STRING:

@@ -25,7 +25,8 @@ enum op_attr_type {
     OP_DTYPE,  // espy_dtype; its name in the file
     OP_STRING, // const char *
     OP_INTS,   // struct op_ints
-    OP_FLOATS  // struct op_floats
+    OP_FLOATS, // struct op_floats
+    OP_STRINGS // struct op_strings
 };
 
 struct op_ints {
@@ -34,6 +35,10 @@ struct op_ints {
 };
 struct op_floats {
     const float *values;
+    uint32_t count;
+};
+struct op_strings {
+    const char *const *values;
     uint32_t count;
 };
 
