@@ -1,14 +1,19 @@
-// CumSum: running sums along one axis.
+// CumSum and CumProd: running sums and products along one axis.
 #include <string.h>
 
 #include "op/axes.h"
 #include "op/lower.h"
 #include "op/op.h"
-#include "shaders/cum_sum.spv.h"
+#include "shaders/cumulative.spv.h"
 
-struct cum_sum_attrs {
+struct cumulative_attrs {
     bool exclusive, reverse;
 };
+
+static bool is_product(const struct op_node *node)
+{
+    return strcmp(node->op->name, "CumProd") == 0;
+}
 
 static uint32_t axis_of(const struct tensor *axis, uint32_t rank)
 {
@@ -40,22 +45,24 @@ static espy_status infer(struct op_infer *c)
 
 static void reference_row(struct op_eval *c, size_t first, size_t length, size_t stride)
 {
-    const struct cum_sum_attrs *attrs = c->attrs;
+    const struct cumulative_attrs *attrs = c->attrs;
     const struct tensor *x = &c->inputs[0];
     struct tensor *y = &c->outputs[0];
-    double sum = 0;
-    uint64_t integer_sum = 0;
+    const bool product = is_product(c->node);
+    double total = product;
+    uint64_t integer_total = product;
     for (size_t k = 0; k < length; k++) {
         const size_t at = first + (attrs->reverse ? length - 1 - k : k) * stride;
-        const double before = sum;
-        const uint64_t integer_before = integer_sum;
-        sum += espy_tensor_number(x, at);
-        integer_sum += (uint64_t)espy_tensor_integer(x, at);
+        const double before = total, number = espy_tensor_number(x, at);
+        const uint64_t integer_before = integer_total;
+        const uint64_t integer = (uint64_t)espy_tensor_integer(x, at);
+        total = product ? total * number : total + number;
+        integer_total = product ? integer_total * integer : integer_total + integer;
         if (espy_dtype_is_float(x->type.dtype))
-            espy_tensor_set_number(y, at, attrs->exclusive ? before : sum);
+            espy_tensor_set_number(y, at, attrs->exclusive ? before : total);
         else
             espy_tensor_set_integer(y, at,
-                                    (int64_t)(attrs->exclusive ? integer_before : integer_sum));
+                                    (int64_t)(attrs->exclusive ? integer_before : integer_total));
     }
 }
 
@@ -75,11 +82,11 @@ static void reference(struct op_eval *c)
 }
 
 static void dispatch(struct op_lower *c, const struct view *bindings, uint32_t stage,
-                     const struct cum_sum_push *push, struct cum_sum_spec *spec)
+                     const struct cumulative_push *push, struct cumulative_spec *spec)
 {
     spec->stage = stage;
     struct op_dispatch made = {
-        .shader = cum_sum_shaders.variants[espy_variant(bindings[0].storage)],
+        .shader = cumulative_shaders.variants[espy_variant(bindings[0].storage)],
         .bindings = {bindings[0], bindings[1], bindings[2]},
         .binding_count = 3,
         .push = push,
@@ -90,8 +97,8 @@ static void dispatch(struct op_lower *c, const struct view *bindings, uint32_t s
     espy_lower_dispatch(c, &made);
 }
 
-// The type that sums are kept in between dispatches: as the kernel computes.
-static espy_dtype sum_dtype(enum storage storage)
+// The type that totals are kept in between dispatches: as the kernel computes.
+static espy_dtype total_dtype(enum storage storage)
 {
     switch (storage) {
     case STORAGE_I64:
@@ -107,7 +114,7 @@ static espy_dtype sum_dtype(enum storage storage)
 
 static espy_status lower(struct op_lower *c)
 {
-    const struct cum_sum_attrs *attrs = c->attrs;
+    const struct cumulative_attrs *attrs = c->attrs;
     const struct shape *shape = &c->inputs[0].shape;
     const enum storage storage = espy_lower_storage(c, c->inputs[0].dtype);
     if (storage == STORAGE_I64 && !c->caps->arithmetic_i64)
@@ -117,8 +124,8 @@ static espy_status lower(struct op_lower *c)
     const struct view y = espy_lower_output_like(c, 0, &x);
     TRY(espy_lower_status(c));
     struct view outer[2] = {espy_axes_select(&x, ~bit), espy_axes_select(&y, ~bit)};
-    struct cum_sum_spec spec = CUM_SUM_SPEC_DEFAULT;
-    struct cum_sum_push push = {.rows = (uint32_t)espy_view_count(&outer[0]),
+    struct cumulative_spec spec = CUMULATIVE_SPEC_DEFAULT;
+    struct cumulative_push push = {.rows = (uint32_t)espy_view_count(&outer[0]),
                                 .row_length = (uint32_t)shape->dims[axis],
                                 .x_offset = (int32_t)x.offset,
                                 .x_step = (int32_t)x.strides[axis],
@@ -132,6 +139,7 @@ static espy_status lower(struct op_lower *c)
     int32_t strides[2][AXES_RANK_MAX];
     spec.local_size_x = c->caps->local_size;
     spec.exclusive = attrs->exclusive;
+    spec.product = is_product(c->node);
     spec.rank = espy_axes_fill(outer, 2, true, push.dims, strides[0]);
     memcpy(push.x_strides, strides[0], sizeof(push.x_strides));
     memcpy(push.y_strides, strides[1], sizeof(push.y_strides));
@@ -142,7 +150,7 @@ static espy_status lower(struct op_lower *c)
         return espy_lower_status(c);
     }
     const struct shape parts_shape = {2, {push.part_count, push.rows}};
-    const struct view parts = espy_lower_temporary(c, sum_dtype(storage), &parts_shape);
+    const struct view parts = espy_lower_temporary(c, total_dtype(storage), &parts_shape);
     dispatch(c, (const struct view[3]){x, parts, parts}, 1, &push, &spec);
     dispatch(c, (const struct view[3]){x, y, parts}, 2, &push, &spec);
     return espy_lower_status(c);
@@ -151,27 +159,28 @@ static espy_status lower(struct op_lower *c)
 static const struct op_attr attr_rows[] = {
     {.name = "exclusive",
      .type = OP_BOOL,
-     .offset = offsetof(struct cum_sum_attrs, exclusive),
+     .offset = offsetof(struct cumulative_attrs, exclusive),
      .fallback = 0,
-     .help = "an element is not part of its own sum"},
+     .help = "an element is not part of its own result"},
     {.name = "reverse",
      .type = OP_BOOL,
-     .offset = offsetof(struct cum_sum_attrs, reverse),
+     .offset = offsetof(struct cumulative_attrs, reverse),
      .fallback = 0,
-     .help = "sums run from the end"},
+     .help = "results run from the end"},
 };
 
-static const struct op ops[] = {{.name = "CumSum",
-                                 .summary = "running sums along an axis",
-                                 .inputs_min = 2,
-                                 .inputs_max = 2,
-                                 .outputs_min = 1,
-                                 .outputs_max = 1,
-                                 .attrs = attr_rows,
-                                 .attr_count = sizeof(attr_rows) / sizeof(attr_rows[0]),
-                                 .attrs_size = sizeof(struct cum_sum_attrs),
-                                 .infer = infer,
-                                 .reference = reference,
-                                 .lower = lower}};
+#define CUMULATIVE(op_name, text)                                                                  \
+    {                                                                                              \
+        .name = op_name, .summary = text, .inputs_min = 2, .inputs_max = 2, .outputs_min = 1,      \
+        .outputs_max = 1, .attrs = attr_rows,                                                      \
+        .attr_count = sizeof(attr_rows) / sizeof(attr_rows[0]),                                    \
+        .attrs_size = sizeof(struct cumulative_attrs), .infer = infer, .reference = reference,     \
+        .lower = lower                                                                             \
+    }
 
-const struct op_family espy_ops_cum_sum = {ops, 1};
+static const struct op ops[] = {
+    CUMULATIVE("CumSum", "running sums along an axis"),
+    CUMULATIVE("CumProd", "running products along an axis"),
+};
+
+const struct op_family espy_ops_cumulative = {ops, sizeof(ops) / sizeof(ops[0])};

@@ -1,0 +1,144 @@
+// Writes docs/operators.md from the operator table.
+//
+//     op_docs                    prints the page
+//     op_docs --check FILE       fails unless FILE is that page
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "op/op.h"
+
+static const char *const intro =
+    "# Operators\n"
+    "\n"
+    "Made by `op_docs`, a program of the build, from the table that the library itself reads:\n"
+    "`build/tools/op_docs > docs/operators.md`. A test compares the two.\n"
+    "\n"
+    "Operators have the names and meanings of the newest ONNX opset that Espy knows; the converter\n"
+    "rewrites older ones. An attribute that is not listed is refused.\n"
+    "\n"
+    "- *Kernel*: runs on the device. Single nodes may still run on the host, for types or sizes that\n"
+    "  the kernel does not take; `espy inspect` says which do.\n"
+    "- *Host*: computes shapes and the like, while a model is planned or between two parts of a run.\n"
+    "- *Epilogue*: up to four operators marked *step* may follow in the same kernel.\n";
+
+static void print_count(FILE *out, uint32_t low, uint32_t high, const char *what)
+{
+    if (high == OP_VARIADIC)
+        fprintf(out, "%u or more %ss", low, what);
+    else if (low != high)
+        fprintf(out, "%u to %u %ss", low, high, what);
+    else
+        fprintf(out, "%u %s%s", low, what, low == 1 ? "" : "s");
+}
+
+static void print_values(FILE *out, const struct op_attr *attr)
+{
+    static const char *const names[] = {
+        [OP_INT] = "integer",   [OP_BOOL] = "0 or 1",     [OP_FLOAT] = "number",
+        [OP_ENUM] = "name",     [OP_DTYPE] = "type name", [OP_STRING] = "string",
+        [OP_INTS] = "integers", [OP_FLOATS] = "numbers"};
+    fprintf(out, "%s", attr->type == OP_ENUM ? "" : names[attr->type]);
+    for (uint32_t i = 0; attr->type == OP_ENUM && attr->choices[i] != NULL; i++)
+        fprintf(out, "%s`%s`", i == 0 ? "" : ", ", attr->choices[i]);
+    if (attr->min == 0 && attr->max == 0)
+        return;
+    if (attr->max >= INT32_MAX)
+        fprintf(out, ", at least %.15g", attr->min);
+    else
+        fprintf(out, ", %.15g to %.15g", attr->min, attr->max);
+}
+
+static void print_fallback(FILE *out, const struct op_attr *attr)
+{
+    const bool list = attr->type == OP_STRING || attr->type == OP_INTS || attr->type == OP_FLOATS;
+    const bool no_type = attr->type == OP_DTYPE && (int)attr->fallback == ESPY_DTYPE_NONE;
+    if (attr->required)
+        fprintf(out, "required");
+    else if (list || no_type || attr->fallback != attr->fallback) // NaN stands for an absent number
+        fprintf(out, "none");
+    else if (attr->type == OP_ENUM)
+        fprintf(out, "`%s`", attr->choices[(int)attr->fallback]);
+    else if (attr->type == OP_DTYPE)
+        fprintf(out, "`%s`", espy_dtype_name((espy_dtype)attr->fallback));
+    else
+        fprintf(out, "%.7g", attr->fallback);
+}
+
+static void print_attrs(FILE *out, const struct op *op)
+{
+    fprintf(out, "\n| attribute | value | default | meaning |\n|---|---|---|---|\n");
+    for (uint32_t i = 0; i < op->attr_count; i++) {
+        fprintf(out, "| %s | ", op->attrs[i].name);
+        print_values(out, &op->attrs[i]);
+        fprintf(out, " | ");
+        print_fallback(out, &op->attrs[i]);
+        fprintf(out, " | ");
+        for (const char *c = op->attrs[i].help; *c != '\0'; c++)
+            fprintf(out, *c == '|' ? "\\%c" : "%c", *c);
+        fprintf(out, " |\n");
+    }
+}
+
+static void print_op(FILE *out, const struct op *op)
+{
+    fprintf(out, "\n## %s\n\n%s\n\n", op->name, op->summary);
+    print_count(out, op->inputs_min, op->inputs_max, "input");
+    fprintf(out, ", ");
+    print_count(out, op->outputs_min, op->outputs_max, "output");
+    fprintf(out, ". %s%s%s.\n", op->lower != NULL ? "Kernel" : "Host",
+            (op->flags & OP_EPILOGUE) != 0 ? ", epilogue" : "",
+            espy_step_find(op->name) != NULL ? ", step" : "");
+    if (op->attr_count > 0)
+        print_attrs(out, op);
+}
+
+static void print_page(FILE *out)
+{
+    const struct op *op;
+    fputs(intro, out);
+    for (uint32_t i = 0; (op = espy_op_at(i)) != NULL; i++)
+        print_op(out, op);
+}
+
+static bool same_bytes(FILE *a, FILE *b)
+{
+    int byte;
+    do {
+        byte = fgetc(a);
+        if (byte != fgetc(b))
+            return false;
+    } while (byte != EOF);
+    return true;
+}
+
+static bool check(const char *path)
+{
+    FILE *file = fopen(path, "rb"), *page = tmpfile();
+    bool same = false;
+    if (file != NULL && page != NULL) {
+        print_page(page);
+        rewind(page);
+        same = same_bytes(file, page);
+    }
+    if (file != NULL)
+        fclose(file);
+    if (page != NULL)
+        fclose(page);
+    if (!same)
+        fprintf(stderr, "%s is not what the operator table says; write it again with op_docs\n",
+                path);
+    return same;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && strcmp(argv[1], "--check") == 0)
+        return check(argv[2]) ? EXIT_SUCCESS : EXIT_FAILURE;
+    if (argc != 1) {
+        fprintf(stderr, "usage: op_docs [--check FILE]\n");
+        return EXIT_FAILURE;
+    }
+    print_page(stdout);
+    return EXIT_SUCCESS;
+}
