@@ -79,8 +79,6 @@ static espy_status infer_batch(struct op_infer *c)
         return espy_infer_fail(c, "takes floats, not %s", espy_dtype_name(x->dtype));
     if (attrs->training_mode)
         return espy_infer_unsupported(c, "training_mode");
-    if (c->output_count > 1)
-        return espy_infer_fail(c, "has more than one output without training_mode");
     if (x->shape.rank == 0)
         return espy_infer_fail(c, "takes no scalar");
     TRY(check_parameters(c, 4, x->shape.rank == 1 ? 1 : x->shape.dims[1]));
@@ -483,8 +481,8 @@ static const struct op_attr mean_variance_rows[] = {
 #define NORM(op_name, text, in_count, rows, kind)                                                  \
     {                                                                                              \
         .name = op_name, .summary = text, .inputs_min = in_count, .inputs_max = in_count,          \
-        .outputs_min = 1, .outputs_max = (in_count) == 5 ? 3 : 1, .flags = OP_EPILOGUE,            \
-        .attrs = rows, .attr_count = sizeof(rows) / sizeof((rows)[0]),                             \
+        .outputs_min = 1, .outputs_max = 1, .flags = OP_EPILOGUE, .attrs = rows,                   \
+        .attr_count = sizeof(rows) / sizeof((rows)[0]),                                            \
         .attrs_size = sizeof(struct norm_attrs), .infer = infer_##kind,                            \
         .reference = reference_##kind, .lower = lower_##kind                                       \
     }
