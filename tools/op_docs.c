@@ -14,12 +14,15 @@ static const char *const intro =
     "Made by `op_docs`, a program of the build, from the table that the library itself reads:\n"
     "`build/tools/op_docs > docs/operators.md`. A test compares the two.\n"
     "\n"
-    "Operators have the names and meanings of the newest ONNX opset that Espy knows; the converter\n"
+    "Operators have the names and meanings of the newest ONNX opset that Espy knows; the "
+    "converter\n"
     "rewrites older ones. An attribute that is not listed is refused.\n"
     "\n"
-    "- *Kernel*: runs on the device. Single nodes may still run on the host, for types or sizes that\n"
+    "- *Kernel*: runs on the device. Single nodes may still run on the host, for types or sizes "
+    "that\n"
     "  the kernel does not take; `espy inspect` says which do.\n"
-    "- *Host*: computes shapes and the like, while a model is planned or between two parts of a run.\n"
+    "- *Host*: computes shapes and the like, while a model is planned or between two parts of a "
+    "run.\n"
     "- *Epilogue*: up to four operators marked *step* may follow in the same kernel.\n";
 
 static void print_count(FILE *out, uint32_t low, uint32_t high, const char *what)
@@ -32,13 +35,35 @@ static void print_count(FILE *out, uint32_t low, uint32_t high, const char *what
         fprintf(out, "%u %s%s", low, what, low == 1 ? "" : "s");
 }
 
+// No default: a compiler says when a type is missing.
+static const char *type_name(enum op_attr_type type)
+{
+    switch (type) {
+    case OP_INT:
+        return "integer";
+    case OP_BOOL:
+        return "0 or 1";
+    case OP_FLOAT:
+    case OP_DOUBLE:
+        return "number";
+    case OP_ENUM:
+        return "name";
+    case OP_DTYPE:
+        return "type name";
+    case OP_STRING:
+        return "string";
+    case OP_INTS:
+        return "integers";
+    case OP_FLOATS:
+        return "numbers";
+    }
+    return "?";
+}
+
 static void print_values(FILE *out, const struct op_attr *attr)
 {
-    static const char *const names[] = {
-        [OP_INT] = "integer",   [OP_BOOL] = "0 or 1",     [OP_FLOAT] = "number",
-        [OP_ENUM] = "name",     [OP_DTYPE] = "type name", [OP_STRING] = "string",
-        [OP_INTS] = "integers", [OP_FLOATS] = "numbers"};
-    fprintf(out, "%s", attr->type == OP_ENUM ? "" : names[attr->type]);
+    if (attr->type != OP_ENUM)
+        fprintf(out, "%s", type_name(attr->type));
     for (uint32_t i = 0; attr->type == OP_ENUM && attr->choices[i] != NULL; i++)
         fprintf(out, "%s`%s`", i == 0 ? "" : ", ", attr->choices[i]);
     if (attr->min == 0 && attr->max == 0)
