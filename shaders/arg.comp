@@ -1,5 +1,5 @@
-// One invocation = one row (STAGE 0), or one part of a row: STAGE 1 leaves the position of the part's
-// winner, STAGE 2 takes the winner of a row's parts.
+// One invocation = one row (STAGE 0), or one part of a row: STAGE 1 leaves the position of the
+// part's winner, STAGE 2 takes the winner of a row's parts.
 // variants: f32 f16 i32 u32 w64
 #version 450
 #extension GL_GOOGLE_include_directive : require

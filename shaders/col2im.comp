@@ -60,7 +60,8 @@ void main()
                 const int element = (i * push.block[1] + j) * push.block[2] + k;
                 const int position =
                     (plane * push.positions[1] + row) * push.positions[2] + column;
-                sum += VALUE_OF(x[start + element * push.x_strides[1] + position * push.x_strides[2]]);
+                sum += VALUE_OF(x[start + element * push.x_strides[1] +
+                                  position * push.x_strides[2]]);
             }
         }
     }

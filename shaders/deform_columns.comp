@@ -73,6 +73,7 @@ void main()
     if (MASK != 0)
         value *= PARAM_AT(MASK, mask, push.mask_offset + picture * push.mask_strides[0] +
                                           place * push.mask_strides[1] +
-                                          row * push.mask_strides[2] + column * push.mask_strides[3]);
+                                          row * push.mask_strides[2] +
+                                          column * push.mask_strides[3]);
     columns[id] = value;
 }

@@ -9,7 +9,8 @@
 layout(constant_id = 3) const uint WEIGHT = 1;
 layout(constant_id = 4) const uint BIAS = 0;
 
-layout(binding = 0) readonly buffer Columns { float columns[]; }; // picture, channel, element, pixel
+// Of each picture, channel, element of the window and pixel.
+layout(binding = 0) readonly buffer Columns { float columns[]; };
 layout(binding = 1) readonly buffer Weights { uint weights[]; };
 layout(binding = 2) readonly buffer Bias { uint bias[]; };
 layout(binding = 3) writeonly buffer Y { STORED y[]; };

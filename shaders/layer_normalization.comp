@@ -1,5 +1,5 @@
-// One invocation = one row (STAGE 0), or one part of a row: STAGE 1 leaves its moments, STAGE 2 takes
-// those of all parts of the row and writes its part.
+// One invocation = one row (STAGE 0), or one part of a row: STAGE 1 leaves its moments, STAGE 2
+// takes those of all parts of the row and writes its part.
 // variants: f32 f16
 #version 450
 #extension GL_GOOGLE_include_directive : require

@@ -1,5 +1,5 @@
-// One invocation = one part of what one mean and variance are taken over: leaves the part's mean and
-// its sum of squared differences from that mean.
+// One invocation = one part of what one mean and variance are taken over: leaves the part's mean
+// and its sum of squared differences from that mean.
 // variants: f32 f16
 #version 450
 #extension GL_GOOGLE_include_directive : require

@@ -1,4 +1,5 @@
-// One invocation = up to 8 elements of one channel, in a run along which the channel's factors stay.
+// One invocation = up to 8 elements of one channel, in a run along which the channel's factors
+// stay.
 // variants: f32 f16
 #version 450
 #extension GL_GOOGLE_include_directive : require

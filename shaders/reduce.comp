@@ -1,5 +1,5 @@
-// One invocation = one result (STAGE 0), or one part of one: STAGE 1 leaves what a part makes, STAGE 2
-// joins the parts of one result.
+// One invocation = one result (STAGE 0), or one part of one: STAGE 1 leaves what a part makes,
+// STAGE 2 joins the parts of one result.
 // variants: f32 f16 i32 u32 i64
 #version 450
 #extension GL_GOOGLE_include_directive : require

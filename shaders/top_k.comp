@@ -1,6 +1,7 @@
-// One invocation = one element (MERGE 0), or one entry of a sorted list: counts what comes before it
-// and so knows its place. First lists of BLOCK elements are sorted, then pairs of lists are merged; of
-// every list only the best push.kept entries stay. FINAL writes the results in place of a list.
+// One invocation = one element (MERGE 0), or one entry of a sorted list: counts what comes before
+// it and so knows its place. First lists of BLOCK elements are sorted, then pairs of lists are
+// merged; of every list only the best push.kept entries stay. FINAL writes the results in place of
+// a list.
 // variants: f32 f16 i32 u32 w64
 #version 450
 #extension GL_GOOGLE_include_directive : require

@@ -21,8 +21,8 @@ uint32_t espy_axes_fill(struct view *views, uint32_t count, bool sort, uint32_t 
 // others to at most AXES_RANK_MAX, in outputs like it too; a dense copy where they do not.
 struct view espy_axes_input(struct op_lower *c, uint32_t i, uint32_t mask, uint32_t inside_max);
 // How many elements one invocation should take of rows that are length long: length, or less where
-// rows are too few to keep the device busy or so long that drivers stop the loop (they do after 65535
-// rounds of all loops of one invocation). At most 4096 parts for each row.
+// rows are too few to keep the device busy or so long that drivers stop the loop (they do after
+// 65535 rounds of all loops of one invocation). At most 4096 parts for each row.
 uint32_t espy_axes_part(const struct op_lower *c, size_t rows, size_t length);
 // The dimension of every bit in mask, multiplied.
 size_t espy_axes_count(const struct shape *shape, uint32_t mask);

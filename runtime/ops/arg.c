@@ -84,15 +84,16 @@ static void dispatch(struct op_lower *c, const struct view *bindings, uint32_t s
     const enum storage storage = bindings[0].storage;
     spec->stage = stage;
     struct op_dispatch made = {
-        .shader = arg_shaders.variants[storage == STORAGE_I64 ? VARIANT_W64 : espy_variant(storage)],
+        .shader =
+            arg_shaders.variants[storage == STORAGE_I64 ? VARIANT_W64 : espy_variant(storage)],
         .bindings = {bindings[0], bindings[1], bindings[2]},
         .binding_count = 3,
         .push = push,
         .push_size = sizeof(*push),
         .spec = spec,
         .spec_size = sizeof(*spec)};
-    espy_lower_grid(c, (size_t)push->rows * (stage == 1 ? push->part_count : 1),
-                    spec->local_size_x, made.groups);
+    espy_lower_grid(c, (size_t)push->rows * (stage == 1 ? push->part_count : 1), spec->local_size_x,
+                    made.groups);
     espy_lower_dispatch(c, &made);
 }
 
@@ -152,18 +153,20 @@ static const struct op_attr attr_rows[] = {
      .help = "of equal elements the last, not the first"},
 };
 
-#define ARG(op_name, text)                                                                         \
-    {                                                                                              \
-        .name = op_name, .summary = text, .inputs_min = 1, .inputs_max = 1, .outputs_min = 1,      \
-        .outputs_max = 1, .attrs = attr_rows,                                                      \
-        .attr_count = sizeof(attr_rows) / sizeof(attr_rows[0]),                                    \
-        .attrs_size = sizeof(struct arg_attrs), .infer = infer, .reference = reference,            \
-        .lower = lower                                                                             \
+#define ARG(op_name, text)                                                                    \
+    {                                                                                         \
+        .name = op_name, .summary = text, .inputs_min = 1, .inputs_max = 1, .outputs_min = 1, \
+        .outputs_max = 1, .attrs = attr_rows,                                                 \
+        .attr_count = sizeof(attr_rows) / sizeof(attr_rows[0]),                               \
+        .attrs_size = sizeof(struct arg_attrs), .infer = infer, .reference = reference,       \
+        .lower = lower                                                                        \
     }
 
 static const struct op ops[] = {
-    ARG("ArgMax", "position of the largest element along an axis; of the first NaN if there is one"),
-    ARG("ArgMin", "position of the smallest element along an axis; of the first NaN if there is one"),
+    ARG("ArgMax",
+        "position of the largest element along an axis; of the first NaN if there is one"),
+    ARG("ArgMin",
+        "position of the smallest element along an axis; of the first NaN if there is one"),
 };
 
 const struct op_family espy_ops_arg = {ops, sizeof(ops) / sizeof(ops[0])};

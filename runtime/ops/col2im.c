@@ -68,9 +68,11 @@ static espy_status infer(struct op_infer *c)
             elements > GRAPH_DIM_MAX || positions > GRAPH_DIM_MAX)
             return espy_infer_fail(c, "the block has too many elements");
     if (x->shape.dims[2] != (int64_t)positions || x->shape.dims[1] % (int64_t)elements != 0)
-        return espy_infer_fail(c, "columns of %lld x %lld do not fit %zu elements of a block at "
-                               "%zu positions", (long long)x->shape.dims[1],
-                               (long long)x->shape.dims[2], elements, positions);
+        return espy_infer_fail(c,
+                               "columns of %lld x %lld do not fit %zu elements of a block at "
+                               "%zu positions",
+                               (long long)x->shape.dims[1], (long long)x->shape.dims[2], elements,
+                               positions);
     struct op_type y = {x->dtype, {.rank = 2 + w.rank}};
     y.shape.dims[0] = x->shape.dims[0];
     y.shape.dims[1] = x->shape.dims[1] / (int64_t)elements;
@@ -158,10 +160,10 @@ static espy_status lower(struct op_lower *c)
     return espy_lower_status(c);
 }
 
-#define INTS(attr_name, low, text)                                                                 \
-    {                                                                                              \
-        .name = #attr_name, .type = OP_INTS, .offset = offsetof(struct col2im_attrs, attr_name),   \
-        .min = low, .max = INT32_MAX, .help = text                                                 \
+#define INTS(attr_name, low, text)                                                               \
+    {                                                                                            \
+        .name = #attr_name, .type = OP_INTS, .offset = offsetof(struct col2im_attrs, attr_name), \
+        .min = low, .max = INT32_MAX, .help = text                                               \
     }
 
 static const struct op_attr attr_rows[] = {

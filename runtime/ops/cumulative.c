@@ -85,14 +85,14 @@ static void dispatch(struct op_lower *c, const struct view *bindings, uint32_t s
                      const struct cumulative_push *push, struct cumulative_spec *spec)
 {
     spec->stage = stage;
-    struct op_dispatch made = {
-        .shader = cumulative_shaders.variants[espy_variant(bindings[0].storage)],
-        .bindings = {bindings[0], bindings[1], bindings[2]},
-        .binding_count = 3,
-        .push = push,
-        .push_size = sizeof(*push),
-        .spec = spec,
-        .spec_size = sizeof(*spec)};
+    struct op_dispatch made = {.shader =
+                                   cumulative_shaders.variants[espy_variant(bindings[0].storage)],
+                               .bindings = {bindings[0], bindings[1], bindings[2]},
+                               .binding_count = 3,
+                               .push = push,
+                               .push_size = sizeof(*push),
+                               .spec = spec,
+                               .spec_size = sizeof(*spec)};
     espy_lower_grid(c, (size_t)push->rows * push->part_count, spec->local_size_x, made.groups);
     espy_lower_dispatch(c, &made);
 }
@@ -126,10 +126,10 @@ static espy_status lower(struct op_lower *c)
     struct view outer[2] = {espy_axes_select(&x, ~bit), espy_axes_select(&y, ~bit)};
     struct cumulative_spec spec = CUMULATIVE_SPEC_DEFAULT;
     struct cumulative_push push = {.rows = (uint32_t)espy_view_count(&outer[0]),
-                                .row_length = (uint32_t)shape->dims[axis],
-                                .x_offset = (int32_t)x.offset,
-                                .x_step = (int32_t)x.strides[axis],
-                                .y_step = (int32_t)y.strides[axis]};
+                                   .row_length = (uint32_t)shape->dims[axis],
+                                   .x_offset = (int32_t)x.offset,
+                                   .x_step = (int32_t)x.strides[axis],
+                                   .y_step = (int32_t)y.strides[axis]};
     if (attrs->reverse && push.row_length > 0) { // from the last element backwards
         push.x_offset += (int32_t)(push.row_length - 1) * push.x_step;
         push.y_offset = (int32_t)(push.row_length - 1) * push.y_step;
@@ -169,13 +169,13 @@ static const struct op_attr attr_rows[] = {
      .help = "results run from the end"},
 };
 
-#define CUMULATIVE(op_name, text)                                                                  \
-    {                                                                                              \
-        .name = op_name, .summary = text, .inputs_min = 2, .inputs_max = 2, .outputs_min = 1,      \
-        .outputs_max = 1, .attrs = attr_rows,                                                      \
-        .attr_count = sizeof(attr_rows) / sizeof(attr_rows[0]),                                    \
-        .attrs_size = sizeof(struct cumulative_attrs), .infer = infer, .reference = reference,     \
-        .lower = lower                                                                             \
+#define CUMULATIVE(op_name, text)                                                              \
+    {                                                                                          \
+        .name = op_name, .summary = text, .inputs_min = 2, .inputs_max = 2, .outputs_min = 1,  \
+        .outputs_max = 1, .attrs = attr_rows,                                                  \
+        .attr_count = sizeof(attr_rows) / sizeof(attr_rows[0]),                                \
+        .attrs_size = sizeof(struct cumulative_attrs), .infer = infer, .reference = reference, \
+        .lower = lower                                                                         \
     }
 
 static const struct op ops[] = {

@@ -17,7 +17,8 @@ struct deform_attrs {
 enum { X, W, OFFSET, BIAS, MASK, INPUTS };
 enum { BLOCK = 4 }; // output channels of one invocation
 
-// ---- infer -----------------------------------------------------------------------------------------
+// ---- infer
+// -----------------------------------------------------------------------------------------
 
 static espy_status check_types(const struct op_infer *c)
 {
@@ -39,13 +40,13 @@ static espy_status check_channels(const struct op_infer *c)
     if (w->dims[1] > GRAPH_DIM_MAX || x->dims[1] != w->dims[1] * attrs->group ||
         w->dims[0] % attrs->group != 0)
         return espy_infer_fail(c, "%lld channels and weights of %lld x %lld in %lld groups",
-                               (long long)x->dims[1], (long long)w->dims[0],
-                               (long long)w->dims[1], (long long)attrs->group);
+                               (long long)x->dims[1], (long long)w->dims[0], (long long)w->dims[1],
+                               (long long)attrs->group);
     if (x->dims[1] % attrs->offset_group != 0)
-        return espy_infer_fail(c, "%lld channels in %lld groups of offsets",
-                               (long long)x->dims[1], (long long)attrs->offset_group);
-    if (espy_infer_has(c, BIAS) && (c->inputs[BIAS].shape.rank != 1 ||
-                                    c->inputs[BIAS].shape.dims[0] != w->dims[0]))
+        return espy_infer_fail(c, "%lld channels in %lld groups of offsets", (long long)x->dims[1],
+                               (long long)attrs->offset_group);
+    if (espy_infer_has(c, BIAS) &&
+        (c->inputs[BIAS].shape.rank != 1 || c->inputs[BIAS].shape.dims[0] != w->dims[0]))
         return espy_infer_fail(c, "the bias needs one element for each output channel");
     return ESPY_OK;
 }
@@ -103,7 +104,8 @@ static struct window window_of(const struct deform_attrs *attrs, const struct sh
     return w;
 }
 
-// ---- reference -------------------------------------------------------------------------------------
+// ---- reference
+// -------------------------------------------------------------------------------------
 
 static double pixel(const float *plane, const struct window *w, int64_t row, int64_t column)
 {
@@ -141,8 +143,9 @@ static double convolve(const struct deform *d, int64_t n, int64_t k, int64_t i, 
         for (int64_t e = 0; e < elements; e++) {
             const int64_t place = channel / d->offset_channels * elements + e;
             const float *offset = d->inputs[OFFSET] + (n * d->places + place) * 2 * pixels + here;
-            const double row = (double)(i * w->stride[0] - w->pad[0] +
-                                        e / w->kernel[1] * w->dilation[0]) + (double)offset[0];
+            const double row =
+                (double)(i * w->stride[0] - w->pad[0] + e / w->kernel[1] * w->dilation[0]) +
+                (double)offset[0];
             const double column =
                 (double)(j * w->stride[1] - w->pad[1] + e % w->kernel[1] * w->dilation[1]) +
                 (double)offset[pixels];
@@ -179,7 +182,8 @@ static void reference(struct op_eval *c)
                     espy_tensor_set_number(&c->outputs[0], at++, convolve(&d, n, k, i, j));
 }
 
-// ---- lower -----------------------------------------------------------------------------------------
+// ---- lower
+// -----------------------------------------------------------------------------------------
 
 static uint32_t parameter_kind(const struct view *view)
 {
@@ -201,19 +205,18 @@ static struct view dispatch_columns(struct op_lower *c, const struct window *w)
     const struct view mask = espy_lower_has(c, MASK) ? espy_lower_input(c, MASK) : none;
     if (espy_lower_status(c) != ESPY_OK)
         return none;
-    const struct shape shape = {
-        4, {x.dims[0], x.dims[1], window_taps(w), w->out[0] * w->out[1]}};
+    const struct shape shape = {4, {x.dims[0], x.dims[1], window_taps(w), w->out[0] * w->out[1]}};
     const struct view columns = espy_lower_temporary(c, ESPY_FLOAT32, &shape);
     struct deform_columns_spec spec = DEFORM_COLUMNS_SPEC_DEFAULT;
-    struct deform_columns_push push = {
-        .count = (uint32_t)espy_view_count(&columns),
-        .channels = (uint32_t)x.dims[1],
-        .offset_channels = (uint32_t)(x.dims[1] / attrs->offset_group),
-        .height = (int32_t)w->in[0],
-        .width = (int32_t)w->in[1],
-        .x_offset = (int32_t)x.offset,
-        .offset_offset = (int32_t)offsets.offset,
-        .mask_offset = (int32_t)mask.offset};
+    struct deform_columns_push push = {.count = (uint32_t)espy_view_count(&columns),
+                                       .channels = (uint32_t)x.dims[1],
+                                       .offset_channels =
+                                           (uint32_t)(x.dims[1] / attrs->offset_group),
+                                       .height = (int32_t)w->in[0],
+                                       .width = (int32_t)w->in[1],
+                                       .x_offset = (int32_t)x.offset,
+                                       .offset_offset = (int32_t)offsets.offset,
+                                       .mask_offset = (int32_t)mask.offset};
     for (uint32_t d = 0; d < 2; d++) {
         push.kernel[d] = (uint32_t)w->kernel[d];
         push.pixels[d] = (uint32_t)w->out[d];

@@ -14,8 +14,7 @@ static espy_status infer(struct op_infer *c)
     const struct op_type *x = &c->inputs[0];
     if (!espy_dtype_is_float(x->dtype))
         return espy_infer_fail(c, "takes floats, not %s", espy_dtype_name(x->dtype));
-    if (x->shape.rank < 2 ||
-        x->shape.dims[x->shape.rank - 1] != x->shape.dims[x->shape.rank - 2])
+    if (x->shape.rank < 2 || x->shape.dims[x->shape.rank - 1] != x->shape.dims[x->shape.rank - 2])
         return espy_infer_fail(c, "takes square matrices");
     espy_infer_copy(c, 0, 0);
     c->outputs[0].shape.rank -= 2;

@@ -41,7 +41,8 @@ static espy_status infer(struct op_infer *c)
     return ESPY_OK;
 }
 
-// ---- reference -------------------------------------------------------------------------------------
+// ---- reference
+// -------------------------------------------------------------------------------------
 
 // One dimension of the picture, and how it is read.
 struct line {
@@ -107,8 +108,8 @@ static void fill_taps(const struct line *line, double at, struct taps *taps)
     taps->count = line->mode == GRID_CUBIC ? 4 : 2;
     for (uint32_t k = 0; k < taps->count; k++) {
         taps->pixels[k] = pixel(line, start + k);
-        taps->weights[k] = line->mode == GRID_CUBIC ? cubic(at - start - k)
-                                                    : 1 - fabs(at - start - k);
+        taps->weights[k] =
+            line->mode == GRID_CUBIC ? cubic(at - start - k) : 1 - fabs(at - start - k);
     }
 }
 
@@ -160,7 +161,8 @@ static void reference(struct op_eval *c)
         }
 }
 
-// ---- lower -----------------------------------------------------------------------------------------
+// ---- lower
+// -----------------------------------------------------------------------------------------
 
 static espy_status lower(struct op_lower *c)
 {
@@ -169,12 +171,13 @@ static espy_status lower(struct op_lower *c)
     const struct view x = espy_lower_input(c, 0), grid = espy_lower_dense_input(c, 1);
     TRY(espy_lower_status(c));
     const bool channels_last = x.strides[1] == 1 && x.dims[1] > 1;
-    const struct view y = channels_last ? espy_lower_channels_last_output(c, 0)
-                                        : espy_lower_output(c, 0);
+    const struct view y =
+        channels_last ? espy_lower_channels_last_output(c, 0) : espy_lower_output(c, 0);
     TRY(espy_lower_status(c));
     struct grid_sample_spec spec = GRID_SAMPLE_SPEC_DEFAULT;
     struct grid_sample_push push = {.channels = (uint32_t)x.dims[1],
-                                    .channel_blocks = (uint32_t)(x.dims[1] + CHANNELS - 1) / CHANNELS,
+                                    .channel_blocks =
+                                        (uint32_t)(x.dims[1] + CHANNELS - 1) / CHANNELS,
                                     .points = 1,
                                     .x_offset = (int32_t)x.offset,
                                     .grid_offset = (int32_t)grid.offset,

@@ -39,7 +39,8 @@ static uint32_t row_mask(const struct op_node *node, uint32_t rank)
     return kind == NORMALIZE_L1 || kind == NORMALIZE_L2 ? bit : ~(bit - 1);
 }
 
-// ---- infer -----------------------------------------------------------------------------------------
+// ---- infer
+// -----------------------------------------------------------------------------------------
 
 static espy_status check_parameter(const struct op_infer *c, uint32_t i)
 {
@@ -79,7 +80,8 @@ static espy_status infer(struct op_infer *c)
     return ESPY_OK;
 }
 
-// ---- reference -------------------------------------------------------------------------------------
+// ---- reference
+// -------------------------------------------------------------------------------------
 
 // The element of a tensor of shape `from`, broadcast to `to`, that lies at `index` of `to`.
 static size_t broadcast_index(const struct shape *from, const struct shape *to, size_t index)
@@ -161,7 +163,8 @@ static void reference(struct op_eval *c)
     }
 }
 
-// ---- lower -----------------------------------------------------------------------------------------
+// ---- lower
+// -----------------------------------------------------------------------------------------
 
 static bool varies_between_rows(const struct op_lower *c, uint32_t i, uint32_t mask)
 {
@@ -292,15 +295,15 @@ static espy_status lower(struct op_lower *c)
     return espy_lower_status(c);
 }
 
-#define INT_ATTR(attr_name, member, value, text)                                                   \
-    {                                                                                              \
-        .name = attr_name, .type = OP_INT, .offset = offsetof(struct layer_attrs, member),         \
-        .fallback = value, .help = text                                                            \
+#define INT_ATTR(attr_name, member, value, text)                                           \
+    {                                                                                      \
+        .name = attr_name, .type = OP_INT, .offset = offsetof(struct layer_attrs, member), \
+        .fallback = value, .help = text                                                    \
     }
-#define EPSILON                                                                                    \
-    {                                                                                              \
-        .name = "epsilon", .type = OP_FLOAT, .offset = offsetof(struct layer_attrs, epsilon),      \
-        .fallback = 1e-5, .help = "added under the square root"                                    \
+#define EPSILON                                                                               \
+    {                                                                                         \
+        .name = "epsilon", .type = OP_FLOAT, .offset = offsetof(struct layer_attrs, epsilon), \
+        .fallback = 1e-5, .help = "added under the square root"                               \
     }
 
 static const struct op_attr layer_rows[] = {
@@ -323,12 +326,12 @@ static const struct op_attr lp_rows[] = {
      .help = "1: sum of magnitudes; 2: square root of the sum of squares"},
 };
 
-#define ROWWISE(op_name, text, in_min, in_max, out_max, rows)                                      \
-    {                                                                                              \
-        .name = op_name, .summary = text, .inputs_min = in_min, .inputs_max = in_max,              \
-        .outputs_min = 1, .outputs_max = out_max, .flags = OP_EPILOGUE, .attrs = rows,             \
-        .attr_count = sizeof(rows) / sizeof((rows)[0]), .attrs_size = sizeof(struct layer_attrs),  \
-        .infer = infer, .reference = reference, .lower = lower                                     \
+#define ROWWISE(op_name, text, in_min, in_max, out_max, rows)                                     \
+    {                                                                                             \
+        .name = op_name, .summary = text, .inputs_min = in_min, .inputs_max = in_max,             \
+        .outputs_min = 1, .outputs_max = out_max, .flags = OP_EPILOGUE, .attrs = rows,            \
+        .attr_count = sizeof(rows) / sizeof((rows)[0]), .attrs_size = sizeof(struct layer_attrs), \
+        .infer = infer, .reference = reference, .lower = lower                                    \
     }
 
 static const struct op ops[] = {

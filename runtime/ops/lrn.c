@@ -90,10 +90,10 @@ static espy_status lower(struct op_lower *c)
     return espy_lower_status(c);
 }
 
-#define ROW(attr_name, attr_type, member, text, ...)                                               \
-    {                                                                                              \
-        .name = attr_name, .type = attr_type, .offset = offsetof(struct lrn_attrs, member),        \
-        .help = text, __VA_ARGS__                                                                  \
+#define ROW(attr_name, attr_type, member, text, ...)                                        \
+    {                                                                                       \
+        .name = attr_name, .type = attr_type, .offset = offsetof(struct lrn_attrs, member), \
+        .help = text, __VA_ARGS__                                                           \
     }
 
 static const struct op_attr attr_rows[] = {

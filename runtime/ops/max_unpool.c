@@ -65,9 +65,10 @@ static espy_status infer(struct op_infer *c)
     for (uint32_t d = 0; d < x->shape.rank; d++)
         if (pooled.dims[d] < 0 || y.shape.dims[d] < pooled.dims[d] ||
             (d < 2 && y.shape.dims[d] != pooled.dims[d]))
-            return espy_infer_fail(c, "dimension %u of the output would be %lld, where indices "
-                                   "count in %lld", d, (long long)y.shape.dims[d],
-                                   (long long)pooled.dims[d]);
+            return espy_infer_fail(c,
+                                   "dimension %u of the output would be %lld, where indices "
+                                   "count in %lld",
+                                   d, (long long)y.shape.dims[d], (long long)pooled.dims[d]);
     c->outputs[0] = y;
     return ESPY_OK;
 }
@@ -143,10 +144,10 @@ static espy_status lower(struct op_lower *c)
     return espy_lower_status(c);
 }
 
-#define INTS(attr_name, text, ...)                                                                 \
-    {                                                                                              \
-        .name = #attr_name, .type = OP_INTS,                                                       \
-        .offset = offsetof(struct max_unpool_attrs, attr_name), .help = text, __VA_ARGS__          \
+#define INTS(attr_name, text, ...)                                                        \
+    {                                                                                     \
+        .name = #attr_name, .type = OP_INTS,                                              \
+        .offset = offsetof(struct max_unpool_attrs, attr_name), .help = text, __VA_ARGS__ \
     }
 
 static const struct op_attr attr_rows[] = {

@@ -1,5 +1,5 @@
-// BatchNormalization, InstanceNormalization, GroupNormalization and MeanVarianceNormalization: a mean
-// and a factor for each channel (and picture), then one multiply and add for each element.
+// BatchNormalization, InstanceNormalization, GroupNormalization and MeanVarianceNormalization: a
+// mean and a factor for each channel (and picture), then one multiply and add for each element.
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -19,7 +19,7 @@ struct norm_attrs {
     struct op_ints axes;
 };
 
-enum { BLOCK = 8, FACTORS = 3 }; // as in normalize.comp
+enum { BLOCK = 8, FACTORS = 3 };                  // as in normalize.comp
 static const double mean_variance_epsilon = 1e-9; // ONNX has no attribute for it
 
 static bool is_batch(const struct op_node *node)
@@ -55,7 +55,8 @@ static uint32_t axes_mask(const struct op_node *node, uint32_t rank)
     return mask;
 }
 
-// ---- infer -----------------------------------------------------------------------------------------
+// ---- infer
+// -----------------------------------------------------------------------------------------
 
 static espy_status check_parameters(const struct op_infer *c, uint32_t count, int64_t channels)
 {
@@ -65,8 +66,8 @@ static espy_status check_parameters(const struct op_infer *c, uint32_t count, in
             return espy_infer_fail(c, "input %u is %s, must be a float", i,
                                    espy_dtype_name(type->dtype));
         if (type->shape.rank != 1 || type->shape.dims[0] != channels)
-            return espy_infer_fail(c, "input %u must have one element for each of %lld channels",
-                                   i, (long long)channels);
+            return espy_infer_fail(c, "input %u must have one element for each of %lld channels", i,
+                                   (long long)channels);
     }
     return ESPY_OK;
 }
@@ -120,7 +121,8 @@ static espy_status infer_mean_variance(struct op_infer *c)
     return ESPY_OK;
 }
 
-// ---- reference -------------------------------------------------------------------------------------
+// ---- reference
+// -------------------------------------------------------------------------------------
 
 static void reference_batch(struct op_eval *c)
 {
@@ -213,7 +215,8 @@ static void reference_mean_variance(struct op_eval *c)
     }
 }
 
-// ---- lower -----------------------------------------------------------------------------------------
+// ---- lower
+// -----------------------------------------------------------------------------------------
 
 static uint32_t parameter_kind(const struct view *view)
 {
@@ -283,8 +286,7 @@ static struct view dispatch_factors(struct op_lower *c, const struct view parame
 }
 
 // Moves the dimension that the kernel runs along, of those with one factor, out of the views.
-static void take_run(struct view views[3], struct normalize_push *push,
-                     struct normalize_spec *spec)
+static void take_run(struct view views[3], struct normalize_push *push, struct normalize_spec *spec)
 {
     uint32_t run = UINT32_MAX;
     for (uint32_t d = 0; d < views[0].rank; d++)
@@ -363,10 +365,8 @@ static espy_status lower_batch(struct op_lower *c)
         parameters[i] = espy_lower_dense_input(c, 1 + i);
     TRY(espy_lower_status(c));
     const uint32_t channels = x.rank == 1 ? 1 : (uint32_t)x.dims[1];
-    struct channel_factors_push push = {.count = channels,
-                                        .channels = channels,
-                                        .group_channels = 1,
-                                        .epsilon = attrs->epsilon};
+    struct channel_factors_push push = {
+        .count = channels, .channels = channels, .group_channels = 1, .epsilon = attrs->epsilon};
     const struct view made = dispatch_factors(c, parameters, &push);
     const struct view factors = spread(&made, &x, 1);
     dispatch_normalize(c, &x, &factors);
@@ -424,8 +424,8 @@ static espy_status lower_mean_variance(struct op_lower *c)
     const uint32_t mask = axes_mask(c->node, shape->rank);
     if (alternations(shape, mask) > AXES_RANK_MAX)
         return espy_lower_on_host(c, "its axes do not lie together");
-    const struct view x = shape->rank <= AXES_RANK_MAX ? espy_lower_input(c, 0)
-                                                       : espy_lower_dense_input(c, 0);
+    const struct view x =
+        shape->rank <= AXES_RANK_MAX ? espy_lower_input(c, 0) : espy_lower_dense_input(c, 0);
     TRY(espy_lower_status(c));
     if (espy_view_count(&x) == 0) {
         espy_lower_output(c, 0);
@@ -452,12 +452,13 @@ static espy_status lower_mean_variance(struct op_lower *c)
     return espy_lower_status(c);
 }
 
-// ---- table -----------------------------------------------------------------------------------------
+// ---- table
+// -----------------------------------------------------------------------------------------
 
-#define ROW(attr_name, attr_type, member, text, ...)                                               \
-    {                                                                                              \
-        .name = attr_name, .type = attr_type, .offset = offsetof(struct norm_attrs, member),       \
-        .help = text, __VA_ARGS__                                                                  \
+#define ROW(attr_name, attr_type, member, text, ...)                                         \
+    {                                                                                        \
+        .name = attr_name, .type = attr_type, .offset = offsetof(struct norm_attrs, member), \
+        .help = text, __VA_ARGS__                                                            \
     }
 #define EPSILON ROW("epsilon", OP_FLOAT, epsilon, "added under the square root", .fallback = 1e-5)
 
@@ -469,22 +470,20 @@ static const struct op_attr batch_rows[] = {
 static const struct op_attr instance_rows[] = {EPSILON};
 static const struct op_attr group_rows[] = {
     EPSILON,
-    ROW("num_groups", OP_INT, num_groups, "groups of channels with a common mean",
-        .required = true, .min = 1, .max = INT32_MAX),
-    ROW("stash_type", OP_DTYPE, stash_type, "ignored: means are float32",
-        .fallback = ESPY_FLOAT32),
+    ROW("num_groups", OP_INT, num_groups, "groups of channels with a common mean", .required = true,
+        .min = 1, .max = INT32_MAX),
+    ROW("stash_type", OP_DTYPE, stash_type, "ignored: means are float32", .fallback = ESPY_FLOAT32),
 };
 static const struct op_attr mean_variance_rows[] = {
     ROW("axes", OP_INTS, axes, "the axes over which the mean is taken; absent: 0, 2, 3",
         .required = false)};
 
-#define NORM(op_name, text, in_count, rows, kind)                                                  \
-    {                                                                                              \
-        .name = op_name, .summary = text, .inputs_min = in_count, .inputs_max = in_count,          \
-        .outputs_min = 1, .outputs_max = 1, .flags = OP_EPILOGUE, .attrs = rows,                   \
-        .attr_count = sizeof(rows) / sizeof((rows)[0]),                                            \
-        .attrs_size = sizeof(struct norm_attrs), .infer = infer_##kind,                            \
-        .reference = reference_##kind, .lower = lower_##kind                                       \
+#define NORM(op_name, text, in_count, rows, kind)                                                \
+    {                                                                                            \
+        .name = op_name, .summary = text, .inputs_min = in_count, .inputs_max = in_count,        \
+        .outputs_min = 1, .outputs_max = 1, .flags = OP_EPILOGUE, .attrs = rows,                 \
+        .attr_count = sizeof(rows) / sizeof((rows)[0]), .attrs_size = sizeof(struct norm_attrs), \
+        .infer = infer_##kind, .reference = reference_##kind, .lower = lower_##kind              \
     }
 
 static const struct op ops[] = {
@@ -494,8 +493,8 @@ static const struct op ops[] = {
          instance_rows, group),
     NORM("GroupNormalization", "groups of channels of a picture to mean 0 and variance 1", 3,
          group_rows, group),
-    NORM("MeanVarianceNormalization", "mean 0 and variance 1 over some axes", 1,
-         mean_variance_rows, mean_variance),
+    NORM("MeanVarianceNormalization", "mean 0 and variance 1 over some axes", 1, mean_variance_rows,
+         mean_variance),
 };
 
 const struct op_family espy_ops_normalization = {ops, sizeof(ops) / sizeof(ops[0])};

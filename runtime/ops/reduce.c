@@ -14,12 +14,16 @@ struct reduce_attrs {
 
 static uint32_t kind_of(const struct op_node *node)
 {
-    static const char *const names[] = {
-        [REDUCE_SUM] = "ReduceSum",         [REDUCE_MEAN] = "ReduceMean",
-        [REDUCE_MAX] = "ReduceMax",         [REDUCE_MIN] = "ReduceMin",
-        [REDUCE_PROD] = "ReduceProd",       [REDUCE_L1] = "ReduceL1",
-        [REDUCE_L2] = "ReduceL2",           [REDUCE_LOG_SUM] = "ReduceLogSum",
-        [REDUCE_LOG_SUM_EXP] = "ReduceLogSumExp", [REDUCE_SUM_SQUARE] = "ReduceSumSquare"};
+    static const char *const names[] = {[REDUCE_SUM] = "ReduceSum",
+                                        [REDUCE_MEAN] = "ReduceMean",
+                                        [REDUCE_MAX] = "ReduceMax",
+                                        [REDUCE_MIN] = "ReduceMin",
+                                        [REDUCE_PROD] = "ReduceProd",
+                                        [REDUCE_L1] = "ReduceL1",
+                                        [REDUCE_L2] = "ReduceL2",
+                                        [REDUCE_LOG_SUM] = "ReduceLogSum",
+                                        [REDUCE_LOG_SUM_EXP] = "ReduceLogSumExp",
+                                        [REDUCE_SUM_SQUARE] = "ReduceSumSquare"};
     uint32_t kind = 0;
     while (strcmp(names[kind], node->op->name) != 0)
         kind++;
@@ -39,7 +43,8 @@ static uint32_t mask_of(const struct reduce_attrs *attrs, const struct tensor *a
     return mask;
 }
 
-// ---- infer -----------------------------------------------------------------------------------------
+// ---- infer
+// -----------------------------------------------------------------------------------------
 
 static espy_status check_dtype(const struct op_infer *c)
 {
@@ -83,7 +88,8 @@ static espy_status infer(struct op_infer *c)
     return ESPY_OK;
 }
 
-// ---- reference -------------------------------------------------------------------------------------
+// ---- reference
+// -------------------------------------------------------------------------------------
 
 // Where every index of the dimensions in mask lies, from element [0, 0, ...] on, in order.
 static size_t *offsets_of(struct op_eval *c, const struct shape *shape, uint32_t mask)
@@ -134,8 +140,8 @@ static double reduce_numbers(const struct tensor *x, uint32_t kind, size_t first
         return squares;
     case REDUCE_LOG_SUM_EXP:
         for (size_t i = 0; i < count; i++)
-            exponentials += exp(espy_tensor_number(x, first + inside[i]) -
-                                (isfinite(highest) ? highest : 0));
+            exponentials +=
+                exp(espy_tensor_number(x, first + inside[i]) - (isfinite(highest) ? highest : 0));
         return (isfinite(highest) ? highest : 0) + log(exponentials);
     default:
         return sum;
@@ -223,7 +229,8 @@ static void reference(struct op_eval *c)
     }
 }
 
-// ---- lower -----------------------------------------------------------------------------------------
+// ---- lower
+// -----------------------------------------------------------------------------------------
 
 static void dispatch(struct op_lower *c, const struct view *bindings, uint32_t stage,
                      const struct reduce_push *push, struct reduce_spec *spec)
@@ -258,8 +265,8 @@ static struct view parts_of(struct op_lower *c, const struct reduce_push *push, 
 
 static bool is_same_of_one(uint32_t kind)
 {
-    return kind == REDUCE_SUM || kind == REDUCE_MEAN || kind == REDUCE_MAX ||
-           kind == REDUCE_MIN || kind == REDUCE_PROD;
+    return kind == REDUCE_SUM || kind == REDUCE_MEAN || kind == REDUCE_MAX || kind == REDUCE_MIN ||
+           kind == REDUCE_PROD;
 }
 
 static espy_status lower(struct op_lower *c)
@@ -268,8 +275,7 @@ static espy_status lower(struct op_lower *c)
     const struct shape *shape = &c->inputs[0].shape;
     const espy_dtype dtype = c->inputs[0].dtype;
     const uint32_t kind = kind_of(c->node);
-    const uint32_t mask =
-        mask_of(attrs, espy_lower_has(c, 1) ? &c->values[1] : NULL, shape->rank);
+    const uint32_t mask = mask_of(attrs, espy_lower_has(c, 1) ? &c->values[1] : NULL, shape->rank);
     const bool alias =
         is_same_of_one(kind) && c->step_count == 0 && espy_axes_count(shape, mask) == 1;
     if (!alias && espy_lower_storage(c, dtype) == STORAGE_I64 && !c->caps->arithmetic_i64)
@@ -312,7 +318,8 @@ static espy_status lower(struct op_lower *c)
     return espy_lower_status(c);
 }
 
-// ---- table -----------------------------------------------------------------------------------------
+// ---- table
+// -----------------------------------------------------------------------------------------
 
 static const struct op_attr attr_rows[] = {
     {.name = "keepdims",
@@ -327,13 +334,13 @@ static const struct op_attr attr_rows[] = {
      .help = "no axes mean no dimension; else they mean all"},
 };
 
-#define REDUCE(op_name, text)                                                                      \
-    {                                                                                              \
-        .name = op_name, .summary = text, .inputs_min = 1, .inputs_max = 2, .outputs_min = 1,      \
-        .outputs_max = 1, .flags = OP_EPILOGUE, .attrs = attr_rows,                                \
-        .attr_count = sizeof(attr_rows) / sizeof(attr_rows[0]),                                    \
-        .attrs_size = sizeof(struct reduce_attrs), .infer = infer, .reference = reference,         \
-        .lower = lower                                                                             \
+#define REDUCE(op_name, text)                                                                 \
+    {                                                                                         \
+        .name = op_name, .summary = text, .inputs_min = 1, .inputs_max = 2, .outputs_min = 1, \
+        .outputs_max = 1, .flags = OP_EPILOGUE, .attrs = attr_rows,                           \
+        .attr_count = sizeof(attr_rows) / sizeof(attr_rows[0]),                               \
+        .attrs_size = sizeof(struct reduce_attrs), .infer = infer, .reference = reference,    \
+        .lower = lower                                                                        \
     }
 
 static const struct op ops[] = {

@@ -31,9 +31,8 @@ static espy_status infer(struct op_infer *c)
         return espy_infer_fail(c, "needs inputs of 4, 2 and 1 dimensions");
     if (regions->shape.dims[1] != 4 || regions->shape.dims[0] != pictures->shape.dims[0])
         return espy_infer_fail(c, "needs 4 numbers and one batch index for each region");
-    const struct shape shape = {4,
-                                {regions->shape.dims[0], x->shape.dims[1], attrs->output_height,
-                                 attrs->output_width}};
+    const struct shape shape = {
+        4, {regions->shape.dims[0], x->shape.dims[1], attrs->output_height, attrs->output_width}};
     size_t count = 0, source_count = 0;
     if (espy_shape_count(&shape, &count) && espy_shape_count(&x->shape, &source_count) &&
         count > 0 && source_count == 0)
@@ -42,7 +41,8 @@ static espy_status infer(struct op_infer *c)
     return ESPY_OK;
 }
 
-// ---- reference -------------------------------------------------------------------------------------
+// ---- reference
+// -------------------------------------------------------------------------------------
 
 // One channel of one picture.
 struct plane {
@@ -93,9 +93,8 @@ static double pool(const struct plane *plane, bool maximum, const struct side *v
 {
     double result = 0;
     for (int64_t i = 0; i < vertical->samples; i++) {
-        const double row =
-            vertical->start + (double)bin_row * vertical->size +
-            ((double)i + 0.5) * vertical->size / (double)vertical->samples;
+        const double row = vertical->start + (double)bin_row * vertical->size +
+                           ((double)i + 0.5) * vertical->size / (double)vertical->samples;
         for (int64_t j = 0; j < horizontal->samples; j++) {
             const double column =
                 horizontal->start + (double)bin_column * horizontal->size +
@@ -142,7 +141,8 @@ static void reference(struct op_eval *c)
     }
 }
 
-// ---- lower -----------------------------------------------------------------------------------------
+// ---- lower
+// -----------------------------------------------------------------------------------------
 
 static espy_status lower(struct op_lower *c)
 {
@@ -191,10 +191,10 @@ static espy_status lower(struct op_lower *c)
 static const char *const transformations[] = {"half_pixel", "output_half_pixel", NULL};
 static const char *const modes[] = {"avg", "max", NULL};
 
-#define ROW(attr_name, attr_type, member, text, ...)                                               \
-    {                                                                                              \
-        .name = attr_name, .type = attr_type, .offset = offsetof(struct roi_align_attrs, member),  \
-        .help = text, __VA_ARGS__                                                                  \
+#define ROW(attr_name, attr_type, member, text, ...)                                              \
+    {                                                                                             \
+        .name = attr_name, .type = attr_type, .offset = offsetof(struct roi_align_attrs, member), \
+        .help = text, __VA_ARGS__                                                                 \
     }
 
 static const struct op_attr attr_rows[] = {

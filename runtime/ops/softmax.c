@@ -80,14 +80,14 @@ static void reference(struct op_eval *c)
 static void dispatch(struct op_lower *c, const struct view *bindings,
                      const struct softmax_push *push, const struct softmax_spec *spec)
 {
-    struct op_dispatch made = {
-        .shader = softmax_shaders.variants[espy_variant(bindings[0].storage)],
-        .bindings = {bindings[0], bindings[1], bindings[2]},
-        .binding_count = 3,
-        .push = push,
-        .push_size = sizeof(*push),
-        .spec = spec,
-        .spec_size = sizeof(*spec)};
+    struct op_dispatch made = {.shader =
+                                   softmax_shaders.variants[espy_variant(bindings[0].storage)],
+                               .bindings = {bindings[0], bindings[1], bindings[2]},
+                               .binding_count = 3,
+                               .push = push,
+                               .push_size = sizeof(*push),
+                               .spec = spec,
+                               .spec_size = sizeof(*spec)};
     espy_lower_grid(c, (size_t)push->rows * push->part_count, spec->local_size_x, made.groups);
     espy_lower_dispatch(c, &made);
 }
@@ -135,12 +135,12 @@ static const struct op_attr attr_rows[] = {{.name = "axis",
                                             .fallback = -1,
                                             .help = "the axis along which values sum to 1"}};
 
-#define SOFTMAX(op_name, text)                                                                     \
-    {                                                                                              \
-        .name = op_name, .summary = text, .inputs_min = 1, .inputs_max = 1, .outputs_min = 1,      \
-        .outputs_max = 1, .flags = OP_EPILOGUE, .attrs = attr_rows, .attr_count = 1,               \
-        .attrs_size = sizeof(struct softmax_attrs), .infer = infer, .reference = reference,        \
-        .lower = lower                                                                             \
+#define SOFTMAX(op_name, text)                                                                \
+    {                                                                                         \
+        .name = op_name, .summary = text, .inputs_min = 1, .inputs_max = 1, .outputs_min = 1, \
+        .outputs_max = 1, .flags = OP_EPILOGUE, .attrs = attr_rows, .attr_count = 1,          \
+        .attrs_size = sizeof(struct softmax_attrs), .infer = infer, .reference = reference,   \
+        .lower = lower                                                                        \
     }
 
 static const struct op ops[] = {

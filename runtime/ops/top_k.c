@@ -45,7 +45,8 @@ static espy_status infer(struct op_infer *c)
     return ESPY_OK;
 }
 
-// ---- reference -------------------------------------------------------------------------------------
+// ---- reference
+// -------------------------------------------------------------------------------------
 
 // Whether element a comes before element b; a and b are not equal in position. NaN is above all
 // numbers; of equal elements the one with the lower position comes first.
@@ -117,7 +118,8 @@ static void reference(struct op_eval *c)
     }
 }
 
-// ---- lower -----------------------------------------------------------------------------------------
+// ---- lower
+// -----------------------------------------------------------------------------------------
 
 struct lists {
     struct view x, values, positions;
@@ -130,9 +132,8 @@ static void dispatch(struct op_lower *c, const struct lists *lists, const struct
 {
     const struct top_k_push *push = &lists->push;
     const bool final = lists->spec.final != 0;
-    const size_t row_size = lists->spec.merge != 0
-                                ? (size_t)push->source_count * push->source_room
-                                : push->row_length;
+    const size_t row_size =
+        lists->spec.merge != 0 ? (size_t)push->source_count * push->source_room : push->row_length;
     const enum storage storage = lists->x.storage;
     struct op_dispatch made = {
         .shader =

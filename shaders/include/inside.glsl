@@ -1,5 +1,6 @@
 // Walks the elements that one result is made of: push.inside_dims[4] and push.inside_strides[4], of
-// which INSIDE_RANK are used, outermost first, without a division per element. Include after the push block.
+// which INSIDE_RANK are used, outermost first, without a division per element. Include after the
+// push block.
 struct Inside {
     int at;      // the element, from the row's start
     uvec4 index; // of each dimension

@@ -1,6 +1,7 @@
 // Elements of any type as keys of unsigned words in the same order, so that every comparison has an
-// answer: NaN is above all numbers, and both zeros are equal. Include after types.glsl; the variant w64
-// stands for 64-bit integers, which need no 64-bit arithmetic here. NO_SIGN: the integers have none.
+// answer: NaN is above all numbers, and both zeros are equal. Include after types.glsl; the variant
+// w64 stands for 64-bit integers, which need no 64-bit arithmetic here. NO_SIGN: the integers have
+// none.
 #if defined(VARIANT_W64)
 #define KEY uvec2 // high word, low word
 #define ELEMENT uvec2

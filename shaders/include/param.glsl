@@ -1,6 +1,6 @@
-// Reads element `index` of a float tensor bound as `readonly buffer { uint words[]; }`, whichever way it
-// is stored, so that one kernel takes parameters of either type. `kind`, a specialization constant, is
-// PARAM_ABSENT (0; then do not read), PARAM_F32 (1) or PARAM_F16 (2).
+// Reads element `index` of a float tensor bound as `readonly buffer { uint words[]; }`, whichever
+// way it is stored, so that one kernel takes parameters of either type. `kind`, a specialization
+// constant, is PARAM_ABSENT (0; then do not read), PARAM_F32 (1) or PARAM_F16 (2).
 #define PARAM_ABSENT 0
 #define PARAM_F32 1
 #define PARAM_F16 2
