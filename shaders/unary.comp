@@ -1,4 +1,5 @@
-// One invocation = one element; any strides, which a dense tensor collapses to one dimension.
+// One invocation = a run of elements of the innermost dimension; any strides, which a dense tensor
+// collapses to one dimension.
 // variants: f32 f16 i32 u32 i64
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -9,6 +10,8 @@
 layout(constant_id = 3) const uint FUNCTION = 0;
 layout(constant_id = 4) const uint RANK = 8;
 layout(constant_id = 5) const uint WIDTH = 4; // bytes of the host's element: integers wrap to it
+
+layout(constant_id = 6) const uint RUN = 1;
 
 layout(binding = 0) readonly buffer X { STORED x[]; };
 layout(binding = 1) writeonly buffer Y { STORED y[]; };
@@ -41,9 +44,10 @@ VALUE apply(VALUE value)
 
 void main()
 {
-    uint rest = linear_id();
-    if (rest >= push.count)
+    const uint first = linear_id() * RUN;
+    if (first >= push.count)
         return;
+    uint rest = first;
     int from = push.x_offset, to = 0;
     for (int d = int(RANK) - 1; d > 0; d--) {
         const uint outer = rest / push.dims[d];
@@ -54,10 +58,15 @@ void main()
     }
     from += int(rest) * push.x_strides[0];
     to += int(rest) * push.y_strides[0];
-    VALUE value = apply(VALUE_OF(x[from]));
+    const uint length = min(RUN, push.count - first);
+    for (uint k = 0; k < length; k++) {
+        VALUE value = apply(VALUE_OF(x[from]));
 #ifdef VARIANT_I32
-    if (WIDTH < 4)
-        value = bitfieldExtract(value, 0, int(8 * WIDTH));
+        if (WIDTH < 4)
+            value = bitfieldExtract(value, 0, int(8 * WIDTH));
 #endif
-    y[to] = STORED_OF(value);
+        y[to] = STORED_OF(value);
+        from += push.x_strides[RANK - 1];
+        to += push.y_strides[RANK - 1];
+    }
 }

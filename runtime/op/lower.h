@@ -115,6 +115,11 @@ void espy_lower_dispatch(struct op_lower *c, const struct op_dispatch *dispatch)
 void espy_lower_grid(const struct op_lower *c, size_t count, uint32_t local_size,
                      uint32_t groups[3]);
 
+// How many neighbouring elements of the innermost dimension one invocation should take, for views
+// that are collapsed: CPU drivers want long invocations, GPUs neighbouring ones side by side. With
+// one dimension the last invocation's run may pass the end; with more it divides the innermost.
+uint32_t espy_lower_run(const struct op_lower *c, const struct view *collapsed);
+
 // The variant that computes with this storage (VARIANT_F32...) or that moves its words (VARIANT_W32...).
 enum shader_variant espy_variant(enum storage storage);
 enum shader_variant espy_word_variant(enum storage storage);

@@ -90,6 +90,7 @@ static espy_status lower(struct op_lower *c)
     spec.function = step.function;
     spec.width = espy_dtype_is_signed(x.dtype) ? (uint32_t)espy_dtype_size(x.dtype) : 4;
     spec.rank = espy_view_collapse(views, 2);
+    spec.run = espy_lower_run(c, &views[0]);
     struct unary_push push = {.count = (uint32_t)espy_view_count(&views[0]),
                               .a = step.a,
                               .b = step.b,
@@ -106,7 +107,8 @@ static espy_status lower(struct op_lower *c)
                                    .push_size = sizeof(push),
                                    .spec = &spec,
                                    .spec_size = sizeof(spec)};
-    espy_lower_grid(c, push.count, spec.local_size_x, dispatch.groups);
+    espy_lower_grid(c, (push.count + spec.run - 1) / spec.run, spec.local_size_x,
+                    dispatch.groups);
     espy_lower_dispatch(c, &dispatch);
     return espy_lower_status(c);
 }

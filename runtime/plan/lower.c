@@ -346,6 +346,15 @@ void espy_lower_grid(const struct op_lower *c, size_t count, uint32_t local_size
         groups[0] = (uint32_t)((needed + groups[1] - 1) / groups[1]);
 }
 
+uint32_t espy_lower_run(const struct op_lower *c, const struct view *collapsed)
+{
+    enum { RUN_MAX = 16 };
+    uint32_t run = c->caps->cpu ? RUN_MAX : 1;
+    while (collapsed->rank > 1 && collapsed->dims[collapsed->rank - 1] % run != 0)
+        run /= 2;
+    return run;
+}
+
 uint32_t espy_lower_step(const struct op_lower *c, uint32_t i, float *a, float *b)
 {
     a[i] = i < c->step_count ? c->steps[i].a : 0;
@@ -525,6 +534,7 @@ void espy_lower_copy(struct op_lower *c, const struct view *src, const struct vi
     struct copy_spec spec = COPY_SPEC_DEFAULT;
     struct copy_push push = {0};
     spec.rank = espy_view_collapse(views, 2);
+    spec.run = espy_lower_run(c, &views[0]);
     spec.local_size_x = c->caps->local_size;
     fill_copy_push(views, &push);
     struct op_dispatch dispatch = {.shader = copy_shaders.variants[espy_word_variant(src->storage)],
@@ -534,7 +544,8 @@ void espy_lower_copy(struct op_lower *c, const struct view *src, const struct vi
                                    .push_size = sizeof(push),
                                    .spec = &spec,
                                    .spec_size = sizeof(spec)};
-    espy_lower_grid(c, push.count, spec.local_size_x, dispatch.groups);
+    espy_lower_grid(c, (push.count + spec.run - 1) / spec.run, spec.local_size_x,
+                    dispatch.groups);
     espy_lower_dispatch(c, &dispatch);
 }
 
