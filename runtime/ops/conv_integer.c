@@ -4,6 +4,7 @@
 
 #include "op/lower.h"
 #include "op/op.h"
+#include "ops/plain_input.h"
 #include "ops/quantize.h"
 #include "ops/window.h"
 #include "shaders/conv_integer.spv.h"
@@ -255,8 +256,7 @@ static void dispatch(struct op_lower *c, const struct conv *conv, const struct w
 {
     const struct places *at = &conv->at;
     const struct quantize_range range = quantize_range_of(c->outputs[0].dtype);
-    const struct view x = espy_lower_input(c, at->x),
-                      x_scale = quantize_plain_input(c, at->x_scale);
+    const struct view x = espy_lower_input(c, at->x), x_scale = plain_input(c, at->x_scale);
     struct conv_integer_spec spec = CONV_INTEGER_SPEC_DEFAULT;
     struct conv_integer_push push = {.in_channels = (uint32_t)conv->group_in,
                                      .out_channels = (uint32_t)conv->group_out};
@@ -275,18 +275,17 @@ static void dispatch(struct op_lower *c, const struct conv *conv, const struct w
     push.group_blocks = (push.out_channels + spec.channels - 1) / spec.channels;
     push.blocks = (uint32_t)conv->groups * push.group_blocks;
     push.count = push.blocks * (uint32_t)(conv->images * window_product(window->out, window->rank));
-    struct op_dispatch made = {
-        .shader = conv_integer_shaders.variants[VARIANT_NONE],
-        .bindings = {x, quantize_plain_input(c, at->w), quantize_plain_input(c, at->bias),
-                     quantize_plain_input(c, at->x_zero), quantize_plain_input(c, at->w_zero),
-                     x_scale, quantize_plain_input(c, at->w_scale),
-                     quantize_plain_input(c, at->y_scale), quantize_plain_input(c, at->y_zero),
-                     espy_lower_channels_last_output(c, 0)},
-        .binding_count = 10,
-        .push = &push,
-        .push_size = sizeof(push),
-        .spec = &spec,
-        .spec_size = sizeof(spec)};
+    struct op_dispatch made = {.shader = conv_integer_shaders.variants[VARIANT_NONE],
+                               .bindings = {x, plain_input(c, at->w), plain_input(c, at->bias),
+                                            plain_input(c, at->x_zero), plain_input(c, at->w_zero),
+                                            x_scale, plain_input(c, at->w_scale),
+                                            plain_input(c, at->y_scale), plain_input(c, at->y_zero),
+                                            espy_lower_channels_last_output(c, 0)},
+                               .binding_count = 10,
+                               .push = &push,
+                               .push_size = sizeof(push),
+                               .spec = &spec,
+                               .spec_size = sizeof(spec)};
     espy_lower_grid(c, push.count, spec.local_size_x, made.groups);
     espy_lower_dispatch(c, &made);
 }

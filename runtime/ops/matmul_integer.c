@@ -4,6 +4,7 @@
 
 #include "op/lower.h"
 #include "op/op.h"
+#include "ops/plain_input.h"
 #include "ops/quantize.h"
 #include "shaders/include/quantize_codes.glsl"
 #include "shaders/matmul_integer.spv.h"
@@ -286,7 +287,7 @@ static struct view parameters(struct op_lower *c, uint32_t i, uint32_t kind,
     if (kind == PER_NOTHING)
         return (struct view){.buffer = VIEW_NONE};
     if (kind != PER_BATCH)
-        return quantize_plain_input(c, i);
+        return plain_input(c, i);
     const struct view view = espy_lower_input(c, i);
     struct shape shape = {.rank = p->batch_rank + 2};
     memcpy(shape.dims, p->a.dims, p->batch_rank * sizeof(shape.dims[0]));
@@ -336,15 +337,15 @@ static espy_status lower(struct op_lower *c)
     const struct product p = product_of(&a, &b);
     struct matrices kinds = {.at = &at};
     fill_kinds(c->inputs, c->input_count, &kinds);
-    struct op_dispatch dispatch = {
-        .shader = matmul_integer_shaders.variants[VARIANT_NONE],
-        .bindings = {p.a, p.b, parameters(c, at.a_zero, kinds.a_zero, &p, true),
-                     parameters(c, at.b_zero, kinds.b_zero, &p, false),
-                     parameters(c, at.a_scale, kinds.a_scale, &p, true),
-                     parameters(c, at.b_scale, kinds.b_scale, &p, false),
-                     quantize_plain_input(c, at.y_scale), quantize_plain_input(c, at.y_zero),
-                     espy_lower_output(c, 0)},
-        .binding_count = 9};
+    struct op_dispatch dispatch = {.shader = matmul_integer_shaders.variants[VARIANT_NONE],
+                                   .bindings = {p.a, p.b,
+                                                parameters(c, at.a_zero, kinds.a_zero, &p, true),
+                                                parameters(c, at.b_zero, kinds.b_zero, &p, false),
+                                                parameters(c, at.a_scale, kinds.a_scale, &p, true),
+                                                parameters(c, at.b_scale, kinds.b_scale, &p, false),
+                                                plain_input(c, at.y_scale),
+                                                plain_input(c, at.y_zero), espy_lower_output(c, 0)},
+                                   .binding_count = 9};
     TRY(espy_lower_status(c));
     const struct quantize_range range = quantize_range_of(c->outputs[0].dtype);
     struct matmul_integer_spec spec = MATMUL_INTEGER_SPEC_DEFAULT;

@@ -54,20 +54,6 @@ static inline bool quantize_is_single(const struct shape *shape)
     return shape->rank == 0 || (shape->rank == 1 && shape->dims[0] == 1);
 }
 
-// Dense at offset 0, for kernels that have no room for an offset; no buffer where input i is
-// absent.
-static inline struct view quantize_plain_input(struct op_lower *c, uint32_t i)
-{
-    if (!espy_lower_has(c, i))
-        return (struct view){.buffer = VIEW_NONE};
-    const struct view view = espy_lower_dense_input(c, i);
-    if (view.buffer == VIEW_NONE || view.offset == 0)
-        return view;
-    const struct view copy = espy_lower_temporary(c, c->inputs[i].dtype, &c->inputs[i].shape);
-    espy_lower_copy(c, &view, &copy);
-    return copy;
-}
-
 // PARAM_F32 or PARAM_F16 of shaders/include/param.glsl.
 static inline uint32_t quantize_param_kind(const struct view *view)
 {

@@ -6,6 +6,7 @@
 
 #include "op/lower.h"
 #include "op/op.h"
+#include "ops/plain_input.h"
 #include "shaders/include/recurrent_codes.glsl"
 #include "shaders/include/unary_codes.glsl"
 #include "shaders/recurrent_input.spv.h"
@@ -444,19 +445,6 @@ struct state {
 };
 
 static const struct view no_view = {.buffer = VIEW_NONE};
-
-// Dense at offset 0; no buffer where input i is absent.
-static struct view plain_input(struct op_lower *c, uint32_t i)
-{
-    if (!espy_lower_has(c, i))
-        return no_view;
-    const struct view view = espy_lower_dense_input(c, i);
-    if (view.buffer == VIEW_NONE || view.offset == 0)
-        return view;
-    const struct view copy = espy_lower_temporary(c, c->inputs[i].dtype, &c->inputs[i].shape);
-    espy_lower_copy(c, &view, &copy);
-    return copy;
-}
 
 static struct view lower_sums(struct op_lower *c, const struct recurrent *r, bool linear)
 {
