@@ -56,6 +56,8 @@ static const char *type_name(enum op_attr_type type)
         return "integers";
     case OP_FLOATS:
         return "numbers";
+    case OP_STRINGS:
+        return "strings";
     }
     return "?";
 }
