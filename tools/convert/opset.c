@@ -108,6 +108,21 @@ static espy_status rewrite_topk(struct importer *importer, struct import_node *n
     return integers_to_input(importer, node, "k", 1);
 }
 
+// The axis that was an attribute had another default than the input has.
+static espy_status rewrite_dft(struct importer *importer, struct import_node *node)
+{
+    const char *hint = hint_for(importer, node, "axis");
+    uint32_t index;
+    TRY(integers_to_input(importer, node, "axis", 2));
+    if (node->input_count > 2)
+        return ESPY_OK;
+    if (hint == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    TRY(espy_import_integers(importer, hint, &(int64_t){1}, 1, &index));
+    set_input(node, 2, index);
+    return ESPY_OK;
+}
+
 // ---- Split
 // ---------------------------------------------------------------------------------------------
 
@@ -413,6 +428,7 @@ static const struct rewrite rewrites[] = {
     {"BatchNormalization", INT64_MAX, rewrite_training},
     {"Clip", 11, rewrite_clip},
     {"ConstantOfShape", INT64_MAX, rewrite_constant_of_shape},
+    {"DFT", 20, rewrite_dft},
     {"Dropout", INT64_MAX, rewrite_dropout},
     {"GridSample", 20, rewrite_grid_sample},
     {"GroupNormalization", 21, rewrite_group_norm},
