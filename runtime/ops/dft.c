@@ -240,19 +240,18 @@ static void reference(struct op_eval *c)
 // ---- dispatches
 // ----------------------------------------------------------------------------------
 
-static struct view lower_roots(struct op_lower *c, const struct transform *t)
+static espy_status lower_roots(struct op_lower *c, const struct transform *t, struct view *view)
 {
     double *exact = espy_arena_array(c->arena, (size_t)t->size, 2 * sizeof(*exact));
     float *roots = espy_arena_array(c->arena, (size_t)t->size, 2 * sizeof(*roots));
     const struct shape shape = {2, {t->size, 2}};
-    if (exact == NULL || roots == NULL) {
-        espy_lower_unsupported(c, "out of memory");
-        return (struct view){.buffer = VIEW_NONE};
-    }
+    if (exact == NULL || roots == NULL)
+        return ESPY_OUT_OF_MEMORY; // the arena has said so
     fill_roots(t, exact);
     for (int64_t k = 0; k < 2 * t->size; k++)
         roots[k] = (float)exact[k];
-    return espy_lower_constant(c, ESPY_FLOAT32, &shape, roots);
+    *view = espy_lower_constant(c, ESPY_FLOAT32, &shape, roots);
+    return espy_lower_status(c);
 }
 
 static espy_status lower(struct op_lower *c)
@@ -264,8 +263,9 @@ static espy_status lower(struct op_lower *c)
     struct view window = {.buffer = VIEW_NONE};
     if (t.has_window)
         window = plain_input(c, STFT_WINDOW);
-    const struct view roots = lower_roots(c, &t), y = espy_lower_output(c, 0);
-    TRY(espy_lower_status(c));
+    struct view roots;
+    TRY(lower_roots(c, &t, &roots));
+    const struct view y = espy_lower_output(c, 0);
     struct dft_spec spec = DFT_SPEC_DEFAULT;
     spec.local_size_x = c->caps->local_size;
     spec.complex_in = t.complex_in;
