@@ -119,6 +119,8 @@ static void plan_on_devices(struct test_host *test, const struct op_case *op_cas
         struct arena arena;
         struct graph graph;
         struct tensor inputs[TENSORS_MAX] = {0};
+        if (dtype == ESPY_FLOAT16 && !op_case->half)
+            continue; // the case says that it is about float32 itself
         espy_arena_init(&arena, &test->host);
         espy_graph_init(&graph, &test->host);
         const espy_status made =
