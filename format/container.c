@@ -1,4 +1,4 @@
-// POSIX for fsync.
+// POSIX for fsync and stat.
 #define _POSIX_C_SOURCE 200809L
 
 #include "format/format_internal.h"
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #if !defined(_WIN32)
+#include <sys/stat.h>
 #include <unistd.h>
 #endif
 
@@ -439,13 +440,26 @@ static FILE *open_beside(const char *path, char *name, size_t name_size)
     return file;
 }
 
+// Whether path is there and is not a file or folder: a device, a pipe or a socket. A rename would
+// take its place.
+static bool is_special(const char *path)
+{
+#if !defined(_WIN32)
+    struct stat info;
+    return stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
+#else
+    (void)path;
+    return false;
+#endif
+}
+
 static bool close_written(struct sink *sink)
 {
     bool good = !sink->failed && fflush(sink->file) == 0;
 #if !defined(_WIN32)
-    // Before the rename: or a power cut could leave the new name on an empty file. Files that
-    // cannot be synchronised (EINVAL) are as safe as they get.
-    good = good && (fsync(fileno(sink->file)) == 0 || errno == EINVAL);
+    // Before the rename: or a power cut could leave the new name on an empty file. What cannot be
+    // synchronised (EINVAL, ENOTSUP) is as safe as it gets.
+    good = good && (fsync(fileno(sink->file)) == 0 || errno == EINVAL || errno == ENOTSUP);
 #endif
     const int error = errno;
     if (fclose(sink->file) != 0)
@@ -479,12 +493,26 @@ static espy_status write_beside(const struct host *host, const struct graph *gra
     return ESPY_OK;
 }
 
+static espy_status write_into(const struct host *host, const struct graph *graph, const char *path,
+                              const struct layout *layout)
+{
+    struct sink sink = {.file = fopen(path, "wb")};
+    if (sink.file == NULL)
+        return espy_fail(host, ESPY_IO_ERROR, "%s: cannot be opened: %s", path, strerror(errno));
+    put_all(&sink, graph, layout);
+    if (!close_written(&sink))
+        return espy_fail(host, ESPY_IO_ERROR, "%s: cannot be written: %s", path, strerror(errno));
+    return ESPY_OK;
+}
+
 espy_status espy_format_write_file(const struct host *host, const struct graph *graph,
                                    const char *path)
 {
     struct layout layout;
     espy_status status = lay_out(host, graph, path, &layout);
-    if (status == ESPY_OK) {
+    if (status == ESPY_OK && is_special(path)) {
+        status = write_into(host, graph, path, &layout);
+    } else if (status == ESPY_OK) {
         const size_t name_size = strlen(path) + sizeof(".tmp99");
         char *name = espy_alloc(host, name_size);
         status = name == NULL ? espy_fail_memory(host, name_size, "a file name")

@@ -7,8 +7,10 @@
 #include "test_format_watch.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <math.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define GOOD ESPY_SOURCE_DIR "/tests/corpus/good/"
@@ -573,6 +575,41 @@ Test(format, files_that_cannot_be_opened_or_made_are_one_line)
     cr_expect_eq(watch.errors, 3);
     espy_graph_finish(&graph);
     cr_expect_eq(watch.live, 0);
+}
+
+// A rename would put a regular file in the place of the device, for every program on the machine.
+// A pipe with a name stands for all of them: it may be lost.
+Test(format, what_is_no_regular_file_is_written_and_not_replaced)
+{
+    char folder[64], path[128];
+    make_folder(folder);
+    snprintf(path, sizeof(path), "%s/pipe", folder);
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    const int pipe = open(path, O_RDWR | O_NONBLOCK); // a reader, so that writers do not wait
+    cr_assert_geq(pipe, 0);
+    struct watch watch;
+    watch_init(&watch);
+    struct format_file golden;
+    struct graph graph;
+    struct stat info;
+    unsigned char bytes[8];
+    cr_assert_eq(espy_format_file_open(&watch.host, GOOD "minimal.espy", &golden), ESPY_OK);
+    cr_assert_eq(espy_format_read(&watch.host, "t", golden.bytes, golden.size, &graph), ESPY_OK);
+    cr_expect_eq(espy_format_write_file(&watch.host, &graph, path), ESPY_OK);
+    cr_expect_eq(read(pipe, bytes, sizeof(bytes)), (ssize_t)sizeof(bytes));
+    cr_expect_eq(memcmp(bytes, golden.bytes, sizeof(bytes)), 0);
+    cr_assert_eq(stat(path, &info), 0);
+    cr_expect(S_ISFIFO(info.st_mode));
+    // A folder is neither written nor replaced.
+    cr_expect_eq(espy_format_write_file(&watch.host, &graph, folder), ESPY_IO_ERROR);
+    cr_expect_eq(watch.errors, 1);
+    cr_expect_eq(count_files(folder), 1);
+    espy_graph_finish(&graph);
+    espy_format_file_close(&golden);
+    cr_expect_eq(watch.live, 0);
+    (void)close(pipe);
+    remove(path);
+    rmdir(folder);
 }
 
 // Files without a size of their own cannot be mapped and are read: those of /proc, and empty ones.
