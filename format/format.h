@@ -31,6 +31,12 @@ espy_status espy_format_write_file(const struct host *host, const struct graph *
 espy_status espy_format_write(const struct host *host, const struct graph *graph, void **bytes,
                               size_t *size);
 
+// Refuses everything that is not strict JSON (RFC 8259), and beyond it: control characters,
+// "\u0000", lone surrogates, numbers of more than FORMAT_JSON_NUMBER_MAX characters, deep nesting
+// and too many items. What passes is what cJSON reads without guessing.
+espy_status espy_format_scan_json(const struct host *host, const char *file, const char *json,
+                                  size_t size);
+
 // Gives the data of tensors of the hand-written JSON form, which have no offsets: fills dtype,
 // shape, data and data_size of the constant called name, which is the entry's "from" or else its
 // key. The data must outlive the graph. Not found: ESPY_BAD_FORMAT, logged.

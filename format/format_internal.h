@@ -22,12 +22,6 @@ const char *espy_format_shown(const char *text, char buffer[FORMAT_TEXT_SHOWN_MA
 // espy_graph_check with a name for messages ("model.espy").
 espy_status espy_format_check_graph(const struct graph *graph, const char *file);
 
-// Refuses everything that is not strict JSON (RFC 8259), and beyond it: control characters,
-// "\u0000", lone surrogates, numbers of more than FORMAT_JSON_NUMBER_MAX characters, deep nesting
-// and too many items. What passes is what cJSON reads without guessing.
-espy_status espy_format_scan_json(const struct host *host, const char *file, const char *json,
-                                  size_t size);
-
 // Where the data of tensors comes from: the weights chunk, or find for the hand-written form.
 struct format_source {
     const unsigned char *weights; // NULL where the file has no weights chunk

@@ -681,6 +681,9 @@ Test(convert, metadata_is_taken_over_and_unknown_keys_are_refused)
         "{\"inputs\":{\"x\":{\"preprocess\":{\"size\":[4]}}}}",
         "{\"inputs\":{\"x\":{\"preprocess\":{\"blur\":1}}}}",
         "{\"inputs\":{\"x\":{\"preprocess\":{\"std\":[1e999]}}}}",
+        "{\"inputs\":{\"x\":{\"preprocess\":{\"std\":[1,1]}}}}",
+        "{\"inputs\":{\"x\":{\"preprocess\":{\"mean\":[1,1,1],\"color\":\"gray\"}}}}",
+        "{\"outputs\":{\"y\":{\"labels\":[\"a\\u0000b\"]}}}",
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         cr_expect_eq(convert_metadata(&c, wrong[i]), ESPY_BAD_FORMAT, "%s", wrong[i]);

@@ -43,12 +43,15 @@ static espy_status read_string(const struct source *source, const char *where, c
     return *text == NULL ? ESPY_OUT_OF_MEMORY : ESPY_OK;
 }
 
+// mean or std; NULL: not given, and numbers keep their default.
 static espy_status read_numbers(const struct source *source, const char *where, const cJSON *item,
-                                double *numbers)
+                                int channels, double *numbers)
 {
     const int count = cJSON_GetArraySize(item);
-    if (!cJSON_IsArray(item) || count < 1 || count > 4)
-        return bad(source, where, "mean and std must be lists of one to four numbers");
+    if (item == NULL)
+        return ESPY_OK;
+    if (!cJSON_IsArray(item) || count != channels)
+        return bad(source, where, "mean and std must be lists of one number per channel");
     for (int i = 0; i < count; i++) {
         const cJSON *number = cJSON_GetArrayItem(item, i);
         if (!cJSON_IsNumber(number) || !isfinite(number->valuedouble))
@@ -85,7 +88,7 @@ static espy_status read_preprocess(const struct source *source, const char *wher
         .resize = "stretch", .color = "rgb", .layout = "nchw", .scale = 1, .std = {1, 1, 1, 1}};
     if (!is_object(object, KEYS_MAX))
         return bad(source, where, "preprocess must be an object without repeated keys");
-    const cJSON *item;
+    const cJSON *item, *mean = NULL, *std = NULL;
     cJSON_ArrayForEach(item, object)
     {
         if (strcmp(item->string, "size") == 0)
@@ -97,15 +100,18 @@ static espy_status read_preprocess(const struct source *source, const char *wher
         else if (strcmp(item->string, "layout") == 0)
             TRY(read_string(source, where, item, &preprocess->layout));
         else if (strcmp(item->string, "mean") == 0)
-            TRY(read_numbers(source, where, item, preprocess->mean));
+            mean = item;
         else if (strcmp(item->string, "std") == 0)
-            TRY(read_numbers(source, where, item, preprocess->std));
+            std = item;
         else if (strcmp(item->string, "scale") == 0 && cJSON_IsNumber(item) &&
                  isfinite(item->valuedouble) && item->valuedouble != 0)
             preprocess->scale = item->valuedouble;
         else
             return bad(source, where, "preprocess has an unknown key, or scale is not a number");
     }
+    const int channels = strcmp(preprocess->color, "gray") == 0 ? 1 : 3;
+    TRY(read_numbers(source, where, mean, channels, preprocess->mean));
+    TRY(read_numbers(source, where, std, channels, preprocess->std));
     io->preprocess = preprocess;
     return ESPY_OK;
 }
@@ -195,14 +201,10 @@ espy_status espy_convert_metadata(const struct host *host, struct graph *graph, 
                                   size_t size, const char *name)
 {
     const struct source source = {host, graph, name};
-    const char *end = NULL;
-    cJSON *root = cJSON_ParseWithLengthOpts(json, size, &end, 0);
-    while (root != NULL && end < json + size && strchr(" \t\r\n", *end) != NULL && *end != '\0')
-        end++;
-    const espy_status status =
-        root == NULL || end != json + size
-            ? espy_fail(host, ESPY_BAD_FORMAT, "%s: metadata is not JSON", name)
-            : read_root(&source, root);
+    TRY(espy_format_scan_json(host, name, json, size));
+    cJSON *root = cJSON_ParseWithLengthOpts(json, size, NULL, 0);
+    const espy_status status = root == NULL ? espy_fail_memory(host, size, "the metadata's JSON")
+                                            : read_root(&source, root);
     cJSON_Delete(root);
     return status;
 }
