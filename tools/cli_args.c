@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli_inputs.h"
+
 enum { HELP_COLUMN = 28 };
 
 static void print_option(const struct cli_option *option)
@@ -72,10 +74,21 @@ static enum cli_exit parse_number(const struct cli_command *command,
         option->type != CLI_COUNT || (isfinite(*number) && floor(*number) == *number);
     if (end == value || *end || errno == ERANGE || !whole || !(*number >= option->min) ||
         !(*number <= option->max)) {
-        return espy_cli_usage(command->name, "--%s takes a %s from %g to %g, not '%s'",
+        return espy_cli_usage(command->name, "--%s takes a %s from %.10g to %.10g, not '%s'",
                               option->name, option->type == CLI_COUNT ? "whole number" : "number",
                               option->min, option->max, value);
     }
+    return CLI_GO_ON;
+}
+
+static enum cli_exit append(const struct cli_command *command, const struct cli_option *option,
+                            const char *value, struct cli_list *list)
+{
+    if (list->count == CLI_LIST_MAX) {
+        return espy_cli_usage(command->name, "--%s is given more than %d times", option->name,
+                              CLI_LIST_MAX);
+    }
+    list->items[list->count++] = value;
     return CLI_GO_ON;
 }
 
@@ -102,15 +115,19 @@ static enum cli_exit store(const struct cli_command *command, const struct cli_o
     case CLI_NUMBER:
         *(double *)member = number;
         break;
-    case CLI_LIST: {
-        struct cli_list *list = member;
-        if (list->count == CLI_LIST_MAX) {
-            return espy_cli_usage(command->name, "--%s is given more than %d times", option->name,
-                                  CLI_LIST_MAX);
+    case CLI_SHAPES: {
+        // No shape has a '=', but names may.
+        const char *equals = strrchr(value, '=');
+        uint32_t rank;
+        int64_t dims[ESPY_RANK_MAX];
+        if (!espy_shape_parse(equals ? equals + 1 : value, &rank, dims)) {
+            return espy_cli_usage(command->name, "--%s takes %s, not '%s'", option->name,
+                                  option->value, value);
         }
-        list->items[list->count++] = value;
-        break;
+        return append(command, option, value, member);
     }
+    case CLI_LIST:
+        return append(command, option, value, member);
     }
     return CLI_GO_ON;
 }

@@ -9,11 +9,12 @@
 enum { CLI_LIST_MAX = 1024 };
 
 enum cli_option_type {
-    CLI_FLAG,  // bool, set by being there
-    CLI_TEXT,  // const char *, the last one given counts
-    CLI_LIST,  // struct cli_list, in the order given
-    CLI_COUNT, // uint32_t in [min, max]
-    CLI_NUMBER // double in [min, max]
+    CLI_FLAG,   // bool, set by being there
+    CLI_TEXT,   // const char *, the last one given counts
+    CLI_LIST,   // struct cli_list, in the order given
+    CLI_SHAPES, // the same, of [NAME=]SHAPE
+    CLI_COUNT,  // uint32_t in [min, max]
+    CLI_NUMBER  // double in [min, max]
 };
 
 struct cli_list {

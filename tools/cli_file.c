@@ -31,7 +31,7 @@ static bool read_all(int descriptor, const char *path, size_t size_max, struct c
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return espy_message_set(message, "%s: cannot read: %s", path, strerror(errno));
+            return espy_message_set(message, "%s: cannot be read: %s", path, strerror(errno));
         if (got == 0)
             return true;
         bytes->size += (size_t)got;
@@ -48,7 +48,7 @@ bool espy_file_read(const char *path, size_t size_max, struct cli_bytes *bytes,
     *bytes = (struct cli_bytes){0};
     const int descriptor = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0)
-        return espy_message_set(message, "%s: cannot open: %s", path, strerror(errno));
+        return espy_message_set(message, "%s: cannot be opened: %s", path, strerror(errno));
     const bool ok = read_all(descriptor, path, size_max, bytes, message);
     if (!standard)
         (void)close(descriptor);

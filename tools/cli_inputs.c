@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "cli_number.h"
 #include "npy.h"
@@ -59,6 +60,13 @@ static uint32_t only_input(const struct cli_inputs *inputs)
     return found;
 }
 
+// Whether text with a '=' is a path all the same, and not an input's name that has a mistake in it.
+static bool is_path(const char *text)
+{
+    const size_t name_length = strcspn(text, "=");
+    return !text[name_length] || memchr(text, '/', name_length) || access(text, F_OK) == 0;
+}
+
 // Takes the name off "NAME=REST". A text without a known name is for the only input; so a path
 // with '=' in it works there too.
 static bool pick_input(const struct cli_inputs *inputs, const char *option, const char *text,
@@ -75,7 +83,7 @@ static bool pick_input(const struct cli_inputs *inputs, const char *option, cons
     }
     *index = only_input(inputs);
     *rest = text;
-    if (*index < inputs->count && (!strchr(text, '=') || strchr(text, '/')))
+    if (*index < inputs->count && is_path(text))
         return true;
     list_inputs(inputs, false, list, sizeof list);
     return espy_message_set(message, "%s%s%s: no input of that name; use NAME=... with one of: %s",
@@ -139,6 +147,15 @@ static bool set_dims(struct cli_inputs *inputs, uint32_t i, uint32_t rank, const
     return true;
 }
 
+// A shape to write after --shape: what is known, and for the rest what pictures often have.
+static const char *example_shape(const struct espy_value_info *info, char *buffer, size_t size)
+{
+    int64_t dims[ESPY_RANK_MAX];
+    for (uint32_t d = 0; d < info->rank; d++)
+        dims[d] = info->dims[d] >= 0 ? info->dims[d] : d == 0 ? 1 : info->rank < 3 ? 16 : 224;
+    return espy_shape_print(info->rank, dims, buffer, size);
+}
+
 static bool is_batch(const char *symbol)
 {
     return symbol && (!strcmp(symbol, "N") || !strcmp(symbol, "n") || !strcmp(symbol, "B") ||
@@ -151,7 +168,7 @@ static bool resolve_dims(struct cli_inputs *inputs, uint32_t i, struct cli_messa
     struct cli_input *input = &inputs->inputs[i];
     const struct espy_value_info *info = &input->info;
     int64_t dims[ESPY_RANK_MAX] = {0};
-    char shape[SHAPE_TEXT_SIZE];
+    char shape[SHAPE_TEXT_SIZE], example[SHAPE_TEXT_SIZE];
     if (input->shaped)
         return true;
     for (uint32_t d = 0; d < info->rank; d++) {
@@ -166,9 +183,9 @@ static bool resolve_dims(struct cli_inputs *inputs, uint32_t i, struct cli_messa
         if (dims[d] < 0) {
             return espy_message_set(message,
                                     "input '%s' has the shape %s: say how large with "
-                                    "--shape %s=... (such as 1x3x224x224)",
+                                    "--shape %s=%s or the like",
                                     info->name, espy_shape_describe(info, shape, sizeof shape),
-                                    info->name);
+                                    info->name, example_shape(info, example, sizeof example));
         }
     }
     return set_dims(inputs, i, info->rank, dims, info->name, message);
@@ -315,6 +332,13 @@ static bool take_file(struct cli_inputs *inputs, const char *option, const char 
     if (input->named)
         return espy_message_set(message, "input '%s' is given twice: %s and %s", input->info.name,
                                 input->path, path);
+    for (uint32_t k = 0; k < inputs->count; k++) {
+        if (!strcmp(path, "-") && inputs->inputs[k].named && !strcmp(inputs->inputs[k].path, "-")) {
+            return espy_message_set(
+                message, "inputs '%s' and '%s' are both to be standard input; it holds one file",
+                inputs->inputs[k].info.name, input->info.name);
+        }
+    }
     input->named = true;
     input->path = path;
     struct cli_bytes bytes;

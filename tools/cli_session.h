@@ -31,10 +31,10 @@ struct cli_common {
          0},                                                                         \
         {"shape",                                                                    \
          0,                                                                          \
-         CLI_LIST,                                                                   \
+         CLI_SHAPES,                                                                 \
          offsetof(type, member) + offsetof(struct cli_common, shapes),               \
          "NAME=1x3x64x64",                                                           \
-         "Sizes of symbolic dimensions, for raw or random input.\n"                  \
+         "Sizes of symbolic dimensions. Pictures are resized to them.\n"             \
          "A dimension called batch or N is 1 unless said otherwise.",                \
          0,                                                                          \
          0},                                                                         \

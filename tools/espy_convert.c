@@ -1,6 +1,9 @@
+#define _POSIX_C_SOURCE 200809L
+
 // `espy convert`: ONNX, or JSON with safetensors, to .espy.
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli_json.h"
 #include "cli_session.h"
@@ -20,7 +23,7 @@ static const struct cli_option option_rows[] = {
      "JSON with roles, preprocessing and labels for inputs and\noutputs.", 0, 0},
     {"name", 0, CLI_TEXT, offsetof(struct options, name), "TEXT",
      "Name of the network. Default: the one in the model.", 0, 0},
-    {"shape", 0, CLI_LIST, offsetof(struct options, shapes), "NAME=1x3x64x64",
+    {"shape", 0, CLI_SHAPES, offsetof(struct options, shapes), "NAME=1x3x64x64",
      "Fixes the symbolic dimensions of an input.", 0, 0},
     {"keep-nodes", 0, CLI_FLAG, offsetof(struct options, keep_nodes), NULL,
      "Imports only: folds nothing and fuses nothing.", 0, 0},
@@ -216,6 +219,39 @@ static enum cli_exit convert(const struct options *options, const char *model, c
     return result;
 }
 
+static bool is_same_file(const char *a, const char *b)
+{
+    struct stat one, other;
+    return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
+static bool has_ending(const char *path, const char *ending)
+{
+    const size_t length = strlen(path), end = strlen(ending);
+    return length >= end && !strcmp(path + length - end, ending);
+}
+
+// What of the command line is wrong whatever the files hold.
+static enum cli_exit check_paths(const struct cli_command *command, const struct options *options,
+                                 const char *const operands[2], const char *output)
+{
+    const char *const sources[] = {operands[0], operands[1], options->metadata};
+    if (!*output)
+        return espy_cli_usage(command->name, "--output needs FILE");
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        if (sources[i] && (!strcmp(output, sources[i]) || is_same_file(output, sources[i]))) {
+            return espy_cli_usage(command->name, "%s would be written over itself; use --output",
+                                  sources[i]);
+        }
+    }
+    if (operands[1] && !has_ending(operands[0], ".json")) {
+        return espy_cli_usage(command->name, "%s has its weights in itself; what is '%s' for?",
+                              operands[0], operands[1]);
+    }
+    return CLI_GO_ON;
+}
+
 static int run_convert(const struct cli_command *command, int argc, char **argv)
 {
     struct options options = {0};
@@ -228,10 +264,8 @@ static int run_convert(const struct cli_command *command, int argc, char **argv)
     const char *output = options.output ? options.output : made;
     if (!output)
         return espy_cli_fail("out of memory");
-    if (!strcmp(output, operands[0]))
-        result =
-            espy_cli_usage(command->name, "%s would be written over itself; use --output", output);
-    else
+    result = check_paths(command, &options, operands, output);
+    if (result == CLI_GO_ON)
         result = convert(&options, operands[0], operands[1], output);
     free(made);
     return espy_cli_finish_output(result);

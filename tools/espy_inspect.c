@@ -16,7 +16,7 @@ struct options {
 
 #define COMMON(member) (offsetof(struct options, common) + offsetof(struct cli_common, member))
 static const struct cli_option option_rows[] = {
-    {"shape", 0, CLI_LIST, COMMON(shapes), "NAME=1x3x64x64",
+    {"shape", 0, CLI_SHAPES, COMMON(shapes), "NAME=1x3x64x64",
      "Sizes of symbolic dimensions. A dimension called batch or\nN is 1 unless said otherwise.", 0,
      0},
     {"device", 'd', CLI_TEXT, COMMON(device), "NAME",

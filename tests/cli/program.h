@@ -29,7 +29,7 @@ static inline void slurp(const char *path, char text[TEXT_SIZE])
     (void)unlink(path);
 }
 
-// Runs `espy` with arguments up to NULL.
+// Runs `espy` with arguments up to NULL. Standard input is empty.
 static inline void run(const char *const *arguments, struct result *result)
 {
     char out[64], err[64], *argv[ARGUMENTS_MAX + 2] = {ESPY_PROGRAM};
@@ -42,6 +42,7 @@ static inline void run(const char *const *arguments, struct result *result)
         argv[i + 1] = strdup(arguments[i]);
     cr_assert_eq(posix_spawn_file_actions_init(&actions), 0);
     const int flags = O_WRONLY | O_CREAT | O_TRUNC;
+    (void)posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     (void)posix_spawn_file_actions_addopen(&actions, 1, out, flags, 0600);
     (void)posix_spawn_file_actions_addopen(&actions, 2, err, flags, 0600);
     cr_assert_eq(posix_spawn(&child, argv[0], &actions, NULL, argv, environ), 0);
