@@ -324,3 +324,51 @@ Test(convert, output_and_json)
     cr_expect_eq(access("other.espy", R_OK), 0);
     remove_folder(folder);
 }
+
+// docs/convert.md shows a network written by hand; what stands there is what is converted here.
+static void write_documented_json(const char *path)
+{
+    static const char fence[] = "```json\n";
+    struct cli_bytes page;
+    struct cli_message message;
+    cr_assert(espy_file_read(ESPY_SOURCE_DIR "/docs/convert.md", 1 << 20, &page, &message), "%s",
+              message.text);
+    page.data[page.size - 1] = '\0';
+    const char *start = strstr((const char *)page.data, fence);
+    cr_assert_not_null(start);
+    start += strlen(fence);
+    const char *end = strstr(start, "```");
+    cr_assert_not_null(end);
+    const struct cli_part json = {start, (size_t)(end - start)};
+    cr_assert(espy_file_write(path, &json, 1, &message), "%s", message.text);
+    espy_file_free(&page);
+}
+
+Test(convert, the_documented_hand_written_network_computes_what_its_page_says)
+{
+    static const char header[] =
+        "{\"gate.weight\":{\"dtype\":\"F32\",\"shape\":[3,3,1,1],\"data_offsets\":[0,36]},"
+        "\"gate.bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[36,48]}}";
+    static const float weights[12] = {4, 0, 0, 0, -4, 0, 0, 0, 0, 0, 2, 0};
+    const unsigned char size[8] = {sizeof header - 1};
+    const struct cli_part parts[] = {
+        {size, sizeof size}, {header, sizeof header - 1}, {weights, sizeof weights}};
+    struct cli_message message;
+    struct npy array;
+    char folder[64];
+    make_folder(folder);
+    write_documented_json("model.json");
+    cr_assert(espy_file_write("w.safetensors", parts, 3, &message), "%s", message.text);
+    must((const char *[]){"convert", "model.json", "w.safetensors", "-o", "other.espy", NULL});
+    must((const char *[]){"run", "other.espy", "p.jpg", "-o", "y.npy", NULL});
+    cr_assert(espy_npy_read("y.npy", &array, &message), "%s", message.text);
+    cr_assert_eq(array.size, 3 * 24 * sizeof(float));
+    const double mean = 115 / 255.0; // of 0, 10, ... 230
+    const double gates[] = {1 / (1 + exp(-4 * mean)), 1 / (1 + exp(4 * mean - 2)), 0.5};
+    for (unsigned i = 0; i < 3 * 24; i++) {
+        const double x = i % 24 * 10 / 255.0;
+        cr_expect_float_eq(((float *)array.data)[i], x * gates[i / 24], 1e-5, "element %u", i);
+    }
+    espy_npy_free(&array);
+    remove_folder(folder);
+}
