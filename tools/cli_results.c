@@ -27,13 +27,29 @@ static size_t element_count(const struct espy_tensor *tensor)
     return count;
 }
 
+// The labels name one row's classes when the last dimensions make as many, or when a list of numbers
+// is a whole number of such rows.
+static bool labels_fit(const struct espy_value_info *info, const struct espy_tensor *tensor)
+{
+    if (!info->label_count)
+        return false;
+    if (tensor->rank == 1)
+        return (uint64_t)tensor->dims[0] % info->label_count == 0;
+    uint64_t classes = 1;
+    for (uint32_t d = tensor->rank; d-- > 0 && classes <= info->label_count;) {
+        classes *= (uint64_t)tensor->dims[d];
+        if (classes == info->label_count)
+            return true;
+    }
+    return false;
+}
+
 void espy_result_rows(const struct espy_value_info *info, const struct espy_tensor *tensor,
                       size_t *rows, size_t *classes)
 {
     const size_t count = element_count(tensor);
     *rows = 1;
-    // Where the labels say how many classes there are, a [6] may be two rows of three.
-    if (info->label_count && count % info->label_count == 0)
+    if (labels_fit(info, tensor))
         *rows = count / info->label_count;
     else if (tensor->rank > 1)
         *rows = (size_t)tensor->dims[0];
