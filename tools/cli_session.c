@@ -114,19 +114,6 @@ void espy_cli_close(struct cli_session *session)
 // ---- outputs
 // -------------------------------------------------------------------------------------
 
-static enum cli_exit give_room(struct cli_outputs *outputs)
-{
-    for (uint32_t i = 0; i < outputs->count; i++) {
-        struct espy_tensor *tensor = &outputs->tensors[i];
-        tensor->data = malloc(tensor->size ? tensor->size : 1);
-        if (!tensor->data) {
-            return espy_cli_fail("out of memory for output '%s' (%zu bytes)", tensor->name,
-                                 tensor->size);
-        }
-    }
-    return CLI_GO_ON;
-}
-
 enum cli_exit espy_outputs_init(struct cli_outputs *outputs, struct cli_session *session,
                                 const struct cli_inputs *inputs, struct espy_plan_info *info)
 {
@@ -142,13 +129,11 @@ enum cli_exit espy_outputs_init(struct cli_outputs *outputs, struct cli_session 
     espy_cli_progress_clear();
     for (uint32_t i = 0; status == ESPY_OK && i < outputs->count; i++)
         status = espy_model_output(session->model, i, &outputs->infos[i]);
-    return status == ESPY_OK ? give_room(outputs) : espy_cli_exit_of(status);
+    return status == ESPY_OK ? CLI_GO_ON : espy_cli_exit_of(status);
 }
 
 void espy_outputs_finish(struct cli_outputs *outputs)
 {
-    for (uint32_t i = 0; outputs->tensors && i < outputs->count; i++)
-        free(outputs->tensors[i].data);
     free(outputs->infos);
     free(outputs->tensors);
     *outputs = (struct cli_outputs){0};
@@ -157,6 +142,10 @@ void espy_outputs_finish(struct cli_outputs *outputs)
 enum cli_exit espy_outputs_run(struct cli_outputs *outputs, struct cli_session *session,
                                const struct cli_inputs *inputs, double *ms)
 {
+    for (uint32_t i = 0; i < outputs->count; i++) { // the session gives memory
+        outputs->tensors[i].data = NULL;
+        outputs->tensors[i].size = 0;
+    }
     const double start = espy_cli_now_ms();
     const espy_status status = espy_session_run(session->session, inputs->tensors, inputs->count,
                                                 outputs->tensors, outputs->count);

@@ -80,14 +80,14 @@ enum cli_exit espy_cli_open_session(struct cli_session *session, const struct cl
                                     bool keep_values);
 void espy_cli_close(struct cli_session *session); // zeroed is fine
 
-// Memory for every output of the model.
+// Every output of the model. What a run fills in is the session's memory: good until the next run.
 struct cli_outputs {
     uint32_t count;
     struct espy_value_info *infos;
     struct espy_tensor *tensors;
 };
 
-// Plans for the inputs and allocates. info may be NULL.
+// Plans for the inputs. info may be NULL.
 enum cli_exit espy_outputs_init(struct cli_outputs *outputs, struct cli_session *session,
                                 const struct cli_inputs *inputs, struct espy_plan_info *info);
 void espy_outputs_finish(struct cli_outputs *outputs); // zeroed is fine

@@ -91,13 +91,14 @@ static void print_text(const struct measured *measured, const struct cli_session
                  "min          %.3f ms\n"
                  "p90          %.3f ms\n"
                  "peak memory  %.1f MiB on the device (weights %.1f MiB)\n"
-                 "per run      %u dispatches, %u stages, %u nodes on the host\n",
+                 "per run      %u dispatches, %u stages, %u nodes on the host%s\n",
                  model, session->info.name, espy_device_type_text(session->info.type),
                  session->info.driver, measured->first_ms, session->create_ms, measured->count,
                  quantile(measured, 0.5), measured->runs_ms[0], quantile(measured, 0.9),
                  (double)measured->plan.memory_size / mib,
                  (double)measured->plan.weights_size / mib, measured->plan.dispatch_count,
-                 measured->plan.stage_count, measured->plan.host_node_count);
+                 measured->plan.stage_count, measured->plan.host_node_count,
+                 measured->plan.data_dependent ? ", up to where shapes depend on data" : "");
 }
 
 static enum cli_exit print_json(const struct measured *measured, const struct cli_session *session,
@@ -123,6 +124,7 @@ static enum cli_exit print_json(const struct measured *measured, const struct cl
     (void)cJSON_AddNumberToObject(json, "dispatches", measured->plan.dispatch_count);
     (void)cJSON_AddNumberToObject(json, "stages", measured->plan.stage_count);
     (void)cJSON_AddNumberToObject(json, "host_nodes", measured->plan.host_node_count);
+    (void)cJSON_AddBoolToObject(json, "data_dependent", measured->plan.data_dependent);
     return espy_json_print(json, CLI_OK);
 }
 

@@ -70,19 +70,22 @@ static enum cli_exit read_graph(struct inspection *inspection)
 static enum cli_exit walk_graph(struct inspection *inspection)
 {
     const struct cli_inputs *inputs = &inspection->inputs;
-    struct op_type *types = calloc(inputs->count ? inputs->count : 1, sizeof *types);
-    if (!types)
+    struct op_source *sources = calloc(inputs->count ? inputs->count : 1, sizeof *sources);
+    if (!sources)
         return espy_cli_fail("out of memory");
     for (uint32_t i = 0; inspection->concrete && i < inputs->count; i++) {
-        types[i].dtype = inputs->tensors[i].dtype;
-        types[i].shape.rank = inputs->tensors[i].rank;
-        memcpy(types[i].shape.dims, inputs->tensors[i].dims, sizeof types[i].shape.dims);
+        struct op_type *type = &sources[i].type;
+        sources[i].value = inspection->graph.inputs[i].value;
+        type->dtype = inputs->tensors[i].dtype;
+        type->shape.rank = inputs->tensors[i].rank;
+        memcpy(type->shape.dims, inputs->tensors[i].dims, sizeof type->shape.dims);
     }
-    const struct op_walk_params params = {.inputs = inspection->concrete ? types : NULL,
+    const struct op_walk_params params = {.sources = inspection->concrete ? sources : NULL,
+                                          .source_count = inputs->count,
                                           .fold_elements_max = 4096};
     const espy_status status =
         espy_walk_init(&inspection->walk, &inspection->host, &inspection->graph, &params);
-    free(types);
+    free(sources);
     return status == ESPY_OK ? CLI_GO_ON : espy_cli_exit_of(status);
 }
 
@@ -225,11 +228,12 @@ static void print_text(const struct inspection *inspection)
                  (double)inspection->total.macs / 1e9);
     if (inspection->planned) {
         (void)printf("peak memory  %.1f MiB (weights %.1f MiB) on %s\n"
-                     "per run      %u dispatches, %u stages, %u nodes on the host\n",
+                     "per run      %u dispatches, %u stages, %u nodes on the host%s\n",
                      (double)inspection->plan.memory_size / (1 << 20),
                      (double)inspection->plan.weights_size / (1 << 20),
                      inspection->session.info.name, inspection->plan.dispatch_count,
-                     inspection->plan.stage_count, inspection->plan.host_node_count);
+                     inspection->plan.stage_count, inspection->plan.host_node_count,
+                     inspection->plan.data_dependent ? ", up to where shapes depend on data" : "");
     } else {
         (void)printf("peak memory  unknown: %s\n", inspection->unknown.text);
     }
@@ -307,6 +311,7 @@ static enum cli_exit print_json(const struct inspection *inspection)
         (void)cJSON_AddNumberToObject(json, "dispatches", plan->dispatch_count);
         (void)cJSON_AddNumberToObject(json, "stages", plan->stage_count);
         (void)cJSON_AddNumberToObject(json, "host_nodes", plan->host_node_count);
+        (void)cJSON_AddBoolToObject(json, "data_dependent", plan->data_dependent);
     } else {
         (void)cJSON_AddNullToObject(json, "peak_memory_bytes");
         (void)cJSON_AddStringToObject(json, "peak_memory_unknown", inspection->unknown.text);

@@ -1,18 +1,31 @@
-// A plan made ready on a device, and the driving of its stages: host nodes between submits.
-// The public session and the tests run everything through it.
+// Drives a run: the stages of a plan with host nodes between them and, where shapes depend on what
+// was computed, a chain of plans that are made as their shapes become known. The public session and
+// the tests run everything through it.
 #ifndef RUNTIME_API_RUNNER_H_
 #define RUNTIME_API_RUNNER_H_
 
-#include "vk/vk.h"
+#include "api/segment.h"
 
 struct runner {
     const struct host *host;
-    struct plan plan;
-    struct vk_program *program;
-    struct arena memory;        // host nodes' tensors, made once
-    struct tensor **host_inputs, **host_outputs; // by host node
-    uint32_t stage;             // submitted last
+    struct vk_device *device;
+    const struct graph *graph;
+    bool keep_values;
+    uint64_t memory_max;
+    struct segment *first;
+    struct segment **later; // made during runs and kept for others; the least recently used goes
+    uint32_t later_count, later_capacity;
+    struct segment *current;
+    uint32_t stage; // of current, submitted last
     bool running;
+    uint64_t run; // counts runs
+    // Where nodes are pending after the first segment; else NULL.
+    struct arena memory;
+    struct tensor *inputs;   // [graph->input_count]: room for those that pending nodes read
+    struct tensor *values;   // [graph->value_count]: on the host by now; data NULL: not
+    bool *fixed;             // [graph->value_count]: known before the run
+    bool *done;              // [graph->node_count]
+    struct arena run_memory; // of the last run: what the host computed between segments
 };
 
 struct runner_params {
@@ -20,19 +33,27 @@ struct runner_params {
     struct vk_device *device;
     const struct graph *graph;   // must outlive the runner
     const struct op_type *inputs; // one concrete type per graph input
-    const void *const *input_data; // as plan_params.input_data
+    const void *const *input_data; // per graph input, for shapes that depend on elements; NULL, or
+                                   // an entry NULL: not at hand
     bool keep_values;
     uint64_t memory_max;         // 0: no limit
 };
 
 espy_status espy_runner_create(const struct runner_params *params, struct runner **runner);
 void espy_runner_destroy(struct runner **runner);
-// Copies the inputs' elements (one pointer per graph input) to the device and submits.
+// Copies the inputs' elements (one pointer per graph input) and submits.
 espy_status espy_runner_start(struct runner *runner, const void *const *inputs);
-// Waits, driving the stages that are left; then reads outputs[i] where it is not NULL.
-// ESPY_TIMEOUT (not logged): call again.
-espy_status espy_runner_finish(struct runner *runner, uint64_t timeout_ns, void *const *outputs);
-// After finish: reads a kept value (index into plan.kept).
-espy_status espy_runner_read_kept(struct runner *runner, uint32_t kept, void *elements);
+// Waits, driving the stages and segments that are left. ESPY_TIMEOUT (not logged): call again.
+espy_status espy_runner_finish(struct runner *runner, uint64_t timeout_ns);
+// true: shapes depend on what a run computes.
+bool espy_runner_data_dependent(const struct runner *runner);
+// The type of output o of the graph; dtype NONE when only a run can tell.
+struct op_type espy_runner_planned(const struct runner *runner, uint32_t o);
+// After finish: the type that the run gave output o.
+struct op_type espy_runner_result(const struct runner *runner, uint32_t o);
+// After finish: copies out the elements of output o.
+espy_status espy_runner_read(const struct runner *runner, uint32_t o, void *elements);
+// After finish: reads a kept value of a segment of the run (index into segment->plan.kept).
+espy_status espy_runner_read_kept(const struct segment *segment, uint32_t kept, void *elements);
 
 #endif // RUNTIME_API_RUNNER_H_

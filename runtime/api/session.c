@@ -120,7 +120,7 @@ static espy_status check_inputs(espy_session *session, const struct espy_tensor 
 static bool same_values(const struct runner *runner, const void *const *data, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        const struct tensor *known = &runner->plan.input_values[i];
+        const struct tensor *known = &runner->first->plan.input_values[i];
         if (known->data != NULL &&
             (data[i] == NULL || memcmp(known->data, data[i], espy_tensor_size(known)) != 0))
             return false;
@@ -218,16 +218,23 @@ static bool static_inputs(const struct graph *graph)
 static espy_status shapes_wait(espy_session *session, bool *waits)
 {
     const struct graph *graph = &session->model->graph;
-    bool *awaited = espy_alloc_array(&session->host, graph->input_count + 1u, sizeof(*awaited));
-    if (awaited == NULL)
-        return espy_fail_memory(&session->host, graph->input_count, "a session");
-    struct op_walk walk;
-    const struct op_walk_params params = {.fold_elements_max = 0};
-    const espy_status status = espy_walk_init(&walk, &session->host, graph, &params);
+    struct arena scratch;
+    struct op_walk walk = {.host = NULL};
+    espy_arena_init(&scratch, &session->host);
+    bool *known = espy_arena_array(&scratch, graph->value_count, sizeof(*known));
+    bool *needed = espy_arena_array(&scratch, graph->value_count, sizeof(*needed));
+    const struct op_walk_params params = {.fold_elements_max = PLAN_FOLD_ELEMENTS_MAX};
+    espy_status status = ESPY_OUT_OF_MEMORY;
+    if (known != NULL && needed != NULL)
+        status = espy_walk_init(&walk, &session->host, graph, &params);
+    for (uint32_t i = 0; status == ESPY_OK && i < graph->input_count; i++)
+        known[graph->inputs[i].value] = true;
     if (status == ESPY_OK)
-        *waits = espy_walk_awaited_inputs(&walk, awaited) > 0;
+        espy_walk_awaited(&walk, PLAN_FOLD_ELEMENTS_MAX, known, needed);
+    for (uint32_t i = 0; status == ESPY_OK && i < graph->input_count; i++)
+        *waits = *waits || needed[graph->inputs[i].value];
     espy_walk_finish(&walk);
-    espy_free(&session->host, awaited);
+    espy_arena_finish(&scratch);
     return status;
 }
 
@@ -254,10 +261,9 @@ static espy_status make_lists(espy_session *session)
     session->types = espy_alloc_array(host, graph->input_count + 1u, sizeof(*session->types));
     session->input_data =
         espy_alloc_array(host, graph->input_count + 1u, sizeof(*session->input_data));
-    session->output_data =
-        espy_alloc_array(host, graph->output_count + 1u, sizeof(*session->output_data));
+    session->rooms = espy_alloc_array(host, graph->output_count + 1u, sizeof(*session->rooms));
     if (session->plans == NULL || session->types == NULL || session->input_data == NULL ||
-        session->output_data == NULL)
+        session->rooms == NULL)
         return espy_fail_memory(host, sizeof(*session), "a session");
     return ESPY_OK;
 }
@@ -303,25 +309,42 @@ void espy_session_destroy(espy_session **session)
     espy_free(&host, old->plans);
     espy_free(&host, old->types);
     espy_free(&host, old->input_data);
-    espy_free(&host, old->output_data);
+    for (uint32_t o = 0; old->rooms != NULL && o < old->model->graph.output_count; o++)
+        espy_free(&host, old->rooms[o].data);
+    espy_free(&host, old->rooms);
     espy_free(&host, old);
     *session = NULL;
 }
 
-static void fill_output(const struct runner *runner, uint32_t o, struct espy_tensor *tensor)
+static void fill_type(const struct op_type *type, struct espy_tensor *tensor)
 {
-    const struct plan_io *io = &runner->plan.outputs[o];
-    tensor->dtype = io->type.dtype;
-    tensor->rank = io->type.shape.rank;
-    memcpy(tensor->dims, io->type.shape.dims, sizeof(tensor->dims));
+    tensor->dtype = type->dtype;
+    tensor->rank = type->shape.rank;
+    memcpy(tensor->dims, type->shape.dims, sizeof(tensor->dims));
 }
 
-static size_t output_size(const struct runner *runner, uint32_t o)
+static size_t size_of(const struct op_type *type)
 {
-    const struct plan_io *io = &runner->plan.outputs[o];
     size_t count = 0;
-    espy_shape_count(&io->type.shape, &count); // cannot overflow: espy_op_infer checked it
-    return count * espy_dtype_size(io->type.dtype);
+    espy_shape_count(&type->shape, &count); // cannot overflow: espy_op_infer checked it
+    return count * espy_dtype_size(type->dtype);
+}
+
+// What is known of an output before a run: at least what the file says.
+static void fill_planned(const struct runner *runner, uint32_t o, struct espy_tensor *tensor)
+{
+    const struct graph_value *value = &runner->graph->values[runner->graph->outputs[o].value];
+    const struct op_type type = espy_runner_planned(runner, o);
+    *tensor = (struct espy_tensor){.name = value->name};
+    if (type.dtype != ESPY_DTYPE_NONE) {
+        fill_type(&type, tensor);
+        tensor->size = size_of(&type);
+        return;
+    }
+    tensor->dtype = value->dtype;
+    tensor->rank = value->has_shape ? value->shape.rank : 0;
+    for (uint32_t d = 0; d < ESPY_RANK_MAX; d++)
+        tensor->dims[d] = -1;
 }
 
 espy_status espy_session_plan(espy_session *session, const struct espy_tensor *inputs,
@@ -330,19 +353,17 @@ espy_status espy_session_plan(espy_session *session, const struct espy_tensor *i
 {
     struct runner *runner;
     TRY(espy_session_prepare(session, inputs, input_count, false, &runner));
-    const struct plan *plan = &runner->plan;
+    const struct plan *plan = &runner->first->plan;
     if (info != NULL)
-        *info = (struct espy_plan_info){.memory_size = espy_vk_program_memory(runner->program),
-                                        .weights_size = plan->constants_size,
-                                        .stage_count = plan->stage_count,
-                                        .dispatch_count = plan->dispatch_count,
-                                        .host_node_count = plan->host_node_count};
-    for (uint32_t o = 0; outputs != NULL && o < plan->graph->output_count; o++) {
-        outputs[o] = (struct espy_tensor){
-            .name = plan->graph->values[plan->graph->outputs[o].value].name,
-            .size = output_size(runner, o)};
-        fill_output(runner, o, &outputs[o]);
-    }
+        *info =
+            (struct espy_plan_info){.memory_size = espy_vk_program_memory(runner->first->program),
+                                    .weights_size = plan->constants_size,
+                                    .stage_count = plan->stage_count,
+                                    .dispatch_count = plan->dispatch_count,
+                                    .host_node_count = plan->host_node_count,
+                                    .data_dependent = espy_runner_data_dependent(runner)};
+    for (uint32_t o = 0; outputs != NULL && o < plan->graph->output_count; o++)
+        fill_planned(runner, o, &outputs[o]);
     return ESPY_OK;
 }
 
@@ -356,7 +377,7 @@ espy_status espy_session_plan_text(espy_session *session, const struct espy_tens
     TRY(espy_session_prepare(session, inputs, input_count, false, &runner));
     struct text made;
     espy_text_init(&made, &session->host);
-    espy_plan_print(&runner->plan, &made);
+    espy_plan_print(&runner->first->plan, &made);
     if (made.failed) {
         espy_text_finish(&made);
         return ESPY_OUT_OF_MEMORY;
@@ -375,34 +396,91 @@ void espy_text_free(espy_session *session, char **text)
 
 // ---- run -------------------------------------------------------------------------------------------
 
+// Index in the graph of the output that the caller names; output_count when there is none.
+static uint32_t find_output(const struct graph *graph, const struct espy_tensor *tensor)
+{
+    uint32_t o = 0;
+    while (o < graph->output_count &&
+           (tensor->name == NULL ||
+            strcmp(graph->values[graph->outputs[o].value].name, tensor->name) != 0))
+        o++;
+    return o;
+}
+
+// true: the session is asked for memory.
+static bool without_room(const struct espy_tensor *tensor)
+{
+    return tensor->data == NULL && tensor->size == 0;
+}
+
+static espy_status check_room(const espy_session *session, const struct espy_tensor *tensor,
+                              size_t needed)
+{
+    if (without_room(tensor) || (tensor->size >= needed && (tensor->data != NULL || needed == 0)))
+        return ESPY_OK;
+    return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
+                     "output '%s' needs room for %zu bytes, %zu are given", tensor->name, needed,
+                     tensor->data == NULL ? 0 : tensor->size);
+}
+
 static espy_status check_outputs(espy_session *session, const struct runner *runner,
                                  const struct espy_tensor *outputs, uint32_t output_count)
 {
     const struct graph *graph = &session->model->graph;
     if (outputs == NULL && output_count > 0)
         return espy_fail(&session->host, ESPY_INVALID_ARGUMENT, "outputs is NULL");
-    memset(session->output_data, 0, graph->output_count * sizeof(*session->output_data));
     for (uint32_t k = 0; k < output_count; k++) {
-        uint32_t o = 0;
-        while (o < graph->output_count &&
-               (outputs[k].name == NULL ||
-                strcmp(graph->values[graph->outputs[o].value].name, outputs[k].name) != 0))
-            o++;
+        const uint32_t o = find_output(graph, &outputs[k]);
         if (o == graph->output_count)
-            return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
-                             "the model has no output '%s'",
+            return espy_fail(&session->host, ESPY_INVALID_ARGUMENT, "the model has no output '%s'",
                              outputs[k].name != NULL ? outputs[k].name : "(NULL)");
-        const size_t needed = output_size(runner, o);
         for (uint32_t i = 0; i < k; i++)
             if (strcmp(outputs[i].name, outputs[k].name) == 0)
                 return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
                                  "output '%s' is given twice", outputs[k].name);
-        if (outputs[k].size < needed || (outputs[k].data == NULL && needed > 0))
-            return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
-                             "output '%s' needs room for %zu bytes, %zu are given",
-                             outputs[k].name, needed,
-                             outputs[k].data == NULL ? 0 : outputs[k].size);
-        session->output_data[o] = outputs[k].data;
+        const struct op_type type = espy_runner_planned(runner, o);
+        if (type.dtype != ESPY_DTYPE_NONE) // else checked when the run knows
+            TRY(check_room(session, &outputs[k], size_of(&type)));
+    }
+    return ESPY_OK;
+}
+
+static espy_status grow_room(espy_session *session, uint32_t o, size_t size)
+{
+    struct session_room *room = &session->rooms[o];
+    if (room->data != NULL && room->size >= size)
+        return ESPY_OK;
+    void *data = espy_alloc(&session->host, size > 0 ? size : 1);
+    if (data == NULL)
+        return espy_fail_memory(&session->host, size, "an output");
+    espy_free(&session->host, room->data);
+    *room = (struct session_room){data, size};
+    return ESPY_OK;
+}
+
+// Hands out what a finished run has made, once it is sure that all of it fits.
+static espy_status read_outputs(espy_session *session, const struct runner *runner)
+{
+    const struct graph *graph = &session->model->graph;
+    for (uint32_t k = 0; k < session->output_count; k++) {
+        const struct espy_tensor *tensor = &session->outputs[k];
+        const uint32_t o = find_output(graph, tensor);
+        const struct op_type type = espy_runner_result(runner, o);
+        TRY(check_room(session, tensor, size_of(&type)));
+        if (without_room(tensor))
+            TRY(grow_room(session, o, size_of(&type)));
+    }
+    for (uint32_t k = 0; k < session->output_count; k++) {
+        struct espy_tensor *tensor = &session->outputs[k];
+        const uint32_t o = find_output(graph, tensor);
+        const struct op_type type = espy_runner_result(runner, o);
+        const bool own = without_room(tensor);
+        TRY(espy_runner_read(runner, o, own ? session->rooms[o].data : tensor->data));
+        if (own) {
+            tensor->data = session->rooms[o].data;
+            tensor->size = size_of(&type);
+        }
+        fill_type(&type, tensor);
     }
     return ESPY_OK;
 }
@@ -433,17 +511,12 @@ espy_status espy_session_wait(espy_session *session, espy_ticket ticket, uint64_
         return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
                          "ticket %llu is not of a run in flight", (unsigned long long)ticket);
     struct runner *runner = session->running;
-    const espy_status status = espy_runner_finish(runner, timeout_ns, session->output_data);
+    const espy_status status = espy_runner_finish(runner, timeout_ns);
     if (status == ESPY_TIMEOUT)
         return status;
     session->running = NULL;
     TRY(status);
-    const struct graph *graph = &session->model->graph;
-    for (uint32_t k = 0; k < session->output_count; k++)
-        for (uint32_t o = 0; o < graph->output_count; o++)
-            if (strcmp(graph->values[graph->outputs[o].value].name, session->outputs[k].name) == 0)
-                fill_output(runner, o, &session->outputs[k]);
-    return ESPY_OK;
+    return read_outputs(session, runner);
 }
 
 espy_status espy_session_run(espy_session *session, const struct espy_tensor *inputs,

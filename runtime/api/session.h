@@ -11,6 +11,12 @@ struct session_plan {
     uint64_t used;         // of the last use, by espy_session.clock
 };
 
+// Memory for an output that the caller gave none for.
+struct session_room {
+    void *data;
+    size_t size;
+};
+
 struct espy_session {
     struct host host;
     espy_device *device;
@@ -20,10 +26,10 @@ struct espy_session {
     uint32_t plans_max, plan_count;
     struct session_plan *plans;
     uint64_t clock;
-    // Of one call, by graph input and output; made once so that runs allocate nothing.
+    // Of one call, by graph input; made once so that runs allocate nothing.
     struct op_type *types;
     const void **input_data;
-    void **output_data;
+    struct session_room *rooms; // by graph output; grow as they are needed
     // The run in flight.
     struct runner *running;
     espy_ticket ticket;

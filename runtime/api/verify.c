@@ -8,6 +8,7 @@ static const double tolerance_float32 = 1e-4, tolerance_float16 = 2e-3;
 struct verifier {
     espy_session *session;
     struct runner *runner;
+    const struct segment *segment; // of the run, whose nodes are compared now
     double tolerance;
     espy_verify_fn callback;
     void *user;
@@ -18,7 +19,7 @@ struct verifier {
 static espy_status fetch(const struct verifier *v, uint32_t value, struct arena *arena,
                          struct tensor *tensor)
 {
-    const struct plan *plan = &v->runner->plan;
+    const struct plan *plan = &v->segment->plan;
     *tensor = plan->walk.values[value];
     if (tensor->data != NULL)
         return ESPY_OK;
@@ -29,7 +30,7 @@ static espy_status fetch(const struct verifier *v, uint32_t value, struct arena 
         espy_shape_count(&tensor->type.shape, &tensor->count);
         tensor->data = espy_arena_alloc(arena, espy_tensor_size(tensor));
         return tensor->data == NULL ? ESPY_OUT_OF_MEMORY
-                                    : espy_runner_read_kept(v->runner, k, tensor->data);
+                                    : espy_runner_read_kept(v->segment, k, tensor->data);
     }
     return ESPY_OK; // data stays NULL: nobody made it
 }
@@ -64,12 +65,12 @@ static bool ran_on_host(const struct plan *plan, uint32_t node)
 static void report(struct verifier *v, uint32_t node, const struct tensor *device,
                    const struct tensor *reference, uint32_t value)
 {
-    const struct graph *graph = v->runner->plan.graph;
+    const struct graph *graph = v->segment->plan.graph;
     struct espy_verify_entry entry = {.node = graph->nodes[node].name,
                                       .op = graph->nodes[node].op,
                                       .value = graph->values[value].name,
                                       .element_count = device->count,
-                                      .on_host = ran_on_host(&v->runner->plan, node)};
+                                      .on_host = ran_on_host(&v->segment->plan, node)};
     compare(device, reference, &entry);
     const double usual =
         device->type.dtype == ESPY_FLOAT16 ? tolerance_float16 : tolerance_float32;
@@ -81,7 +82,7 @@ static void report(struct verifier *v, uint32_t node, const struct tensor *devic
 
 static espy_status verify_node(struct verifier *v, uint32_t index, struct arena *arena)
 {
-    const struct plan *plan = &v->runner->plan;
+    const struct plan *plan = &v->segment->plan;
     const struct graph_node *node = &plan->graph->nodes[index];
     struct tensor *inputs = espy_arena_array(arena, node->input_count, sizeof(*inputs));
     struct tensor *device = espy_arena_array(arena, node->output_count, sizeof(*device));
@@ -113,6 +114,23 @@ static espy_status verify_node(struct verifier *v, uint32_t index, struct arena 
     return ESPY_OK;
 }
 
+// The nodes that the segment's plan saw to: not those of segments before it, nor those after it, of
+// which the host computes some by these same references.
+static espy_status verify_segment(struct verifier *v)
+{
+    const struct plan *plan = &v->segment->plan;
+    for (uint32_t n = 0; n < plan->graph->node_count; n++) {
+        if (plan->pending[n] || (v->segment->done != NULL && v->segment->done[n]))
+            continue;
+        struct arena arena;
+        espy_arena_init(&arena, &v->session->host);
+        const espy_status status = verify_node(v, n, &arena);
+        espy_arena_finish(&arena);
+        TRY(status);
+    }
+    return ESPY_OK;
+}
+
 espy_status espy_session_verify(espy_session *session, const struct espy_tensor *inputs,
                                 uint32_t input_count, double tolerance, espy_verify_fn callback,
                                 void *user)
@@ -128,17 +146,10 @@ espy_status espy_session_verify(espy_session *session, const struct espy_tensor 
     struct verifier v = {
         .session = session, .tolerance = tolerance, .callback = callback, .user = user};
     TRY(espy_session_prepare(session, inputs, input_count, true, &v.runner));
-    const struct graph *graph = &session->model->graph;
-    memset(session->output_data, 0, graph->output_count * sizeof(*session->output_data));
     TRY(espy_runner_start(v.runner, session->input_data));
-    TRY(espy_runner_finish(v.runner, UINT64_MAX, session->output_data));
-    for (uint32_t n = 0; n < graph->node_count; n++) {
-        struct arena arena;
-        espy_arena_init(&arena, &session->host);
-        const espy_status status = verify_node(&v, n, &arena);
-        espy_arena_finish(&arena);
-        TRY(status);
-    }
+    TRY(espy_runner_finish(v.runner, UINT64_MAX));
+    for (v.segment = v.runner->first; v.segment != NULL; v.segment = v.segment->next)
+        TRY(verify_segment(&v));
     return v.failed ? espy_fail(&session->host, ESPY_MISMATCH,
                                 "this device computes the model differently from the reference")
                     : ESPY_OK;

@@ -115,7 +115,7 @@ espy_status espy_op_infer(const struct host *host, struct arena *arena, const st
                          .arena = arena,
                          .needs = GRAPH_NONE};
     const espy_status status = node->op->infer(&c);
-    *needs = status == ESPY_OK ? GRAPH_NONE : c.needs;
+    *needs = status == ESPY_UNSUPPORTED ? c.needs : GRAPH_NONE;
     if (status != ESPY_OK)
         return status;
     for (uint32_t o = 0; o < output_count; o++) {

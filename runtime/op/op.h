@@ -95,7 +95,7 @@ struct op_infer {
 // true: input i was given.
 bool espy_infer_has(const struct op_infer *c, uint32_t i);
 // The value of input i, which the shape depends on. NULL when not known before the run; then the
-// operator returns espy_infer_wait(c): a stage ends here, or nobody can know.
+// operator returns espy_infer_wait(c): a plan ends here (docs/plan.md).
 const struct tensor *espy_infer_value(struct op_infer *c, uint32_t i);
 espy_status espy_infer_wait(struct op_infer *c);
 // Logs "node 'x' (Op): ..." and returns ESPY_BAD_FORMAT, for models that break the operator's rules.
@@ -141,7 +141,8 @@ enum op_flag {
     OP_SHAPE_ONLY = 1, // reference reads shapes and types of inputs, never data (Shape, Size)
     OP_EPILOGUE = 2,   // lower applies the node's steps (espy_lower_epilogue)
     OP_HOST_ONLY = 4,  // shape arithmetic or control that has no kernel by design; lower is NULL
-    OP_POINTWISE = 8   // one element in, one out: may become an epilogue step by its name
+    OP_POINTWISE = 8,  // one element in, one out: may become an epilogue step by its name
+    OP_DATA_SHAPE = 16 // how many elements come out is decided by the elements that go in (NonZero)
 };
 
 struct op {
@@ -223,18 +224,29 @@ struct op_walk {
     const struct host *host;
     const struct graph *graph;
     struct arena arena;
-    struct op_node *nodes;     // [node_count], bound
+    struct op_node *nodes;     // [node_count], bound; zeroed where done
     struct op_type *types;     // [value_count]; dtype NONE: not known
     struct tensor *values;     // [value_count]; data NULL: not known before the run
-    bool *awaited;             // [value_count]: a shape waits for the data of this value
+    // [value_count]: a shape waits for the data of this value. Never set for OP_DATA_SHAPE, whose
+    // inputs are another run's at every run.
+    bool *awaited;
+};
+
+// A value that is given rather than computed: an input of the graph, or what an earlier part of a
+// run has made.
+struct op_source {
+    uint32_t value;
+    struct op_type type;
+    const void *data; // elements where they are at hand; else NULL
+    bool known;       // the data is as good as a constant's: shapes and values may follow from it
 };
 
 struct op_walk_params {
-    // Types per graph input; NULL: as the graph says, where inputs with symbolic dims stay unknown
-    // and so does what follows from them.
-    const struct op_type *inputs;
-    // Per graph input, data where it is to be taken as known; NULL: none is.
-    const struct tensor *input_values;
+    // NULL: the graph's inputs as it declares them, where those with symbolic dims stay unknown and
+    // so does what follows from them.
+    const struct op_source *sources;
+    uint32_t source_count;
+    const bool *done; // [node_count]: nodes to leave out; NULL: none
     // Nodes with known inputs are evaluated when their outputs have at most this many elements.
     size_t fold_elements_max;
     // Continue after unknown operators and bad nodes, logging each; the walk then fails at the end.
@@ -244,8 +256,10 @@ struct op_walk_params {
 espy_status espy_walk_init(struct op_walk *walk, const struct host *host,
                            const struct graph *graph, const struct op_walk_params *params);
 void espy_walk_finish(struct op_walk *walk); // zeroed is fine
-// Sets inputs[i] for every graph input that an awaited value is computed from, and returns how many
-// of them were not set before.
-uint32_t espy_walk_awaited_inputs(const struct op_walk *walk, bool *inputs);
+// known: by value, true for what could be known if only somebody gave its elements. On return true
+// for what can be computed from these too, by nodes of at most elements_max elements each; and
+// needed[v] is true for the values among these that an awaited one is computed from. Both have
+// value_count entries.
+void espy_walk_awaited(const struct op_walk *walk, size_t elements_max, bool *known, bool *needed);
 
 #endif // RUNTIME_OP_OP_H_

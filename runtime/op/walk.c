@@ -81,7 +81,8 @@ static espy_status walk_node(struct op_walk *walk, uint32_t index,
         espy_op_infer(walk->host, &walk->arena, bound, types, values, node->input_count, outputs,
                       node->output_count, &needs);
     if (status != ESPY_OK && needs != GRAPH_NONE) { // depends on data: stays unknown
-        walk->awaited[node->inputs[needs]] = true;
+        if ((bound->op->flags & OP_DATA_SHAPE) == 0)
+            walk->awaited[node->inputs[needs]] = true;
         return ESPY_OK;
     }
     TRY(status);
@@ -93,6 +94,17 @@ static espy_status walk_node(struct op_walk *walk, uint32_t index,
     return evaluate_node(walk, node, bound, values, params->fold_elements_max);
 }
 
+// The elements are never written through this pointer: walks only read what they are given.
+static struct tensor read_only(const struct op_type *type, const void *data)
+{
+    struct tensor tensor = {.type = *type};
+    const bool fits = espy_shape_count(&type->shape, &tensor.count);
+    assert(fits); // of constants espy_graph_check says so, of sources their maker
+    (void)fits;
+    memcpy(&tensor.data, &data, sizeof(tensor.data));
+    return tensor;
+}
+
 static void walk_sources(struct op_walk *walk, const struct op_walk_params *params)
 {
     const struct graph *graph = walk->graph;
@@ -101,26 +113,21 @@ static void walk_sources(struct op_walk *walk, const struct op_walk_params *para
         if (value->data == NULL)
             continue;
         walk->types[v] = (struct op_type){value->dtype, value->shape};
-        size_t count = 0;
-        const bool fits = espy_shape_count(&value->shape, &count);
-        assert(fits); // espy_graph_check
-        (void)fits;
-        // The element is never written through this pointer: walks only read constants.
-        void *data;
-        memcpy(&data, &value->data, sizeof(data));
-        walk->values[v] = (struct tensor){walk->types[v], count, data};
+        walk->values[v] = read_only(&walk->types[v], value->data);
     }
-    for (uint32_t i = 0; i < graph->input_count; i++) {
+    for (uint32_t i = 0; params->sources == NULL && i < graph->input_count; i++) {
         const uint32_t v = graph->inputs[i].value;
         bool symbolic = false;
         for (uint32_t d = 0; d < graph->values[v].shape.rank; d++)
             symbolic = symbolic || graph->values[v].shape.dims[d] < 0;
-        if (params->inputs != NULL)
-            walk->types[v] = params->inputs[i];
-        else if (!symbolic)
+        if (!symbolic)
             walk->types[v] = (struct op_type){graph->values[v].dtype, graph->values[v].shape};
-        if (params->input_values != NULL)
-            walk->values[v] = params->input_values[i];
+    }
+    for (uint32_t i = 0; params->sources != NULL && i < params->source_count; i++) {
+        const struct op_source *source = &params->sources[i];
+        walk->types[source->value] = source->type;
+        if (source->known)
+            walk->values[source->value] = read_only(&source->type, source->data);
     }
 }
 
@@ -140,6 +147,8 @@ espy_status espy_walk_init(struct op_walk *walk, const struct host *host,
     walk_sources(walk, params);
     result = ESPY_OK;
     for (uint32_t n = 0; n < graph->node_count; n++) {
+        if (params->done != NULL && params->done[n])
+            continue;
         const espy_status status = walk_node(walk, n, params);
         if (status == ESPY_OK)
             continue;
@@ -154,25 +163,49 @@ error:
     return result;
 }
 
-uint32_t espy_walk_awaited_inputs(const struct op_walk *walk, bool *inputs)
+// true: the reference can make the node's outputs when all of its inputs are known.
+static bool computable(const struct op_walk *walk, const struct graph_node *node,
+                       size_t elements_max, const bool *known)
+{
+    for (uint32_t i = 0; i < node->input_count; i++)
+        if (node->inputs[i] != GRAPH_NONE && !known[node->inputs[i]])
+            return false;
+    for (uint32_t o = 0; o < node->output_count; o++) {
+        size_t count;
+        if (node->outputs[o] == GRAPH_NONE)
+            continue;
+        const struct op_type *type = &walk->types[node->outputs[o]];
+        if (type->dtype == ESPY_DTYPE_NONE || !espy_shape_count(&type->shape, &count) ||
+            count > elements_max)
+            return false;
+    }
+    return true;
+}
+
+void espy_walk_awaited(const struct op_walk *walk, size_t elements_max, bool *known, bool *needed)
 {
     const struct graph *graph = walk->graph;
-    // Backwards through the nodes, awaiting what makes an awaited value.
+    for (uint32_t v = 0; v < graph->value_count; v++)
+        known[v] = known[v] || walk->values[v].data != NULL;
+    for (uint32_t n = 0; n < graph->node_count; n++) {
+        const struct graph_node *node = &graph->nodes[n];
+        const bool made = computable(walk, node, elements_max, known);
+        for (uint32_t o = 0; made && o < node->output_count; o++)
+            if (node->outputs[o] != GRAPH_NONE)
+                known[node->outputs[o]] = true;
+    }
+    for (uint32_t v = 0; v < graph->value_count; v++)
+        needed[v] = walk->awaited[v] && known[v] && walk->values[v].data == NULL;
+    // Backwards through the nodes, needing what makes a needed value.
     for (uint32_t n = graph->node_count; n-- > 0;) {
         const struct graph_node *node = &graph->nodes[n];
-        bool awaited = false;
+        bool wanted = false;
         for (uint32_t o = 0; o < node->output_count; o++)
-            awaited = awaited || (node->outputs[o] != GRAPH_NONE && walk->awaited[node->outputs[o]]);
-        for (uint32_t i = 0; awaited && i < node->input_count; i++)
+            wanted = wanted || (node->outputs[o] != GRAPH_NONE && needed[node->outputs[o]]);
+        for (uint32_t i = 0; wanted && i < node->input_count; i++)
             if (node->inputs[i] != GRAPH_NONE && walk->values[node->inputs[i]].data == NULL)
-                walk->awaited[node->inputs[i]] = true;
+                needed[node->inputs[i]] = true;
     }
-    uint32_t found = 0;
-    for (uint32_t i = 0; i < graph->input_count; i++) {
-        found += walk->awaited[graph->inputs[i].value] && !inputs[i];
-        inputs[i] = inputs[i] || walk->awaited[graph->inputs[i].value];
-    }
-    return found;
 }
 
 void espy_walk_finish(struct op_walk *walk)

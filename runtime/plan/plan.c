@@ -3,34 +3,18 @@
 #include <assert.h>
 #include <string.h>
 
-// A node with more output elements than this is never evaluated at plan time: it runs on the device,
-// before the first run when all its inputs are constant.
-enum { FOLD_ELEMENTS_MAX = 4096 };
-
 // Kernels index with 32-bit integers. Tables that lowering makes on the host are small beside the
 // tensors they describe; what wants more is a broken model.
 #define TENSOR_ELEMENTS_MAX ((size_t)INT32_MAX)
 #define LOWER_MEMORY_MAX ((size_t)256 << 20)
 
-static espy_status check_known(const struct planner *planner, const struct graph_node *node,
-                               uint32_t index)
+static espy_status check_sizes(const struct planner *planner, const struct graph_node *node)
 {
-    const struct op_walk *walk = &planner->plan->walk;
-    for (uint32_t i = 0; i < node->input_count; i++)
-        if (node->inputs[i] != GRAPH_NONE &&
-            walk->types[node->inputs[i]].dtype == ESPY_DTYPE_NONE)
-            return espy_fail(planner->host, ESPY_UNSUPPORTED,
-                             "node '%s' (%s): the shape of input %u depends on data, which this "
-                             "version cannot plan", node->name, node->op, i);
     for (uint32_t o = 0; o < node->output_count; o++) {
         size_t count;
         if (node->outputs[o] == GRAPH_NONE)
             continue;
-        const struct op_type *type = &walk->types[node->outputs[o]];
-        if (type->dtype == ESPY_DTYPE_NONE)
-            return espy_fail(planner->host, ESPY_UNSUPPORTED,
-                             "node '%s' (%s): the shape of output %u depends on data, which this "
-                             "version cannot plan", node->name, walk->nodes[index].op->name, o);
+        const struct op_type *type = &planner->plan->walk.types[node->outputs[o]];
         if (!espy_shape_count(&type->shape, &count) || count > TENSOR_ELEMENTS_MAX)
             return espy_fail(planner->host, ESPY_UNSUPPORTED,
                              "node '%s' (%s): output %u has more than 2^31 - 1 elements",
@@ -157,7 +141,9 @@ static espy_status lower_node(struct planner *planner, uint32_t index)
 {
     const struct graph_node *node = &planner->params->graph->nodes[index];
     const struct op_walk *walk = &planner->plan->walk;
-    TRY(check_known(planner, node, index));
+    if (planner->skipped[index])
+        return ESPY_OK;
+    TRY(check_sizes(planner, node));
     bool needed = false;
     for (uint32_t o = 0; o < node->output_count; o++)
         needed = needed || (node->outputs[o] != GRAPH_NONE &&
@@ -193,39 +179,57 @@ static espy_status lower_node(struct planner *planner, uint32_t index)
 static void count_uses(struct planner *planner)
 {
     const struct graph *graph = planner->params->graph;
+    const bool *done = planner->params->done;
     for (uint32_t n = 0; n < graph->node_count; n++)
         for (uint32_t i = 0; i < graph->nodes[n].input_count; i++)
-            if (graph->nodes[n].inputs[i] != GRAPH_NONE)
+            if (graph->nodes[n].inputs[i] != GRAPH_NONE && (done == NULL || !done[n]))
                 planner->use_counts[graph->nodes[n].inputs[i]]++;
-    for (uint32_t o = 0; o < graph->output_count; o++)
-        planner->use_counts[graph->outputs[o].value]++;
     if (planner->params->keep_values)
         for (uint32_t v = 0; v < graph->value_count; v++)
             planner->use_counts[v]++;
 }
 
-static espy_status add_inputs(struct planner *planner)
+// true: something in this plan reads the source, so that it needs a place on the device.
+static bool source_used(const struct planner *planner, uint32_t value)
 {
     const struct graph *graph = planner->params->graph;
+    if (planner->params->done == NULL && planner->plan->pending_count == 0)
+        return true; // as the graph says, whether read or not
+    for (uint32_t n = 0; n < graph->node_count; n++)
+        for (uint32_t i = 0; !planner->skipped[n] && i < graph->nodes[n].input_count; i++)
+            if (graph->nodes[n].inputs[i] == value)
+                return true;
+    for (uint32_t o = 0; planner->params->done == NULL && o < graph->output_count; o++)
+        if (graph->outputs[o].value == value)
+            return true;
+    return false;
+}
+
+static espy_status add_inputs(struct planner *planner)
+{
+    const struct plan_params *params = planner->params;
     struct plan *plan = planner->plan;
-    plan->inputs = espy_arena_array(&plan->memory, graph->input_count, sizeof(*plan->inputs));
+    plan->input_count = params->source_count;
+    plan->inputs = espy_arena_array(&plan->memory, plan->input_count, sizeof(*plan->inputs));
     if (plan->inputs == NULL)
         return ESPY_OUT_OF_MEMORY;
-    for (uint32_t i = 0; i < graph->input_count; i++) {
-        const uint32_t value = graph->inputs[i].value;
-        const struct op_type type = planner->params->inputs[i];
+    for (uint32_t i = 0; i < plan->input_count; i++) {
+        const uint32_t value = params->sources[i].value;
+        const char *name = params->graph->values[value].name;
+        const struct op_type type = params->sources[i].type;
         size_t count = 0;
         plan->inputs[i] = (struct plan_io){.value = value, .type = type};
+        plan->inputs[i].view.buffer = VIEW_NONE;
         if (plan->input_values[i].data != NULL) {
-            plan->inputs[i].view.buffer = VIEW_NONE;
             plan->inputs[i].constant = &plan->input_values[i];
             continue;
         }
         if (!espy_shape_count(&type.shape, &count))
-            return espy_fail(planner->host, ESPY_INVALID_ARGUMENT, "input '%s' is too large",
-                             graph->values[value].name);
-        const uint32_t buffer = espy_planner_add_buffer(planner, PLAN_ARENA, type.dtype, count,
-                                                        graph->values[value].name);
+            return espy_fail(planner->host, ESPY_INVALID_ARGUMENT, "input '%s' is too large", name);
+        if (!source_used(planner, value))
+            continue;
+        const uint32_t buffer =
+            espy_planner_add_buffer(planner, PLAN_ARENA, type.dtype, count, name);
         if (buffer == VIEW_NONE)
             return planner->status;
         espy_planner_touch(planner, buffer, 0); // written before everything else
@@ -247,31 +251,51 @@ static void fill_io(struct planner *planner, uint32_t value, const struct view *
         espy_planner_touch(planner, dense->buffer, planner->time); // alive to the end
 }
 
-static espy_status add_outputs(struct planner *planner)
+// Lists the values to deliver: the graph's outputs that are there after this plan and were not
+// before, then what pending nodes read of it.
+static espy_status list_outputs(struct planner *planner)
 {
     const struct graph *graph = planner->params->graph;
     struct plan *plan = planner->plan;
-    const struct view none = {.buffer = VIEW_NONE};
-    struct op_lower c = {
-        .host = planner->host, .caps = planner->params->caps, .planner = planner};
-    planner->node = GRAPH_NONE;
-    planner->node_constant = false;
-    plan->outputs = espy_arena_array(&plan->memory, graph->output_count, sizeof(*plan->outputs));
+    size_t room = graph->output_count;
+    for (uint32_t n = 0; n < graph->node_count; n++)
+        room += plan->pending[n] ? graph->nodes[n].input_count : 0;
+    plan->outputs = espy_arena_array(&plan->memory, room, sizeof(*plan->outputs));
     if (plan->outputs == NULL)
         return ESPY_OUT_OF_MEMORY;
-    // All copies first: what is alive to the end must outlive the last of them.
-    for (uint32_t o = 0; o < graph->output_count; o++)
-        if (plan->walk.values[graph->outputs[o].value].data == NULL)
-            espy_planner_dense(&c, graph->outputs[o].value);
-    TRY(planner->status);
+    // What later plans are given, or find, without this one's help.
+    for (uint32_t i = 0; i < planner->params->source_count; i++)
+        planner->delivered[planner->params->sources[i].value] = true;
+    for (uint32_t v = 0; v < graph->value_count; v++)
+        planner->delivered[v] = planner->delivered[v] || graph->values[v].data != NULL;
     for (uint32_t o = 0; o < graph->output_count; o++) {
         const uint32_t value = graph->outputs[o].value;
-        const bool known = plan->walk.values[value].data != NULL;
-        const struct view dense = known ? none : espy_planner_dense(&c, value);
-        fill_io(planner, value, &dense, &plan->outputs[o]);
+        const bool passed_through = planner->delivered[value]; // an input or a constant
+        if (plan->walk.types[value].dtype != ESPY_DTYPE_NONE &&
+            (!passed_through || planner->params->done == NULL))
+            plan->outputs[plan->output_count++].value = value;
     }
-    if (!planner->params->keep_values)
-        return ESPY_OK;
+    for (uint32_t o = 0; o < plan->output_count; o++)
+        planner->delivered[plan->outputs[o].value] = true;
+    for (uint32_t n = 0; n < graph->node_count; n++) {
+        const struct graph_node *node = &graph->nodes[n];
+        for (uint32_t i = 0; plan->pending[n] && i < node->input_count; i++) {
+            const uint32_t value = node->inputs[i];
+            if (value == GRAPH_NONE || planner->delivered[value] ||
+                plan->walk.types[value].dtype == ESPY_DTYPE_NONE)
+                continue;
+            planner->delivered[value] = true;
+            plan->outputs[plan->output_count++].value = value;
+        }
+    }
+    return ESPY_OK;
+}
+
+// With keep_values, the list of everything that lies in memory.
+static espy_status list_kept(struct planner *planner)
+{
+    const struct graph *graph = planner->params->graph;
+    struct plan *plan = planner->plan;
     plan->kept = espy_arena_array(&plan->memory, graph->value_count, sizeof(*plan->kept));
     if (plan->kept == NULL)
         return ESPY_OUT_OF_MEMORY;
@@ -283,6 +307,27 @@ static espy_status add_outputs(struct planner *planner)
         fill_io(planner, v, &dense, &plan->kept[plan->kept_count++]);
     }
     return ESPY_OK;
+}
+
+static espy_status add_outputs(struct planner *planner)
+{
+    struct plan *plan = planner->plan;
+    const struct view none = {.buffer = VIEW_NONE};
+    struct op_lower c = {.host = planner->host, .caps = planner->params->caps, .planner = planner};
+    planner->node = GRAPH_NONE;
+    planner->node_constant = false;
+    // All copies first: what is alive to the end must outlive the last of them.
+    for (uint32_t o = 0; o < plan->output_count; o++)
+        if (plan->walk.values[plan->outputs[o].value].data == NULL)
+            espy_planner_dense(&c, plan->outputs[o].value);
+    TRY(planner->status);
+    for (uint32_t o = 0; o < plan->output_count; o++) {
+        const uint32_t value = plan->outputs[o].value;
+        const bool known = plan->walk.values[value].data != NULL;
+        const struct view dense = known ? none : espy_planner_dense(&c, value);
+        fill_io(planner, value, &dense, &plan->outputs[o]);
+    }
+    return planner->params->keep_values ? list_kept(planner) : ESPY_OK;
 }
 
 static espy_status copy_lists(struct planner *planner)
@@ -305,69 +350,22 @@ static espy_status copy_lists(struct planner *planner)
     return copied ? ESPY_OK : ESPY_OUT_OF_MEMORY;
 }
 
-// Takes the elements of the inputs that shapes wait for as known. Sets *added when any was new.
-static espy_status know_inputs(struct planner *planner, bool *awaited, bool *added)
-{
-    const struct plan_params *params = planner->params;
-    struct plan *plan = planner->plan;
-    *added = espy_walk_awaited_inputs(&plan->walk, awaited) > 0;
-    for (uint32_t i = 0; i < params->graph->input_count; i++) {
-        struct tensor *value = &plan->input_values[i];
-        if (!awaited[i] || value->data != NULL)
-            continue;
-        const char *name = params->graph->values[params->graph->inputs[i].value].name;
-        value->type = params->inputs[i];
-        if (!espy_shape_count(&value->type.shape, &value->count) ||
-            value->count > FOLD_ELEMENTS_MAX)
-            return espy_fail(planner->host, ESPY_UNSUPPORTED,
-                             "a shape depends on the elements of input '%s', which has more than "
-                             "%d of them; this version cannot plan that", name, FOLD_ELEMENTS_MAX);
-        if (params->input_data == NULL || params->input_data[i] == NULL)
-            return espy_fail(planner->host, ESPY_INVALID_ARGUMENT,
-                             "a shape depends on the elements of input '%s': planning needs its "
-                             "data too", name);
-        value->data =
-            espy_arena_copy(&plan->memory, params->input_data[i], espy_tensor_size(value));
-        if (value->data == NULL)
-            return ESPY_OUT_OF_MEMORY;
-    }
-    return ESPY_OK;
-}
-
-// Walks the graph; where shapes turn out to depend on elements of inputs, again with these known.
-static espy_status walk_graph(struct planner *planner)
-{
-    const struct plan_params *params = planner->params;
-    struct plan *plan = planner->plan;
-    bool *awaited = espy_arena_array(&plan->memory, params->graph->input_count, sizeof(*awaited));
-    plan->input_values = espy_arena_array(&plan->memory, params->graph->input_count,
-                                          sizeof(*plan->input_values));
-    if (awaited == NULL || plan->input_values == NULL)
-        return ESPY_OUT_OF_MEMORY;
-    const struct op_walk_params walk = {.inputs = params->inputs,
-                                        .input_values = plan->input_values,
-                                        .fold_elements_max = FOLD_ELEMENTS_MAX};
-    for (;;) {
-        bool added;
-        TRY(espy_walk_init(&plan->walk, planner->host, params->graph, &walk));
-        TRY(know_inputs(planner, awaited, &added));
-        if (!added)
-            return ESPY_OK;
-        espy_walk_finish(&plan->walk);
-    }
-}
-
 static espy_status build(struct planner *planner)
 {
     const struct plan_params *params = planner->params;
     const struct graph *graph = params->graph;
-    TRY(walk_graph(planner));
+    TRY(espy_planner_walk(planner));
     planner->places = espy_alloc_array(planner->host, graph->value_count, sizeof(struct place));
     planner->use_counts = espy_alloc_array(planner->host, graph->value_count, sizeof(uint32_t));
-    if (graph->value_count > 0 && (planner->places == NULL || planner->use_counts == NULL))
+    planner->delivered = espy_alloc_array(planner->host, graph->value_count, sizeof(bool));
+    if (graph->value_count > 0 &&
+        (planner->places == NULL || planner->use_counts == NULL || planner->delivered == NULL))
         return espy_fail_memory(planner->host, graph->value_count * sizeof(struct place),
                                 "planning");
     count_uses(planner);
+    TRY(list_outputs(planner));
+    for (uint32_t o = 0; o < planner->plan->output_count; o++)
+        planner->use_counts[planner->plan->outputs[o].value]++;
     TRY(add_inputs(planner));
     TRY(begin_stage(planner, GRAPH_NONE));
     for (uint32_t n = 0; n < graph->node_count; n++)
@@ -387,6 +385,8 @@ espy_status espy_plan_build(const struct plan_params *params, struct plan *plan)
     const espy_status status = build(&planner);
     espy_free(params->host, planner.places);
     espy_free(params->host, planner.use_counts);
+    espy_free(params->host, planner.skipped);
+    espy_free(params->host, planner.delivered);
     espy_free(params->host, planner.buffers);
     espy_free(params->host, planner.buffers_temporary);
     espy_free(params->host, planner.prepare);

@@ -5,6 +5,11 @@
 
 #include "op/lower.h"
 
+// A node with more output elements than this is never evaluated at plan time, and no source with
+// more is taken as known: such values run on the device, before the first run when all inputs are
+// constant.
+enum { PLAN_FOLD_ELEMENTS_MAX = 4096 };
+
 enum plan_buffer_kind {
     PLAN_ARENA,     // a place in the arena while it is alive; places are shared over time
     PLAN_CONSTANT,  // uploaded from host data when the plan is made ready
@@ -60,11 +65,11 @@ struct plan_stage {
     uint32_t first, count;
 };
 
-// A graph input or output, or with keep_values any value.
+// A value that goes in or comes out, or with keep_values any value.
 struct plan_io {
     uint32_t value;           // index in the graph
     struct op_type type;      // what the caller sees
-    struct view view;         // dense. buffer VIEW_NONE: the value is `constant`
+    struct view view; // dense. buffer VIEW_NONE: the value is `constant`, or nothing reads it
     const struct tensor *constant; // known before the run: no device memory involved
 };
 
@@ -82,11 +87,18 @@ struct plan {
     struct plan_stage *stages;
     uint32_t host_node_count;
     struct plan_host_node *host_nodes;
-    struct plan_io *inputs;   // [graph->input_count]
-    // Per graph input: data non-NULL where a shape depends on the input's elements. The plan is for
+    uint32_t input_count, output_count;
+    struct plan_io *inputs; // one per source
+    // Per source: data non-NULL where a shape depends on the source's elements. The plan is for
     // these elements only; they need no upload.
     struct tensor *input_values;
-    struct plan_io *outputs;  // [graph->output_count]
+    // What the plan makes of the graph's outputs (all of them, in order, when nothing is pending);
+    // then every value that a pending node reads, but sources and the graph's constants.
+    struct plan_io *outputs;
+    // Nodes whose types depend on data that this plan computes. They run after it: on the host or
+    // in another plan, made when that data is there.
+    uint32_t pending_count;
+    bool *pending;            // [graph->node_count]
     uint32_t kept_count;      // keep_values: every value that lies in memory of its own
     struct plan_io *kept;
     uint64_t arena_size;      // bytes
@@ -98,9 +110,9 @@ struct plan_params {
     const struct host *host;
     const struct graph *graph;
     const struct caps *caps;
-    const struct op_type *inputs; // one concrete type per graph input
-    const void *const *input_data; // elements per graph input, for shapes that depend on them; NULL,
-                                   // or an entry NULL: not at hand
+    const struct op_source *sources; // the graph's inputs, or what earlier plans of a run have made
+    uint32_t source_count;
+    const bool *done; // [node_count]: nodes that earlier plans of the run have seen to; NULL: none
     bool keep_values;
 };
 

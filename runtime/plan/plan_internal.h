@@ -18,6 +18,8 @@ struct planner {
     struct plan *plan;
     struct place *places;     // [value_count]
     uint32_t *use_counts;     // [value_count]: nodes and outputs that read it
+    bool *skipped;            // [node_count]: done before, pending, or dead and without types
+    bool *delivered;          // [value_count]: in plan->outputs, or a source, or a constant
 
     struct plan_buffer *buffers; // growing; copied into the plan at the end
     bool *buffers_temporary;     // by buffer: made by espy_lower_temporary
@@ -45,6 +47,9 @@ struct view espy_planner_dense_view(const struct planner *planner, uint32_t buff
 void espy_planner_touch(struct planner *planner, uint32_t buffer, uint32_t time);
 // The dense device view of a graph value, uploading or copying as needed.
 struct view espy_planner_dense(struct op_lower *c, uint32_t value);
+
+// Walks the graph with the sources' types and finds what is pending (plan_walk.c).
+espy_status espy_planner_walk(struct planner *planner);
 
 // Gives every arena buffer its offset and fills arena_size and constants_size.
 espy_status espy_plan_memory(struct planner *planner, uint32_t alignment);

@@ -97,7 +97,7 @@ static void find_transient(struct planner *planner)
     for (uint32_t h = 0; h < plan->host_node_count; h++)
         for (uint32_t i = 0; i < planner->host_nodes[h].input_count; i++)
             keep_buffer(planner, planner->host_nodes[h].inputs[i].buffer);
-    for (uint32_t o = 0; o < plan->graph->output_count; o++)
+    for (uint32_t o = 0; o < plan->output_count; o++)
         keep_buffer(planner, plan->outputs[o].view.buffer);
     for (uint32_t k = 0; k < plan->kept_count; k++)
         keep_buffer(planner, plan->kept[k].view.buffer);

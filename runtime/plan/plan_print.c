@@ -69,4 +69,9 @@ void espy_plan_print(const struct plan *plan, struct text *text)
         for (uint32_t i = 0; i < stage->count; i++)
             print_dispatch(plan, &plan->dispatches[stage->first + i], text);
     }
+    if (plan->pending_count > 0)
+        espy_text_add(text, "pending\n");
+    for (uint32_t n = 0; plan->pending_count > 0 && n < plan->graph->node_count; n++)
+        if (plan->pending[n])
+            espy_text_add(text, "  %s  %s\n", plan->graph->nodes[n].op, plan->graph->nodes[n].name);
 }

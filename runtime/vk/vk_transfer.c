@@ -83,7 +83,7 @@ static espy_status add_slots(struct vk_program *program)
     const struct plan *plan = program->plan;
     if (plan->stage_count == 0)
         return ESPY_OK;
-    for (uint32_t i = 0; i < plan->graph->input_count; i++)
+    for (uint32_t i = 0; i < plan->input_count; i++)
         TRY(add_slot(program, &program->uploads, &plan->inputs[i].view, 0));
     for (uint32_t stage = 0; stage < plan->stage_count; stage++) {
         if (plan->stages[stage].host_node == GRAPH_NONE)
@@ -94,7 +94,7 @@ static espy_status add_slots(struct vk_program *program)
         for (uint32_t i = 0; i < node->input_count && stage > 0; i++)
             TRY(add_slot(program, &program->downloads, &node->inputs[i], stage - 1));
     }
-    for (uint32_t i = 0; i < plan->graph->output_count; i++)
+    for (uint32_t i = 0; i < plan->output_count; i++)
         TRY(add_slot(program, &program->downloads, &plan->outputs[i].view, plan->stage_count - 1));
     return ESPY_OK;
 }

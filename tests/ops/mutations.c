@@ -140,22 +140,19 @@ static void plan_case(struct test_host *test, const struct op_case *op_case, uin
     struct graph graph;
     struct plan plan = {0};
     struct tensor inputs[TENSORS_MAX] = {0}, outputs[TENSORS_MAX] = {0};
-    struct op_type types[TENSORS_MAX];
-    const void *data[TENSORS_MAX];
+    struct op_source sources[TENSORS_MAX];
     espy_arena_init(&arena, &test->host);
     espy_graph_init(&graph, &test->host);
     espy_status status =
         espy_test_case_graph(op_case, ESPY_FLOAT32, number % 2 != 0, &arena, &graph, inputs);
-    for (uint32_t i = 0; status == ESPY_OK && i < graph.input_count; i++) {
-        types[i] = inputs[i].type;
-        data[i] = inputs[i].data;
-    }
+    if (status == ESPY_OK)
+        espy_test_sources(&graph, inputs, false, sources);
     test->error_count = 0;
     const struct plan_params params = {.host = &test->host,
                                        .graph = &graph,
                                        .caps = &device_caps,
-                                       .inputs = types,
-                                       .input_data = data};
+                                       .sources = sources,
+                                       .source_count = graph.input_count};
     if (status == ESPY_OK) {
         status = espy_plan_build(&params, &plan);
         cr_expect(test->error_count == (status != ESPY_OK),

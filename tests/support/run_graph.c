@@ -22,6 +22,14 @@ static espy_status input_types(const struct graph *graph, const struct tensor *i
     return *types == NULL ? ESPY_OUT_OF_MEMORY : ESPY_OK;
 }
 
+void espy_test_sources(const struct graph *graph, const struct tensor *inputs, bool known,
+                       struct op_source *sources)
+{
+    for (uint32_t i = 0; i < graph->input_count; i++)
+        sources[i] = (struct op_source){graph->inputs[i].value, inputs[i].type, inputs[i].data,
+                                        known && inputs[i].data != NULL};
+}
+
 static espy_status allocate(struct tensor *tensor, struct arena *arena)
 {
     if (!espy_shape_count(&tensor->type.shape, &tensor->count))
@@ -60,11 +68,13 @@ espy_status espy_test_reference(const struct host *host, const struct graph *gra
                                 const struct tensor *inputs, struct arena *arena,
                                 struct tensor *outputs)
 {
-    struct op_type *types;
-    TRY(input_types(graph, inputs, arena, &types));
+    struct op_source *sources = espy_arena_array(arena, graph->input_count, sizeof(*sources));
+    if (sources == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    espy_test_sources(graph, inputs, true, sources);
     struct op_walk walk;
     const struct op_walk_params params = {
-        .inputs = types, .input_values = inputs, .fold_elements_max = SIZE_MAX};
+        .sources = sources, .source_count = graph->input_count, .fold_elements_max = SIZE_MAX};
     TRY(espy_walk_init(&walk, host, graph, &params));
     espy_status status = ESPY_OK;
     struct tensor *values =
@@ -98,8 +108,7 @@ espy_status espy_test_run(const struct host *host, struct vk_device *device,
     struct op_type *types;
     TRY(input_types(graph, inputs, arena, &types));
     const void **input_data = espy_arena_array(arena, graph->input_count, sizeof(*input_data));
-    void **output_data = espy_arena_array(arena, graph->output_count, sizeof(*output_data));
-    if (input_data == NULL || output_data == NULL)
+    if (input_data == NULL)
         return ESPY_OUT_OF_MEMORY;
     for (uint32_t i = 0; i < graph->input_count; i++)
         input_data[i] = inputs[i].data;
@@ -110,19 +119,23 @@ espy_status espy_test_run(const struct host *host, struct vk_device *device,
                                          .inputs = types,
                                          .input_data = input_data};
     TRY(espy_runner_create(&params, &runner));
-    espy_status status = ESPY_OK;
+    espy_status status = espy_runner_start(runner, input_data);
+    if (status == ESPY_OK)
+        status = espy_runner_finish(runner, UINT64_MAX);
     for (uint32_t o = 0; o < graph->output_count && status == ESPY_OK; o++) {
-        outputs[o].type = runner->plan.outputs[o].type;
+        outputs[o].type = espy_runner_result(runner, o);
         status = allocate(&outputs[o], arena);
-        output_data[o] = outputs[o].data;
+        if (status == ESPY_OK)
+            status = espy_runner_read(runner, o, outputs[o].data);
     }
-    if (status == ESPY_OK)
-        status = espy_runner_start(runner, input_data);
-    if (status == ESPY_OK)
-        status = espy_runner_finish(runner, UINT64_MAX, output_data);
+    const struct plan *plan = &runner->first->plan;
     if (info != NULL)
-        *info = (struct test_run_info){runner->plan.stage_count, runner->plan.host_node_count,
-                                       runner->plan.dispatch_count};
+        *info = (struct test_run_info){.stage_count = plan->stage_count,
+                                       .host_node_count = plan->host_node_count,
+                                       .dispatch_count = plan->dispatch_count};
+    for (struct segment *s = runner->first; status == ESPY_OK && info != NULL && s != NULL;
+         s = s->next)
+        info->segment_count++;
     espy_runner_destroy(&runner);
     return status;
 }

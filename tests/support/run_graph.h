@@ -9,6 +9,10 @@
 // with the validation layer on unless ESPY_TEST_VALIDATION is "0".
 espy_status espy_test_open_device(const struct host *host, struct vk_device **device);
 
+// The graph's inputs as sources; known: what has data is as good as a constant.
+void espy_test_sources(const struct graph *graph, const struct tensor *inputs, bool known,
+                       struct op_source *sources);
+
 // Evaluates every node by its reference. inputs: one tensor per graph input. outputs: one per graph
 // output, with data from arena.
 espy_status espy_test_reference(const struct host *host, const struct graph *graph,
@@ -16,7 +20,8 @@ espy_status espy_test_reference(const struct host *host, const struct graph *gra
                                 struct tensor *outputs);
 
 struct test_run_info {
-    uint32_t stage_count, host_node_count, dispatch_count;
+    uint32_t stage_count, host_node_count, dispatch_count; // of the first segment
+    uint32_t segment_count;
 };
 // Runs on the device; info may be NULL.
 espy_status espy_test_run(const struct host *host, struct vk_device *device,

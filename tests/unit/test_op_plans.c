@@ -10,6 +10,7 @@
 
 #include "plan/plan.h"
 #include "support/case_file.h"
+#include "support/run_graph.h"
 #include "support/test_host.h"
 
 enum { TENSORS_MAX = 64 };
@@ -70,14 +71,13 @@ static espy_status plan_case(const struct host *host, const struct caps *caps,
                              const struct graph *graph, const struct tensor *inputs,
                              struct plan *plan)
 {
-    struct op_type types[TENSORS_MAX];
-    const void *data[TENSORS_MAX];
-    for (uint32_t i = 0; i < graph->input_count; i++) {
-        types[i] = inputs[i].type;
-        data[i] = inputs[i].data;
-    }
-    const struct plan_params params = {
-        .host = host, .graph = graph, .caps = caps, .inputs = types, .input_data = data};
+    struct op_source sources[TENSORS_MAX];
+    espy_test_sources(graph, inputs, false, sources);
+    const struct plan_params params = {.host = host,
+                                       .graph = graph,
+                                       .caps = caps,
+                                       .sources = sources,
+                                       .source_count = graph->input_count};
     return espy_plan_build(&params, plan);
 }
 

@@ -11,6 +11,7 @@
 
 #include "op/op_table.h"
 #include "support/case_file.h"
+#include "support/run_graph.h"
 #include "support/test_host.h"
 #include "test_graph_fixture.h"
 #include "test_plan_rules.h"
@@ -68,18 +69,20 @@ static void bench_init(struct bench *bench)
 
 static espy_status try_plan(struct bench *bench, const struct caps *caps, bool keep_values)
 {
-    struct op_type inputs[MAKE_IO_MAX];
+    struct op_source sources[MAKE_IO_MAX];
     const struct graph *graph = &bench->graph;
     if (bench->test.fail_at == 0)
         cr_assert(espy_graph_check(graph) == ESPY_OK, "%s", bench->test.last_error);
     for (uint32_t i = 0; i < graph->input_count; i++) {
         const struct graph_value *value = &graph->values[graph->inputs[i].value];
-        inputs[i] = (struct op_type){value->dtype, value->shape};
+        sources[i] = (struct op_source){.value = graph->inputs[i].value,
+                                        .type = {value->dtype, value->shape}};
     }
     const struct plan_params params = {.host = &bench->test.host,
                                        .graph = graph,
                                        .caps = caps,
-                                       .inputs = inputs,
+                                       .sources = sources,
+                                       .source_count = graph->input_count,
                                        .keep_values = keep_values};
     espy_plan_finish(&bench->plan);
     bench->caps = caps;
@@ -525,24 +528,20 @@ static void check_case(struct test_host *test, const struct op_case *op_case, bo
     struct plan plan = {.graph = NULL};
     struct rules rules;
     struct tensor inputs[CASE_TENSORS_MAX] = {0};
-    struct op_type types[CASE_TENSORS_MAX];
-    const void *data[CASE_TENSORS_MAX];
+    struct op_source sources[CASE_TENSORS_MAX];
     espy_arena_init(&arena, &test->host);
     espy_graph_init(&graph, &test->host);
     cr_assert(espy_test_case_graph(op_case, ESPY_FLOAT32, strided, &arena, &graph, inputs) ==
                   ESPY_OK,
               "%s: %s", op_case->name, test->last_error);
-    for (uint32_t i = 0; i < graph.input_count; i++) {
-        types[i] = inputs[i].type;
-        data[i] = inputs[i].data;
-    }
+    espy_test_sources(&graph, inputs, false, sources);
     test->error_count = 0;
     for (int keep = 0; keep < 2; keep++) {
         const struct plan_params params = {.host = &test->host,
                                            .graph = &graph,
                                            .caps = caps,
-                                           .inputs = types,
-                                           .input_data = data,
+                                           .sources = sources,
+                                           .source_count = graph.input_count,
                                            .keep_values = keep != 0};
         const espy_status status = espy_plan_build(&params, &plan);
         cr_expect(test->error_count == (status != ESPY_OK), "%s: %u lines", op_case->name,

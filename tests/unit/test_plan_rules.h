@@ -45,7 +45,7 @@ static inline struct lifetime *rules_lifetimes(const struct plan *plan)
     struct lifetime *lives = calloc(plan->buffer_count + 1u, sizeof(*lives));
     cr_assert(lives != NULL);
     uint32_t step = 0;
-    for (uint32_t i = 0; i < plan->graph->input_count; i++)
+    for (uint32_t i = 0; i < plan->input_count; i++)
         if (plan->inputs[i].constant == NULL)
             rules_touch(lives, plan->inputs[i].view.buffer, step);
     for (uint32_t s = 0; s < plan->stage_count; s++) {
@@ -65,7 +65,7 @@ static inline struct lifetime *rules_lifetimes(const struct plan *plan)
         }
     }
     step++;
-    for (uint32_t o = 0; o < plan->graph->output_count; o++)
+    for (uint32_t o = 0; o < plan->output_count; o++)
         if (plan->outputs[o].constant == NULL)
             rules_touch(lives, plan->outputs[o].view.buffer, step);
     for (uint32_t k = 0; k < plan->kept_count; k++) { // from the beginning to the end
@@ -164,8 +164,8 @@ static inline void rules_data_flow(struct rules *rules)
     cr_assert(written != NULL);
     for (uint32_t i = 0; i < plan->buffer_count; i++)
         written[i] = plan->buffers[i].kind == PLAN_CONSTANT || plan->buffers[i].count == 0;
-    for (uint32_t i = 0; i < plan->graph->input_count; i++)
-        if (plan->inputs[i].constant == NULL)
+    for (uint32_t i = 0; i < plan->input_count; i++)
+        if (plan->inputs[i].view.buffer != VIEW_NONE)
             written[plan->inputs[i].view.buffer] = true;
     for (uint32_t h = 0; h < plan->host_node_count; h++) // their order is not checked here
         for (uint32_t o = 0; o < plan->host_nodes[h].output_count; o++)
@@ -189,7 +189,7 @@ static inline void rules_data_flow(struct rules *rules)
             if (dispatch->bindings[b].writes)
                 written[dispatch->bindings[b].buffer] = true;
     }
-    for (uint32_t o = 0; o < plan->graph->output_count; o++)
+    for (uint32_t o = 0; o < plan->output_count; o++)
         RULE(rules,
              plan->outputs[o].constant != NULL ||
                  (written[plan->outputs[o].view.buffer] && espy_view_dense(&plan->outputs[o].view)),

@@ -313,7 +313,9 @@ static void vk_test_plan_init(struct vk_test_plan *test, bool two_stages)
                                .stages = test->stages,
                                .host_node_count = two_stages ? 1 : 0,
                                .host_nodes = &test->host_node,
+                               .input_count = 1,
                                .inputs = &test->input,
+                               .output_count = 1,
                                .outputs = &test->output,
                                .arena_size = BUFFER_W * BUFFER_STRIDE,
                                .constants_size = 2 * BUFFER_STRIDE};

@@ -243,11 +243,16 @@ struct espy_plan_info {
     uint32_t stage_count;       // recorded command buffers; 1: no host work between nodes
     uint32_t dispatch_count;    // per run
     uint32_t host_node_count;   // nodes that run on the host between stages
+    // Shapes depend on what a run computes: all of the above is of the part up to there. What comes
+    // after it is planned during a run, and those plans are kept too.
+    bool data_dependent;
 };
 
 // Plans for concrete input shapes (names, dtypes and dims are read; data only where a shape depends
-// on an input's elements) unless that is done already. Fills *info and, per output of the model, name, dtype, rank, dims and size of
-// outputs[i] with data NULL. Either may be NULL. outputs has espy_model_output_count entries.
+// on an input's elements) unless that is done already. Fills *info and, per output of the model,
+// name, dtype, rank, dims and size of outputs[i] with data NULL. Where only a run can tell an
+// output's shape, dims are -1, size is 0, and dtype and rank are what the file says, if it does.
+// Either may be NULL. outputs has espy_model_output_count entries.
 ESPY_API espy_status espy_session_plan(espy_session *session, const struct espy_tensor *inputs,
                                        uint32_t input_count, struct espy_plan_info *info,
                                        struct espy_tensor *outputs);
@@ -263,7 +268,9 @@ ESPY_API void espy_text_free(espy_session *session, char **text);
 
 // Runs once and blocks. Every input of the model is given once, by name. outputs names what is
 // wanted, with data and size (room); dtype, rank and dims are filled in. Room that is too small is
-// ESPY_INVALID_ARGUMENT, with the size needed in the message.
+// ESPY_INVALID_ARGUMENT, with the size needed in the message; where only the run can tell the size,
+// the answer comes after it. An output with data NULL and size 0 gets memory of the session's: data
+// and size are filled in too, and what is there lives until the session's next run or its end.
 ESPY_API espy_status espy_session_run(espy_session *session, const struct espy_tensor *inputs,
                                       uint32_t input_count, struct espy_tensor *outputs,
                                       uint32_t output_count);
@@ -278,7 +285,8 @@ ESPY_API espy_status espy_session_submit(espy_session *session, const struct esp
                                          uint32_t input_count, struct espy_tensor *outputs,
                                          uint32_t output_count, espy_ticket *ticket);
 // Waits up to timeout_ns (UINT64_MAX: for ever) and fills the outputs. ESPY_TIMEOUT, which logs no
-// error, leaves the run going on; wait again.
+// error, leaves the run going on; wait again. Where the host works between parts of a run, it does
+// so in this call, however short the timeout.
 ESPY_API espy_status espy_session_wait(espy_session *session, espy_ticket ticket,
                                        uint64_t timeout_ns);
 
@@ -298,8 +306,9 @@ struct espy_verify_entry {
 typedef void (*espy_verify_fn)(void *user, const struct espy_verify_entry *entry);
 
 // Runs the model once on a session made with keep_values and calls back once per node output in
-// graph order. tolerance is the largest relative_l2 that passes: 0 asks for 1e-4 (float32) and
-// 2e-3 (float16). Returns ESPY_MISMATCH when any failed.
+// graph order, but for nodes whose inputs' shapes made the host compute them. tolerance is the
+// largest relative_l2 that passes: 0 asks for 1e-4 (float32) and 2e-3 (float16). Returns
+// ESPY_MISMATCH when any failed.
 ESPY_API espy_status espy_session_verify(espy_session *session, const struct espy_tensor *inputs,
                                          uint32_t input_count, double tolerance,
                                          espy_verify_fn callback, void *user);
