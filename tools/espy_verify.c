@@ -17,7 +17,7 @@ struct options {
 static const struct cli_option option_rows[] = {
     CLI_COMMON_OPTIONS(struct options, common),
     {"tolerance", 't', CLI_NUMBER, offsetof(struct options, tolerance), "NUMBER",
-     "The largest relative L2 error that passes.\nDefault: 1e-4 for float32, 2e-3 for float16.", 0,
+     "The largest relative L2 error that passes.\nDefault: 1e-4, for float16 2e-3, for bfloat16 2e-2.", 0,
      1e6},
     {"seed", 0, CLI_COUNT, offsetof(struct options, seed), "NUMBER",
      "Of the random numbers for inputs that no file gives.", 0, UINT32_MAX},

@@ -3,7 +3,11 @@
 #include <math.h>
 #include <string.h>
 
-static const double tolerance_float32 = 1e-4, tolerance_float16 = 2e-3;
+// What rounding alone may move: float16 and bfloat16 results have 11 and 8 bits.
+static double usual_tolerance(espy_dtype dtype)
+{
+    return dtype == ESPY_FLOAT16 ? 2e-3 : dtype == ESPY_BFLOAT16 ? 2e-2 : 1e-4;
+}
 
 struct verifier {
     espy_session *session;
@@ -72,9 +76,8 @@ static void report(struct verifier *v, uint32_t node, const struct tensor *devic
                                       .element_count = device->count,
                                       .on_host = ran_on_host(&v->segment->plan, node)};
     compare(device, reference, &entry);
-    const double usual =
-        device->type.dtype == ESPY_FLOAT16 ? tolerance_float16 : tolerance_float32;
-    const double tolerance = v->tolerance > 0 ? v->tolerance : usual;
+    const double tolerance =
+        v->tolerance > 0 ? v->tolerance : usual_tolerance(device->type.dtype);
     entry.passed = entry.relative_l2 <= tolerance && entry.nonfinite_count == 0;
     v->failed = v->failed || !entry.passed;
     v->callback(v->user, &entry);

@@ -215,7 +215,7 @@ struct espy_tensor {
     uint32_t rank;
     int64_t dims[ESPY_RANK_MAX];
     void *data;  // dense, row-major; only read for inputs
-    size_t size; // bytes at data; for outputs the room there is
+    size_t size; // bytes at data: for inputs exactly what dtype and dims make, for outputs the room
 };
 
 typedef struct espy_session espy_session;
@@ -307,7 +307,7 @@ typedef void (*espy_verify_fn)(void *user, const struct espy_verify_entry *entry
 
 // Runs the model once on a session made with keep_values and calls back once per node output in
 // graph order, but for nodes whose inputs' shapes made the host compute them. tolerance is the
-// largest relative_l2 that passes: 0 asks for 1e-4 (float32) and 2e-3 (float16). Returns
+// largest relative_l2 that passes: 0 asks for 1e-4, for float16 2e-3, for bfloat16 2e-2. Returns
 // ESPY_MISMATCH when any failed.
 ESPY_API espy_status espy_session_verify(espy_session *session, const struct espy_tensor *inputs,
                                          uint32_t input_count, double tolerance,
