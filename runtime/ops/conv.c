@@ -3,6 +3,7 @@
 
 #include "op/lower.h"
 #include "op/op.h"
+#include "ops/panel.h"
 #include "ops/window.h"
 #include "shaders/conv_depthwise.spv.h"
 #include "shaders/conv_generic.spv.h"
@@ -244,13 +245,60 @@ static void lower_depthwise(struct op_lower *c, const struct conv *conv,
     espy_lower_dispatch(c, &dispatch);
 }
 
-static bool stays_inside(const struct window *window)
+// Pixels that need no decoding of their index: one tap, every pixel in turn, evenly spaced.
+static bool is_linear(const struct window *window, const struct view *x)
 {
+    struct view pixels = {.rank = x->rank - 1, .dims = {x->dims[0]}, .strides = {x->strides[0]}};
     for (uint32_t i = 0; i < window->rank; i++)
-        if (window->pad[i] > 0 ||
-            (window->out[i] - 1) * window->stride[i] + window_extent(window, i) > window->in[i])
+        if (window->kernel[i] != 1 || window->stride[i] != 1 || window->pad[i] != 0 ||
+            window->out[i] != window->in[i])
             return false;
-    return true;
+    for (uint32_t i = 2; i < x->rank; i++) {
+        pixels.dims[i - 1] = x->dims[i];
+        pixels.strides[i - 1] = x->strides[i];
+    }
+    return espy_view_count(&pixels) > 0 && espy_view_collapse(&pixels, 1) == 1;
+}
+
+// Weights that are no constants are packed in every run, which takes some pixels to pay.
+static bool suits_panel(const struct op_lower *c, const struct conv *conv,
+                        const struct window *window)
+{
+    enum { OUT_MIN = 3, GROUP_OUT_MIN = 8, PIXELS_MIN = 32 };
+    const int64_t pixels = conv->images * window_product(window->out, window->rank);
+    const bool constant = c->values[1].data != NULL;
+    return panel_suits(c, espy_lower_storage(c, c->outputs[0].dtype)) && conv->group_in > 0 &&
+           window_product(window->in, window->rank) > 0 && // what lies outside is read somewhere
+           conv->group_out >= (conv->groups > 1 ? GROUP_OUT_MIN : OUT_MIN) &&
+           (constant || pixels >= PIXELS_MIN);
+}
+
+static void lower_panel(struct op_lower *c, const struct conv *conv, const struct window *window)
+{
+    struct panel_problem problem = {.groups = conv->groups,
+                                    .in = conv->group_in,
+                                    .out = conv->group_out,
+                                    .pixels =
+                                        conv->images * window_product(window->out, window->rank),
+                                    .window = *window,
+                                    .bias = {.buffer = VIEW_NONE}};
+    problem.x = window_tile_input(c, conv->group_in);
+    problem.w = espy_lower_input(c, 1);
+    if (espy_lower_has(c, 2))
+        problem.bias = window_plain_input(c, 2);
+    const struct view y = espy_lower_channels_last_output(c, 0);
+    if (problem.x.buffer == VIEW_NONE || problem.w.buffer == VIEW_NONE)
+        return;
+    problem.vector = conv->group_in % 4 == 0 && window_vector(&problem.x);
+    window_strides(&problem.x, problem.x_strides);
+    window_strides(&problem.w, problem.w_strides);
+    problem.linear = is_linear(window, &problem.x);
+    if (problem.linear) { // the step from a pixel to the next, also where the last axis has one
+        for (uint32_t i = 0; i < problem.x.rank; i++)
+            if (i != 1 && problem.x.dims[i] > 1)
+                problem.x_strides[4] = (int32_t)problem.x.strides[i];
+    }
+    panel_lower(c, &problem, &y);
 }
 
 static void lower_tile(struct op_lower *c, const struct conv *conv, const struct window *window)
@@ -277,7 +325,7 @@ static void lower_tile(struct op_lower *c, const struct conv *conv, const struct
     spec.vector = conv->group_in % 4 == 0 && window_vector(&x) ? 4 : 1;
     spec.has_bias = espy_lower_has(c, 2);
     spec.store_vector = conv->group_out % 4 == 0 ? 4 : 1;
-    spec.padded = !stays_inside(window);
+    spec.padded = !panel_stays_inside(window);
     struct conv_tile_push push = {.pixels = (uint32_t)pixels,
                                   .blocks = (uint32_t)(conv->groups * group_blocks),
                                   .group_blocks = (uint32_t)group_blocks,
@@ -339,6 +387,8 @@ static espy_status lower(struct op_lower *c)
         lower_depthwise(c, &conv, &window);
     else if (conv.group_in == 1 && conv.group_out < 4)
         lower_generic(c, &conv, &window);
+    else if (suits_panel(c, &conv, &window))
+        lower_panel(c, &conv, &window);
     else
         lower_tile(c, &conv, &window);
     return espy_lower_status(c);

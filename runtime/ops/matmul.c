@@ -5,6 +5,7 @@
 
 #include "op/lower.h"
 #include "op/op.h"
+#include "ops/panel.h"
 #include "shaders/matmul.spv.h"
 
 // All loops of one invocation together stop silently after 65535 iterations on some software
@@ -421,6 +422,47 @@ static void add_dispatch(struct op_lower *c, const struct product *p, const stru
     espy_lower_dispatch(c, &dispatch);
 }
 
+// One product with weights that are packed once, and nothing around it but a bias.
+static bool suits_panel(const struct op_lower *c, const struct product *p,
+                        const struct terms *terms)
+{
+    enum { COLUMNS_MIN = 3 };
+    const bool one_row = terms->has_c && (terms->c.strides[0] == 0 || p->rows == 1);
+    const bool bias = !terms->has_c || (one_row && terms->attrs.beta == 1 && terms->c.offset == 0 &&
+                                        terms->c.strides[1] == 1);
+    return espy_dtype_is_float(c->outputs[0].dtype) &&
+           panel_suits(c, espy_lower_storage(c, c->outputs[0].dtype)) && p->batch_rank == 0 &&
+           c->values[1].data != NULL && p->depth > 0 && p->columns >= COLUMNS_MIN && bias &&
+           terms->attrs.alpha == 1;
+}
+
+// The rows are pixels in a line.
+static void lower_panel(struct op_lower *c, const struct product *p, const struct terms *terms,
+                        const struct view *y)
+{
+    const struct window window = {.rank = 3,
+                                  .in = {1, 1, p->rows},
+                                  .out = {1, 1, p->rows},
+                                  .kernel = {1, 1, 1},
+                                  .stride = {1, 1, 1},
+                                  .dilation = {1, 1, 1}};
+    const struct view none = {.buffer = VIEW_NONE};
+    const struct panel_problem problem = {
+        .groups = 1,
+        .in = p->depth,
+        .out = p->columns,
+        .pixels = p->rows,
+        .window = window,
+        .linear = true,
+        .x = p->a,
+        .w = p->b,
+        .bias = terms->has_c ? terms->c : none,
+        .x_strides = {0, (int32_t)p->a.strides[1], 0, 0, (int32_t)p->a.strides[0]},
+        .w_strides = {(int32_t)p->b.strides[1], (int32_t)p->b.strides[0], 0, 0, 0},
+        .vector = vector_along(&p->a, 1)};
+    panel_lower(c, &problem, y);
+}
+
 static espy_status lower(struct op_lower *c)
 {
     struct terms terms = terms_of(c->attrs, c->node->op);
@@ -446,6 +488,10 @@ static espy_status lower(struct op_lower *c)
     struct product p = product_of(a, b, terms.attrs.trans_a, terms.attrs.trans_b);
     struct batches batches;
     merge_rows(&p);
+    if (suits_panel(c, &p, &terms)) {
+        lower_panel(c, &p, &terms, &y);
+        return espy_lower_status(c);
+    }
     align_constant(c, &p);
     if (!collapse_batches(&p, &batches)) {
         p.a = copied(c, &p.a);

@@ -1,0 +1,173 @@
+// The fast path that convolutions and matrix products share on CPU drivers: shaders/panel.comp. A
+// product is a convolution with one tap whose pixels are the rows of its left operand.
+#ifndef RUNTIME_OPS_PANEL_H_
+#define RUNTIME_OPS_PANEL_H_
+
+#include "op/lower.h"
+#include "ops/window.h"
+#include "shaders/panel.spv.h"
+#include "shaders/panel_pack.spv.h"
+
+struct panel_problem {
+    int64_t groups, in, out; // in, out: channels of one group
+    int64_t pixels;          // of the output, all images together
+    struct window window;    // three-dimensional
+    bool linear;             // pixel i lies i * x_strides[4] from the first
+    struct view x, w, bias;  // bias: dense from element 0 of its buffer, or VIEW_NONE
+    int32_t x_strides[5];    // n, c, d, h, w
+    int32_t w_strides[5];    // output channel, input channel, d, h, w
+    bool vector;             // the input channels of a pixel can be read four at a time
+};
+
+// The kernel needs a subgroup per workgroup, and texel views of whatever can be bound.
+static inline bool panel_suits(const struct op_lower *c, enum storage storage)
+{
+    const struct caps *caps = c->caps;
+    return caps->cpu && caps->subgroups && caps->subgroup_size >= 4 && storage == STORAGE_F32 &&
+           caps->subgroup_size <= caps->invocations_max &&
+           caps->texel_elements_max >= caps->buffer_range_max / 4;
+}
+
+// Output channels per lane: those whose panels cost least. Handing a vector of a pixel to all lanes
+// costs about as much as 0.6 columns.
+static inline uint32_t panel_columns(int64_t channels, uint32_t lanes)
+{
+    uint32_t best = 4;
+    double least = 0;
+    for (uint32_t columns = 4; columns > 0; columns /= 2) {
+        const int64_t width = (int64_t)lanes * columns;
+        const double cost = (double)((channels + width - 1) / width) * (columns + 0.6);
+        if (columns == 4 || cost < least) {
+            best = columns;
+            least = cost;
+        }
+    }
+    return best;
+}
+
+// Pixels per workgroup: fewer where the last tile would be mostly empty, as a tile costs more than
+// its pixels.
+static inline uint32_t panel_pixels(int64_t pixels)
+{
+    if (pixels == 1)
+        return 1;
+    return pixels <= 4 ? 4 : pixels <= 8 || (pixels > 16 && pixels <= 24) ? 8 : 16;
+}
+
+// No position of the window leaves the input.
+static inline bool panel_stays_inside(const struct window *window)
+{
+    for (uint32_t i = 0; i < window->rank; i++)
+        if (window->pad[i] > 0 ||
+            (window->out[i] - 1) * window->stride[i] + window_extent(window, i) > window->in[i])
+            return false;
+    return true;
+}
+
+static inline struct view panel_weights(struct op_lower *c, const struct panel_problem *problem,
+                                        const struct panel_spec *panel, int64_t group_panels)
+{
+    const struct window *window = &problem->window;
+    const int64_t taps = window_taps(window), quads = (problem->in + 3) / 4;
+    const struct shape shape = {
+        5, {problem->groups * group_panels, taps * quads, panel->cols, panel->lanes, 4}};
+    const struct view packed = espy_lower_temporary(c, problem->w.dtype, &shape);
+    struct panel_pack_spec spec = PANEL_PACK_SPEC_DEFAULT;
+    spec.local_size_x = c->caps->local_size;
+    spec.lanes = panel->lanes;
+    spec.cols = panel->cols;
+    struct panel_pack_push push = {.count = (uint32_t)(espy_view_count(&packed) / 4),
+                                   .group_panels = (uint32_t)group_panels,
+                                   .in_channels = (uint32_t)problem->in,
+                                   .out_channels = (uint32_t)problem->out,
+                                   .kernel_d = (uint32_t)window->kernel[0],
+                                   .kernel_h = (uint32_t)window->kernel[1],
+                                   .kernel_w = (uint32_t)window->kernel[2],
+                                   .offset = (int32_t)problem->w.offset};
+    for (uint32_t i = 0; i < 5; i++)
+        push.strides[i] = problem->w_strides[i];
+    struct op_dispatch dispatch = {.shader = panel_pack_shaders.variants[VARIANT_NONE],
+                                   .bindings = {problem->w, packed},
+                                   .binding_count = 2,
+                                   .push = &push,
+                                   .push_size = sizeof(push),
+                                   .spec = &spec,
+                                   .spec_size = sizeof(spec)};
+    espy_lower_grid(c, push.count, spec.local_size_x, dispatch.groups);
+    espy_lower_dispatch(c, &dispatch);
+    return packed;
+}
+
+static inline struct panel_spec panel_spec_of(const struct op_lower *c,
+                                              const struct panel_problem *problem)
+{
+    enum { UNROLL_MAX = 2 }; // more compiles longer and gains nothing
+    const int64_t quads = (problem->in + 3) / 4;
+    const struct window *window = &problem->window;
+    struct panel_spec spec = PANEL_SPEC_DEFAULT;
+    spec.local_size_x = spec.lanes = c->caps->subgroup_size;
+    spec.cols = panel_columns(problem->out, spec.lanes);
+    spec.pixels = panel_pixels(problem->pixels);
+    spec.vector = problem->vector ? 4 : 1;
+    spec.unroll = 1;
+    while (spec.unroll < UNROLL_MAX && quads % (2 * (int64_t)spec.unroll) == 0)
+        spec.unroll *= 2;
+    spec.has_bias = problem->bias.buffer != VIEW_NONE;
+    spec.store_vector = problem->out % 4 == 0 ? 4 : 1;
+    spec.padded = !panel_stays_inside(window);
+    spec.linear = problem->linear;
+    spec.in_d = (uint32_t)window->in[0];
+    spec.out_d = (uint32_t)window->out[0];
+    spec.kernel_d = (uint32_t)window->kernel[0];
+    spec.stride_d = (uint32_t)window->stride[0];
+    spec.dilation_d = (uint32_t)window->dilation[0];
+    spec.pad_d = (uint32_t)window->pad[0];
+    return spec;
+}
+
+// y: channels-last dense from element 0 of its buffer.
+static inline void panel_lower(struct op_lower *c, const struct panel_problem *problem,
+                               const struct view *y)
+{
+    const struct window *window = &problem->window;
+    struct panel_spec spec = panel_spec_of(c, problem);
+    const int64_t width = (int64_t)spec.lanes * spec.cols;
+    const int64_t group_panels = (problem->out + width - 1) / width;
+    if (problem->x.buffer == VIEW_NONE || problem->w.buffer == VIEW_NONE ||
+        y->buffer == VIEW_NONE || problem->pixels * problem->out * problem->groups == 0)
+        return;
+    struct panel_push push = {.pixels = (uint32_t)problem->pixels,
+                              .panels = (uint32_t)(problem->groups * group_panels),
+                              .group_panels = (uint32_t)group_panels,
+                              .in_channels = (uint32_t)problem->in,
+                              .out_channels = (uint32_t)problem->out,
+                              .x_offset = (int32_t)problem->x.offset,
+                              .in_h = (uint32_t)window->in[1],
+                              .in_w = (uint32_t)window->in[2],
+                              .out_h = (uint32_t)window->out[1],
+                              .out_w = (uint32_t)window->out[2],
+                              .kernel_h = (uint32_t)window->kernel[1],
+                              .kernel_w = (uint32_t)window->kernel[2],
+                              .stride_h = (uint32_t)window->stride[1],
+                              .stride_w = (uint32_t)window->stride[2],
+                              .dilation_h = (uint32_t)window->dilation[1],
+                              .dilation_w = (uint32_t)window->dilation[2],
+                              .pad_h = (uint32_t)window->pad[1],
+                              .pad_w = (uint32_t)window->pad[2]};
+    for (uint32_t i = 0; i < 5; i++)
+        push.x_strides[i] = problem->x_strides[i];
+    LOWER_EPILOGUE(c, &spec, &push);
+    const struct view weights = panel_weights(c, problem, &spec, group_panels);
+    struct op_dispatch dispatch = {.shader = panel_shaders.variants[VARIANT_NONE],
+                                   .bindings = {problem->x, problem->x, weights, problem->bias, *y},
+                                   .binding_count = 5,
+                                   .push = &push,
+                                   .push_size = sizeof(push),
+                                   .spec = &spec,
+                                   .spec_size = sizeof(spec)};
+    const size_t tiles = (push.pixels + (size_t)spec.pixels - 1) / spec.pixels;
+    espy_lower_grid(c, push.panels * tiles, 1, dispatch.groups);
+    espy_lower_dispatch(c, &dispatch);
+}
+
+#endif // RUNTIME_OPS_PANEL_H_

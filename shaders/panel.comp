@@ -1,0 +1,176 @@
+// One workgroup = one subgroup = PIXELS neighbouring output pixels x LANES * COLS output channels of
+// one group, COLS of them per lane; panels of channels are fastest over the workgroups, so that whole
+// rows of the output are written soon after each other.
+//
+// For CPU drivers: nothing but registers, texel reads and constant-lane shuffles in the inner loop.
+// With VECTOR = 4 the input channels of a pixel are read four at a time (channels-last), with 1 one
+// at a time through any strides. Output is channels-last dense.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+#include "index.glsl"
+#include "panel.glsl"
+#include "window.glsl"
+
+layout(constant_id = 6) const uint VECTOR = 4;
+layout(constant_id = 7) const uint UNROLL = 1; // divides the number of channel quads
+layout(constant_id = 8) const uint HAS_BIAS = 0;
+layout(constant_id = 9) const uint STORE_VECTOR = 4; // 1: channel counts that vectors do not fit
+layout(constant_id = 10) const uint PADDED = 1; // 0: no window leaves the input
+layout(constant_id = 11) const uint LINEAR = 0; // 1: pixel i lies i * x_strides[4] from the first
+
+layout(binding = 0, rgba32f) readonly uniform imageBuffer x4;
+layout(binding = 1, r32f) readonly uniform imageBuffer x;
+layout(binding = 2, rgba32f) readonly uniform imageBuffer weights4;
+layout(binding = 3, r32f) readonly uniform imageBuffer bias;
+layout(binding = 4) writeonly buffer Y { float y[]; };
+layout(binding = 4) writeonly buffer Y4 { vec4 y4[]; };
+
+layout(push_constant) uniform Push {
+    uint pixels;       // of the output, all images together
+    uint panels;       // of output channels, all groups together
+    uint group_panels; // of one group
+    uint in_channels, out_channels; // of one group
+    int x_offset;
+    int x_strides[5];  // n, c, d, h, w
+    uint in_h, in_w, out_h, out_w;
+    uint kernel_h, kernel_w;
+    uint stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w;
+    float step_a[4];
+    float step_b[4];
+} push;
+
+#include "epilogue.glsl"
+
+// Where the windows of this lane's pixels start: element offset of the image, position on each axis.
+int image[READS], start_d[READS], start_h[READS], start_w[READS];
+// What the lane reads of them: the tap's first element, and whether that is inside the input.
+int offsets[READS];
+bool inside[READS];
+
+void place_pixels(uint first)
+{
+    [[unroll]] for (uint r = 0; r < READS; r++) {
+        // Pixels past the end repeat the last one and are not stored.
+        const uint pixel = min(first + r * LANES + gl_SubgroupInvocationID, push.pixels - 1);
+        image[r] = push.x_offset;
+        if (LINEAR != 0) {
+            image[r] += int(pixel) * push.x_strides[4];
+        } else {
+            uint rest = pixel / push.out_w;
+            start_w[r] = window_start(pixel - rest * push.out_w, push.stride_w, push.pad_w);
+            uint outer = rest / push.out_h;
+            start_h[r] = window_start(rest - outer * push.out_h, push.stride_h, push.pad_h);
+            rest = OUT_D == 1 ? outer : outer / OUT_D;
+            start_d[r] = window_start(outer - rest * OUT_D, STRIDE_D, PAD_D);
+            image[r] += int(rest) * push.x_strides[0];
+        }
+    }
+}
+
+void place_tap(int d, int h, int w, int group_offset)
+{
+    [[unroll]] for (uint r = 0; r < READS; r++) {
+        offsets[r] = image[r] + group_offset;
+        inside[r] = true;
+        if (LINEAR == 0) {
+            const int at_d = start_d[r] + d, at_h = start_h[r] + h, at_w = start_w[r] + w;
+            if (PADDED != 0)
+                inside[r] = window_inside(at_d, IN_D) && window_inside(at_h, push.in_h) &&
+                            window_inside(at_w, push.in_w);
+            const int at = at_d * push.x_strides[2] + at_h * push.x_strides[3] +
+                           at_w * push.x_strides[4];
+            // Outside, the image's first pixel is read and dropped.
+            offsets[r] += inside[r] ? at : 0;
+        }
+        if (VECTOR == 4)
+            offsets[r] >>= 2;
+    }
+}
+
+vec4 read_pixel(uint r, uint quad)
+{
+    vec4 value;
+    if (VECTOR == 4) {
+        value = imageLoad(x4, offsets[r] + int(quad));
+    } else {
+        [[unroll]] for (uint k = 0; k < 4; k++) {
+            const uint channel = 4 * quad + k;
+            const int at = int(min(channel, push.in_channels - 1)) * push.x_strides[1];
+            const float read = imageLoad(x, offsets[r] + at).x;
+            value[k] = channel < push.in_channels ? read : 0.0;
+        }
+    }
+    return PADDED != 0 && !inside[r] ? vec4(0.0) : value;
+}
+
+// Adds all input channels of one tap. weight counts vectors.
+void add_tap(uint weight)
+{
+    const uint quads = (push.in_channels + 3) / 4;
+    for (uint quad = 0; quad < quads; quad += UNROLL) {
+        [[unroll]] for (uint u = 0; u < UNROLL; u++) {
+            vec4 pixels[READS], weights[COLS];
+            [[unroll]] for (uint r = 0; r < READS; r++)
+                pixels[r] = read_pixel(r, quad + u);
+            [[unroll]] for (uint c = 0; c < COLS; c++)
+                weights[c] = imageLoad(weights4, int(weight + c * LANES));
+            panel_add(pixels, weights);
+            weight += COLS * LANES;
+        }
+    }
+}
+
+void store(uint pixel, uint p, uint channel, uint group)
+{
+    const uint to = (pixel * (push.panels / push.group_panels) + group) * push.out_channels + channel;
+    float values[COLS];
+    [[unroll]] for (uint c = 0; c < COLS; c++)
+        values[c] = epilogue(sums[p][c]);
+    if (STORE_VECTOR == 4 && COLS == 4) {
+        if (channel < push.out_channels)
+            y4[to / 4] = vec4(values[0], values[1 % COLS], values[2 % COLS], values[3 % COLS]);
+    } else {
+        [[unroll]] for (uint c = 0; c < COLS; c++)
+            if (channel + c < push.out_channels)
+                y[to + c] = values[c];
+    }
+}
+
+void main()
+{
+    const uint id = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
+    const uint tile = id / push.panels;
+    const uint panel = id - tile * push.panels;
+    const uint first = tile * PIXELS;
+    if (first >= push.pixels)
+        return;
+    const uint group = push.panels == push.group_panels ? 0 : panel / push.group_panels;
+    const uint channel = ((panel - group * push.group_panels) * LANES + gl_SubgroupInvocationID) *
+                         COLS; // in the group
+    place_pixels(first);
+    [[unroll]] for (uint c = 0; c < COLS; c++) {
+        const uint at = group * push.out_channels + min(channel + c, push.out_channels - 1);
+        const float value = HAS_BIAS != 0 ? imageLoad(bias, int(at)).x : 0.0;
+        [[unroll]] for (uint p = 0; p < PIXELS; p++)
+            sums[p][c] = value;
+    }
+
+    const uint quads = (push.in_channels + 3) / 4, step = quads * COLS * LANES;
+    const uint taps = KERNEL_D * push.kernel_h * push.kernel_w;
+    const int group_offset = int(group * push.in_channels) * push.x_strides[1];
+    uint weight = panel * taps * step + gl_SubgroupInvocationID;
+    for (uint d = 0; d < KERNEL_D; d++) {
+        for (uint h = 0; h < push.kernel_h; h++) {
+            for (uint w = 0; w < push.kernel_w; w++) {
+                place_tap(int(d * DILATION_D), int(h * push.dilation_h), int(w * push.dilation_w),
+                          group_offset);
+                add_tap(weight);
+                weight += step;
+            }
+        }
+    }
+    [[unroll]] for (uint p = 0; p < PIXELS; p++)
+        if (first + p < push.pixels)
+            store(first + p, p, channel, group);
+}

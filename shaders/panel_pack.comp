@@ -1,0 +1,53 @@
+// One invocation = one packed vector: four input channels of one output channel, zero where there
+// are none. The order is [panel][tap][input channel / 4][column][lane]; see panel.glsl.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "index.glsl"
+
+layout(constant_id = 3) const uint LANES = 8;
+layout(constant_id = 4) const uint COLS = 4;
+
+layout(binding = 0) readonly buffer Source { float source[]; };
+layout(binding = 1) writeonly buffer Packed4 { vec4 packed4[]; };
+
+layout(push_constant) uniform Push {
+    uint count;        // of vectors
+    uint group_panels; // panels of one group
+    uint in_channels, out_channels; // of one group
+    uint kernel_d, kernel_h, kernel_w;
+    int offset;
+    int strides[5];    // output channel, input channel, depth, height, width
+} push;
+
+void main()
+{
+    const uint id = linear_id();
+    if (id >= push.count)
+        return;
+    uint rest = id / LANES;
+    const uint lane = id - rest * LANES;
+    const uint column = rest % COLS;
+    rest /= COLS;
+    const uint quads = (push.in_channels + 3) / 4;
+    const uint in_channel = rest % quads * 4;
+    rest /= quads;
+    const uint w = rest % push.kernel_w;
+    rest /= push.kernel_w;
+    const uint h = rest % push.kernel_h;
+    rest /= push.kernel_h;
+    const uint d = rest % push.kernel_d;
+    const uint panel = rest / push.kernel_d;
+    const uint group = panel / push.group_panels;
+    const uint out_channel = ((panel - group * push.group_panels) * LANES + lane) * COLS + column;
+    vec4 value = vec4(0.0);
+    if (out_channel < push.out_channels) {
+        const int from = push.offset +
+                         int(group * push.out_channels + out_channel) * push.strides[0] +
+                         int(d) * push.strides[2] + int(h) * push.strides[3] +
+                         int(w) * push.strides[4];
+        for (uint k = 0; k < 4; k++)
+            if (in_channel + k < push.in_channels)
+                value[k] = source[from + int(in_channel + k) * push.strides[1]];
+    }
+    packed4[id] = value;
+}
