@@ -15,7 +15,7 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-static void fill_caps(struct vk_device *device)
+static void fill_caps(struct vk_device *device, const struct vk_device_params *params)
 {
     VkPhysicalDeviceMaintenance3Properties maintenance = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
@@ -31,7 +31,9 @@ static void fill_caps(struct vk_device *device)
 
     struct caps *caps = &device->caps;
     caps->cpu = device->info.type == ESPY_DEVICE_CPU;
-    caps->storage_f16 = device->info.storage_float16;
+    // CPU drivers convert every half they load, and the fast kernels there are for 32 bit.
+    caps->storage_f16 =
+        device->info.storage_float16 && (!caps->cpu || params->float16_storage);
     caps->arithmetic_i64 = device->info.arithmetic_int64;
     caps->subgroups = (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0 &&
                       (subgroup.supportedOperations & wanted) == wanted;
@@ -209,7 +211,7 @@ espy_status espy_vk_device_create(const struct vk_device_params *params, struct 
     CHECK(espy_vk_candidates(&device->vk, &candidates, &count));
     CHECK(espy_vk_candidate_choose(params->host, params->name, candidates, count, &chosen));
     keep_candidate(device, chosen);
-    fill_caps(device);
+    fill_caps(device, params);
     espy_vk_memory_choose(device);
     CHECK(open_device(device, params));
     espy_vk_mutex_init(&device->queue_mutex);

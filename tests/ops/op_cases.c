@@ -112,7 +112,7 @@ void espy_test_run_case_file(const char *stem)
     snprintf(path, sizeof(path), "%s/tests/ops/%s.json", ESPY_SOURCE_DIR, stem);
     cr_assert(espy_test_read_cases(&test.host, path, &file, error, sizeof(error)), "%s: %s", path,
               error);
-    cr_assert(espy_test_open_device(&test.host, &device) == ESPY_OK, "%s", test.last_error);
+    cr_assert(espy_test_open_device(&test.host, true, &device) == ESPY_OK, "%s", test.last_error);
     for (uint32_t i = 0; i < file.case_count; i++) {
         const struct op_case *op_case = &file.cases[i];
         for (size_t v = 0; v < sizeof(variations) / sizeof(variations[0]); v++)

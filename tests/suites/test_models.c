@@ -175,7 +175,7 @@ static void run_model(struct model_run *run, const char *name)
     run->folder = folder;
     espy_test_host_init(&run->test);
     espy_arena_init(&run->arena, &run->test.host);
-    cr_assert(espy_test_open_device(&run->test.host, &run->device) == ESPY_OK, "%s",
+    cr_assert(espy_test_open_device(&run->test.host, false, &run->device) == ESPY_OK, "%s",
               run->test.last_error);
     snprintf(path, sizeof(path), "%s/model.onnx", folder);
     cr_assert(espy_suite_convert(&run->test.host, path, &run->model) == ESPY_OK, "%s: %s", name,

@@ -193,7 +193,7 @@ static void run_shard(uint32_t shard)
         cr_skip_test("../shared is not there");
     espy_test_host_init(&suite.test);
     espy_arena_init(&suite.arena, &suite.test.host);
-    cr_assert(espy_test_open_device(&suite.test.host, &suite.device) == ESPY_OK, "%s",
+    cr_assert(espy_test_open_device(&suite.test.host, true, &suite.device) == ESPY_OK, "%s",
               suite.test.last_error);
     suite.excused =
         espy_suite_read_text(ESPY_SOURCE_DIR "/docs/onnx-node-tests.md", &suite.arena);

@@ -3,13 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-espy_status espy_test_open_device(const struct host *host, struct vk_device **device)
+espy_status espy_test_open_device(const struct host *host, bool float16_storage,
+                                  struct vk_device **device)
 {
     const char *validation = getenv("ESPY_TEST_VALIDATION");
     const struct vk_device_params params = {
         .host = host,
         .name = getenv("ESPY_TEST_DEVICE"),
-        .validation = validation == NULL || strcmp(validation, "0") != 0};
+        .validation = validation == NULL || strcmp(validation, "0") != 0,
+        .float16_storage = float16_storage};
     return espy_vk_device_create(&params, device);
 }
 

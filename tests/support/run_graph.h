@@ -6,8 +6,10 @@
 #include "op/op.h"
 
 // Opens the device that ESPY_TEST_DEVICE names (default: the best, lavapipe where there is no GPU),
-// with the validation layer on unless ESPY_TEST_VALIDATION is "0".
-espy_status espy_test_open_device(const struct host *host, struct vk_device **device);
+// with the validation layer on unless ESPY_TEST_VALIDATION is "0". float16_storage keeps float16
+// tensors in 16 bit even where the device would not by itself, so that their kernels are tested.
+espy_status espy_test_open_device(const struct host *host, bool float16_storage,
+                                  struct vk_device **device);
 
 // The graph's inputs as sources; known: what has data is as good as a constant.
 void espy_test_sources(const struct graph *graph, const struct tensor *inputs, bool known,

@@ -362,7 +362,7 @@ Test(session_plans, random_graphs_give_what_their_references_give)
     struct test_host test;
     struct vk_device *device = NULL;
     espy_test_host_init(&test);
-    cr_assert(espy_test_open_device(&test.host, &device) == ESPY_OK, "%s", test.last_error);
+    cr_assert(espy_test_open_device(&test.host, true, &device) == ESPY_OK, "%s", test.last_error);
     for (uint32_t number = 0; number < GRAPHS; number++)
         check_random(&test, device, number);
     cr_expect(espy_vk_device_validation_count(device) == 0, "%s", test.last_error);
