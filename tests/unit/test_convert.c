@@ -866,7 +866,7 @@ static void import_folder(const char *folder)
     snprintf(path, sizeof(path), "%s/../shared/%s", ESPY_SOURCE_DIR, folder);
     DIR *directory = opendir(path);
     if (directory == NULL) {
-        cr_log_warn("skipped: %s is not there", path);
+        fprintf(stderr, "skipped: %s is not there\n", path);
         return;
     }
     const struct dirent *entry;
