@@ -93,6 +93,16 @@ espy_status espy_infer_axis(const struct op_infer *c, int64_t axis, uint32_t ran
     return ESPY_OK;
 }
 
+struct op_infer espy_infer_again(const struct host *host, const struct op_node *node,
+                                 const struct op_type *inputs, uint32_t input_count)
+{
+    return (struct op_infer){.host = host,
+                             .node = node,
+                             .attrs = node->attrs,
+                             .input_count = input_count,
+                             .inputs = inputs};
+}
+
 void espy_infer_copy(struct op_infer *c, uint32_t o, uint32_t i)
 {
     if (o < c->output_count)

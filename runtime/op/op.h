@@ -111,6 +111,10 @@ espy_status espy_infer_broadcast(const struct op_infer *c, const struct shape *a
 // Turns axis in [-rank, rank) into [0, rank).
 espy_status espy_infer_axis(const struct op_infer *c, int64_t axis, uint32_t rank,
                             uint32_t *result);
+// For references and lowerings that want what infer worked out on its way: the context again, with
+// types but no values and no outputs.
+struct op_infer espy_infer_again(const struct host *host, const struct op_node *node,
+                                 const struct op_type *inputs, uint32_t input_count);
 // Copies dtype and shape of input i to output o.
 void espy_infer_copy(struct op_infer *c, uint32_t o, uint32_t i);
 

@@ -65,11 +65,7 @@ static espy_status infer(struct op_infer *c)
 static struct conv conv_of(const struct host *host, const struct op_node *node,
                            const struct op_type *inputs, uint32_t input_count)
 {
-    const struct op_infer infer_again = {.host = host,
-                                         .node = node,
-                                         .attrs = node->attrs,
-                                         .input_count = input_count,
-                                         .inputs = inputs};
+    const struct op_infer infer_again = espy_infer_again(host, node, inputs, input_count);
     struct conv conv;
     const espy_status status = conv_init(&infer_again, &conv);
     assert(status == ESPY_OK);

@@ -93,11 +93,7 @@ static espy_status infer(struct op_infer *c)
 static struct transposed transposed_of(const struct host *host, const struct op_node *node,
                                        const struct op_type *inputs, uint32_t input_count)
 {
-    const struct op_infer infer_again = {.host = host,
-                                         .node = node,
-                                         .attrs = node->attrs,
-                                         .input_count = input_count,
-                                         .inputs = inputs};
+    const struct op_infer infer_again = espy_infer_again(host, node, inputs, input_count);
     struct transposed t;
     const espy_status status = transposed_init(&infer_again, &t);
     assert(status == ESPY_OK);

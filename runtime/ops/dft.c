@@ -165,12 +165,8 @@ static struct transform transform_of(const struct host *host, const struct op_no
                                      const struct op_type *inputs, const struct tensor *values,
                                      uint32_t input_count)
 {
-    struct op_infer infer_again = {.host = host,
-                                   .node = node,
-                                   .attrs = node->attrs,
-                                   .input_count = input_count,
-                                   .inputs = inputs,
-                                   .values = values};
+    struct op_infer infer_again = espy_infer_again(host, node, inputs, input_count);
+    infer_again.values = values;
     struct transform t;
     const espy_status status = strcmp(node->op->name, "DFT") == 0 ? dft_init(&infer_again, &t)
                                                                   : stft_init(&infer_again, &t);

@@ -52,8 +52,7 @@ static espy_status infer(struct op_infer *c)
 static struct window window_of(const struct host *host, const struct op_node *node,
                                const struct op_type *input)
 {
-    const struct op_infer infer_again = {
-        .host = host, .node = node, .attrs = node->attrs, .input_count = 1, .inputs = input};
+    const struct op_infer infer_again = espy_infer_again(host, node, input, 1);
     struct window window;
     const espy_status status = pool_init(&infer_again, &window);
     assert(status == ESPY_OK);

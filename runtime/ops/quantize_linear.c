@@ -75,8 +75,7 @@ static espy_status find_layout(const struct op_infer *c, struct layout *layout)
 static struct layout layout_of(const struct host *host, const struct op_node *node,
                                const struct op_type *types)
 {
-    const struct op_infer infer_again = {
-        .host = host, .node = node, .attrs = node->attrs, .input_count = 2, .inputs = types};
+    const struct op_infer infer_again = espy_infer_again(host, node, types, 2);
     struct layout layout;
     find_layout(&infer_again, &layout);
     return layout;

@@ -206,11 +206,7 @@ static espy_status infer(struct op_infer *c)
 static struct recurrent recurrent_of(const struct host *host, const struct op_node *node,
                                      const struct op_type *inputs, uint32_t input_count)
 {
-    const struct op_infer infer_again = {.host = host,
-                                         .node = node,
-                                         .attrs = node->attrs,
-                                         .input_count = input_count,
-                                         .inputs = inputs};
+    const struct op_infer infer_again = espy_infer_again(host, node, inputs, input_count);
     struct recurrent r;
     const espy_status status = recurrent_init(&infer_again, &r);
     assert(status == ESPY_OK);
