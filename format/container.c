@@ -314,18 +314,46 @@ static void put_chunk_header(struct sink *sink, const char *type, size_t size, u
     put_zeros(sink, espy_format_align(sink->size, alignment));
 }
 
+uint32_t espy_format_same_tensor(const struct graph *graph, const struct graph_value *value)
+{
+    const struct graph *network = graph->network;
+    for (uint32_t i = 0; network != NULL && i < network->value_count; i++) {
+        const struct graph_value *other = &network->values[i];
+        if (other->data == value->data && other->dtype == value->dtype &&
+            espy_shape_equal(&other->shape, &value->shape))
+            return i;
+    }
+    return GRAPH_NONE;
+}
+
+const struct graph_value *espy_format_next_tensor(const struct graph *network,
+                                                  struct tensor_cursor *cursor)
+{
+    while (cursor->graph <= network->body_count) {
+        const struct graph *graph =
+            cursor->graph == 0 ? network : network->bodies[cursor->graph - 1];
+        while (cursor->value < graph->value_count) {
+            const struct graph_value *value = &graph->values[cursor->value++];
+            if (value->data != NULL && espy_format_same_tensor(graph, value) == GRAPH_NONE)
+                return value;
+        }
+        cursor->graph++;
+        cursor->value = 0;
+    }
+    return NULL;
+}
+
 static uint32_t weights_checksum(const struct graph *graph)
 {
     static const unsigned char zeros[FORMAT_TENSOR_ALIGNMENT];
     uint32_t crc = 0;
     size_t end = 0;
-    for (uint32_t i = 0; i < graph->value_count; i++) {
-        const struct graph_value *value = &graph->values[i];
-        if (value->data == NULL)
-            continue;
+    struct tensor_cursor cursor = {0};
+    const struct graph_value *tensor;
+    while ((tensor = espy_format_next_tensor(graph, &cursor)) != NULL) {
         crc = espy_crc32(crc, zeros, espy_format_align(end, FORMAT_TENSOR_ALIGNMENT) - end);
-        crc = espy_crc32(crc, value->data, value->data_size);
-        end = espy_format_align(end, FORMAT_TENSOR_ALIGNMENT) + value->data_size;
+        crc = espy_crc32(crc, tensor->data, tensor->data_size);
+        end = espy_format_align(end, FORMAT_TENSOR_ALIGNMENT) + tensor->data_size;
     }
     return crc;
 }
@@ -341,13 +369,12 @@ static void put_all(struct sink *sink, const struct graph *graph, const struct l
         put_chunk_header(sink, weights_type, layout->weights_size, FORMAT_WEIGHTS_ALIGNMENT,
                          weights_checksum(graph));
         assert(sink->size == layout->weights_offset);
-        for (uint32_t i = 0; i < graph->value_count; i++) {
-            const struct graph_value *value = &graph->values[i];
-            if (value->data == NULL)
-                continue;
+        struct tensor_cursor cursor = {0};
+        const struct graph_value *tensor;
+        while ((tensor = espy_format_next_tensor(graph, &cursor)) != NULL) {
             // The weights start at a multiple of 4096, so this aligns inside of them as well.
             put_zeros(sink, espy_format_align(sink->size, FORMAT_TENSOR_ALIGNMENT));
-            put(sink, value->data, value->data_size);
+            put(sink, tensor->data, tensor->data_size);
         }
         put_zeros(sink, espy_format_align(sink->size, FORMAT_CHUNK_ALIGNMENT));
     }
@@ -358,13 +385,12 @@ static void put_all(struct sink *sink, const struct graph *graph, const struct l
 static bool measure_weights(const struct graph *graph, size_t *size)
 {
     *size = 0;
-    for (uint32_t i = 0; i < graph->value_count; i++) {
-        const struct graph_value *value = &graph->values[i];
+    struct tensor_cursor cursor = {0};
+    const struct graph_value *tensor;
+    while ((tensor = espy_format_next_tensor(graph, &cursor)) != NULL) {
         size_t padded;
-        if (value->data == NULL)
-            continue;
         if (!espy_checked_add(*size, FORMAT_TENSOR_ALIGNMENT - 1, &padded) ||
-            !espy_checked_add(espy_format_align(*size, FORMAT_TENSOR_ALIGNMENT), value->data_size,
+            !espy_checked_add(espy_format_align(*size, FORMAT_TENSOR_ALIGNMENT), tensor->data_size,
                               size))
             return false;
     }

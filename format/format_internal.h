@@ -39,6 +39,19 @@ espy_status espy_format_parse_json(const struct host *host, const char *file, co
 // Adds the JSON of a checked graph to text, whose `failed` says whether memory ran out.
 void espy_format_print_json(const struct graph *graph, struct text *text);
 
+// The network's tensor that a body's constant is the same as, down to its place in memory: the file
+// has such data once. GRAPH_NONE: there is none, and always in the network itself.
+uint32_t espy_format_same_tensor(const struct graph *graph, const struct graph_value *value);
+
+// Where a walk over all tensors of a network stands, in the order of the weights; starts zeroed.
+struct tensor_cursor {
+    uint32_t graph; // 0: the network; i + 1: body i
+    uint32_t value;
+};
+// The next tensor that has data of its own in the weights; NULL after the last.
+const struct graph_value *espy_format_next_tensor(const struct graph *network,
+                                                  struct tensor_cursor *cursor);
+
 // Offset of a tensor in the weights when the tensor before it ends at end.
 static inline size_t espy_format_align(size_t end, size_t alignment)
 {

@@ -1,5 +1,6 @@
 #include "format/graph.h"
 
+#include <assert.h>
 #include <string.h>
 
 void espy_graph_init(struct graph *graph, const struct host *host)
@@ -10,6 +11,8 @@ void espy_graph_init(struct graph *graph, const struct host *host)
 
 void espy_graph_finish(struct graph *graph)
 {
+    for (uint32_t i = 0; i < graph->body_count; i++)
+        espy_arena_finish(&graph->bodies[i]->arena);
     espy_arena_finish(&graph->arena);
     *graph = (struct graph){0};
 }
@@ -38,6 +41,39 @@ static espy_status grow(struct graph *graph, void *array, uint32_t count, uint32
     memcpy(array, &grown, sizeof(grown));
     *capacity = wanted;
     return ESPY_OK;
+}
+
+espy_status espy_graph_add_body(struct graph *network, struct graph *body)
+{
+    assert(network->network == NULL);
+    assert(body->name != NULL);
+    TRY(grow(network, &network->bodies, network->body_count, &network->body_capacity,
+             sizeof(struct graph *)));
+    body->network = network;
+    struct graph *kept = espy_arena_copy(&network->arena, body, sizeof(*body));
+    if (kept == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    network->bodies[network->body_count++] = kept;
+    *body = (struct graph){0};
+    return ESPY_OK;
+}
+
+void espy_graph_drop_body(struct graph *network, uint32_t index)
+{
+    assert(index < network->body_count);
+    espy_arena_adopt(&network->arena, &network->bodies[index]->arena);
+    memmove(&network->bodies[index], &network->bodies[index + 1],
+            (network->body_count - index - 1) * sizeof(*network->bodies));
+    network->body_count--;
+}
+
+struct graph *espy_graph_find_body(const struct graph *graph, const char *name)
+{
+    const struct graph *network = graph->network == NULL ? graph : graph->network;
+    for (uint32_t i = 0; i < network->body_count && network->bodies[i] != graph; i++)
+        if (strcmp(network->bodies[i]->name, name) == 0)
+            return network->bodies[i];
+    return NULL;
 }
 
 espy_status espy_graph_add_value(struct graph *graph, const char *name, uint32_t *index)

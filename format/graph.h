@@ -10,6 +10,7 @@ enum {
     GRAPH_VALUES_MAX = 1 << 20,
     GRAPH_NODES_MAX = 1 << 18,
     GRAPH_IO_MAX = 1024,           // inputs, and outputs
+    GRAPH_BODIES_MAX = 4096,       // graphs that nodes run
     GRAPH_NODE_VALUES_MAX = 4096,  // inputs, and outputs, of one node
     GRAPH_ATTRS_MAX = 64,          // of one node
     GRAPH_LIST_MAX = 1 << 20,      // numbers or strings in one attribute
@@ -81,19 +82,34 @@ struct graph_io {
 
 // Everything a graph points to lives in its arena, or (constant data) in memory that the maker
 // of the graph keeps alive: the mapped file, the imported model.
+//
+// A network may hold bodies: graphs of their own that its nodes run (the branches of an If, the body
+// of a Loop), which attributes name. A body sees nothing of what is around it but its inputs.
 struct graph {
     struct arena arena;
-    const char *name, *producer;   // may be NULL
+    const char *name, *producer;   // may be NULL; a body has a name, which is unique
     uint32_t value_count, value_capacity;
     struct graph_value *values;
     uint32_t node_count, node_capacity;
     struct graph_node *nodes;      // in an order in which every input is made before it is used
     uint32_t input_count, output_count;
     struct graph_io *inputs, *outputs;
+    uint32_t body_count, body_capacity;
+    struct graph **bodies;         // each before the bodies whose nodes run it
+    struct graph *network;         // of a body: the network that holds it; else NULL
 };
 
 void espy_graph_init(struct graph *graph, const struct host *host);
-void espy_graph_finish(struct graph *graph); // a zeroed graph is fine
+void espy_graph_finish(struct graph *graph); // a zeroed graph is fine; bodies go with their network
+
+// Makes a graph that has a name a body of the network, after those that it has. The network takes it
+// over, and *body is zeroed; after a failure it still is the caller's.
+espy_status espy_graph_add_body(struct graph *network, struct graph *body);
+// Takes the body at index off the list. What points into it stays good as long as the network.
+void espy_graph_drop_body(struct graph *network, uint32_t index);
+// The body of that name that nodes of this graph may run: any of a network's, and of a body's own
+// network those that stand before it, so that nothing runs itself. NULL: there is none.
+struct graph *espy_graph_find_body(const struct graph *graph, const char *name);
 
 // Builders for importers and passes. They copy names and lists into the arena, never data.
 // They do not check names for uniqueness: espy_graph_check does. A pointer to a value or node is
@@ -132,7 +148,8 @@ espy_status espy_graph_sort(struct graph *graph);
 // Checks everything that holds for any graph, whatever its operators: limits, names unique and not
 // empty, indices in range, every value made exactly once (input, constant or one node's output) and
 // before its use, shapes and data sizes that fit, roles and preprocessing well formed, numbers
-// finite, bool constants only 0 and 1, at least one output.
+// finite, bool constants only 0 and 1, at least one output. Of a network its bodies too, whose inputs
+// need neither dtype nor shape.
 // After it, the rest of the program asserts these and does not test them again.
 espy_status espy_graph_check(const struct graph *graph);
 

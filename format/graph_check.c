@@ -13,6 +13,7 @@ struct checker {
     const struct graph *graph;
     const struct host *host;
     const char *file;
+    const char *body;         // name of the body that is checked; NULL: the network itself
     struct map values, nodes; // by name
     unsigned char *made;      // per value
 };
@@ -27,7 +28,12 @@ static espy_status refuse(const struct checker *checker, const char *place, cons
     va_start(list, format);
     vsnprintf(reason, sizeof(reason), format, list);
     va_end(list);
-    return espy_fail(checker->host, ESPY_BAD_FORMAT, "%s: %s: %s", checker->file, place, reason);
+    if (checker->body == NULL)
+        return espy_fail(checker->host, ESPY_BAD_FORMAT, "%s: %s: %s", checker->file, place,
+                         reason);
+    char shown[FORMAT_TEXT_SHOWN_MAX];
+    return espy_fail(checker->host, ESPY_BAD_FORMAT, "%s: bodies \"%s\": %s: %s", checker->file,
+                     espy_format_shown(checker->body, shown), place, reason);
 }
 
 // ---- strings
@@ -240,9 +246,11 @@ static espy_status check_input(struct checker *checker, uint32_t index)
     if (checker->made[io->value] & MADE_BY_CONSTANT)
         return refuse(checker, place, "it is a tensor too");
     checker->made[io->value] |= MADE_BY_INPUT;
-    if (value->dtype == ESPY_DTYPE_NONE || !value->has_shape)
+    if (checker->body != NULL && (io->role != NULL || io->of != NULL || io->preprocess != NULL))
+        return refuse(checker, place, "roles and preprocessing are for inputs of the network");
+    if (checker->body == NULL && (value->dtype == ESPY_DTYPE_NONE || !value->has_shape))
         return refuse(checker, place, "an input needs a dtype and a shape");
-    for (uint32_t i = 0; i < value->shape.rank; i++)
+    for (uint32_t i = 0; checker->body == NULL && i < value->shape.rank; i++)
         if (value->shape.dims[i] < 0 && value->symbols[i] == NULL)
             return refuse(checker, place, "dimension %u needs a size or a symbol", (unsigned)i);
     if (io->role != NULL && (!is_role(io->role) || name_fault(io->role) != NULL))
@@ -289,6 +297,8 @@ static espy_status check_output(struct checker *checker, uint32_t index)
         return refuse(checker, place, "a role is a word of a-z, 0-9 and _");
     if (io->preprocess != NULL)
         return refuse(checker, place, "preprocess is for inputs");
+    if (checker->body != NULL && (io->role != NULL || io->of != NULL || io->label_count > 0))
+        return refuse(checker, place, "roles and labels are for outputs of the network");
     return io->label_count == 0 ? ESPY_OK : check_labels(checker, place, io);
 }
 
@@ -465,7 +475,10 @@ static espy_status check_limits(const struct checker *checker)
     if (graph->output_count == 0 || graph->output_count > GRAPH_IO_MAX)
         return refuse(checker, "outputs", "%u outputs, not in 1..%d", (unsigned)graph->output_count,
                       (int)GRAPH_IO_MAX);
-    if (graph->name != NULL)
+    if (graph->body_count > GRAPH_BODIES_MAX)
+        return refuse(checker, "bodies", "%u bodies, at most %d", (unsigned)graph->body_count,
+                      (int)GRAPH_BODIES_MAX);
+    if (graph->name != NULL || checker->body != NULL)
         TRY(check_name(checker, "graph", "name", graph->name));
     if (graph->producer != NULL)
         TRY(check_name(checker, "graph", "producer", graph->producer));
@@ -494,9 +507,10 @@ static espy_status check_all(struct checker *checker)
     return ESPY_OK;
 }
 
-espy_status espy_format_check_graph(const struct graph *graph, const char *file)
+static espy_status check_one(const struct graph *graph, const char *file, const char *body)
 {
-    struct checker checker = {.graph = graph, .host = graph->arena.host, .file = file};
+    struct checker checker = {
+        .graph = graph, .host = graph->arena.host, .file = file, .body = body};
     TRY(check_limits(&checker));
     const size_t size = (size_t)graph->value_count + 1; // + 1: never 0
     checker.made = espy_alloc(checker.host, size);
@@ -508,6 +522,35 @@ espy_status espy_format_check_graph(const struct graph *graph, const char *file)
     espy_map_finish(&checker.nodes);
     espy_map_finish(&checker.values);
     espy_free(checker.host, checker.made);
+    return status;
+}
+
+static espy_status check_bodies(const struct graph *network, const char *file, struct map *names)
+{
+    for (uint32_t i = 0; i < network->body_count; i++) {
+        const struct graph *body = network->bodies[i];
+        char shown[FORMAT_TEXT_SHOWN_MAX];
+        TRY(check_one(body, file, body->name == NULL ? "" : body->name));
+        if (body->body_count > 0 || body->network != network)
+            return espy_fail(network->arena.host, ESPY_BAD_FORMAT,
+                             "%s: bodies \"%s\": bodies belong to the network", file,
+                             espy_format_shown(body->name, shown));
+        if (espy_map_get(names, body->name) != MAP_NONE)
+            return espy_fail(network->arena.host, ESPY_BAD_FORMAT,
+                             "%s: bodies \"%s\": the name is used twice", file,
+                             espy_format_shown(body->name, shown));
+        TRY(espy_map_put(names, body->name, i));
+    }
+    return ESPY_OK;
+}
+
+espy_status espy_format_check_graph(const struct graph *graph, const char *file)
+{
+    struct map names;
+    TRY(check_one(graph, file, NULL));
+    espy_map_init(&names, graph->arena.host);
+    const espy_status status = check_bodies(graph, file, &names);
+    espy_map_finish(&names);
     return status;
 }
 

@@ -9,13 +9,17 @@
 // the shape of the JSON (keys, types, integers) and what the graph does not keep (tensor offsets).
 // espy_format_check_graph does the rest.
 
+struct place;
+
 struct reader {
     const struct host *host;
     const char *file;
     const struct format_source *source;
-    struct graph *graph;
-    struct map values;  // by name
-    size_t weights_end; // of the tensors read so far
+    struct graph *graph;         // being read: the network, or one of its bodies
+    const struct place *at;      // of the graph; NULL: the network's, which is the whole JSON
+    struct map values;           // by name
+    const struct reader *around; // of the network, for a body; else NULL
+    size_t weights_end;          // of the tensors read so far, in all graphs
 };
 
 // A place in the JSON for messages, as a chain from the inside out.
@@ -322,7 +326,7 @@ static espy_status read_input(struct reader *reader, const struct place *place, 
                               struct graph_io *io)
 {
     struct member members[IO_KEY_COUNT] = {[IO_EXTRA] = {.key = "preprocess"}};
-    members[IO_DTYPE].required = members[IO_SHAPE].required = true;
+    members[IO_DTYPE].required = members[IO_SHAPE].required = reader->around == NULL;
     const char *name = NULL;
     TRY(read_io(reader, place, object, members, &name, io));
     TRY(add_value(reader, place, name, &io->value));
@@ -336,7 +340,7 @@ static espy_status read_input(struct reader *reader, const struct place *place, 
 
 static espy_status read_inputs(struct reader *reader, const cJSON *list)
 {
-    const struct place place = {.key = "inputs"};
+    const struct place place = {.up = reader->at, .key = "inputs"};
     struct graph *graph = reader->graph;
     TRY(expect_list(reader, &place, list));
     const uint32_t count = list_count(list);
@@ -377,7 +381,7 @@ static espy_status read_output(struct reader *reader, const struct place *place,
 
 static espy_status read_outputs(struct reader *reader, const cJSON *list, uint32_t first_made)
 {
-    const struct place place = {.key = "outputs"};
+    const struct place place = {.up = reader->at, .key = "outputs"};
     struct graph *graph = reader->graph;
     TRY(expect_list(reader, &place, list));
     const uint32_t count = list_count(list);
@@ -443,11 +447,36 @@ static espy_status find_tensor(struct reader *reader, const struct place *place,
     return ESPY_OK;
 }
 
+// {"same_as": "w"} in a body: the network's tensor of that name, which is in the weights once.
+static espy_status read_same(struct reader *reader, const struct place *place, const cJSON *object)
+{
+    struct member members[] = {{"same_as", true, NULL}};
+    const struct place same_place = {.up = place, .key = "same_as"};
+    char shown[FORMAT_TEXT_SHOWN_MAX];
+    const char *name = NULL;
+    uint32_t index;
+    TRY(read_members(reader, place, object, members, MEMBER_COUNT(members)));
+    TRY(read_string(reader, &same_place, members[0].item, &name));
+    const uint32_t same = espy_map_get(&reader->around->values, name);
+    const struct graph *network = reader->around->graph;
+    if (same == MAP_NONE || network->values[same].data == NULL)
+        return refuse(reader, &same_place, "\"%s\" is not a tensor of the network",
+                      espy_format_shown(name, shown));
+    TRY(add_value(reader, place, object->string, &index));
+    struct graph_value *value = &reader->graph->values[index];
+    const char *own = value->name;
+    *value = network->values[same];
+    value->name = own;
+    return ESPY_OK;
+}
+
 static espy_status read_tensor(struct reader *reader, const struct place *place,
                                const cJSON *object)
 {
     enum { DTYPE, SHAPE, OFFSET, SIZE, FROM, COUNT };
     const bool by_hand = reader->source->by_hand;
+    if (reader->around != NULL && cJSON_GetObjectItemCaseSensitive(object, "same_as") != NULL)
+        return read_same(reader, place, object);
     struct member members[] = {{"dtype", !by_hand, NULL},
                                {"shape", !by_hand, NULL},
                                {"offset", !by_hand, NULL},
@@ -478,7 +507,7 @@ static espy_status read_tensor(struct reader *reader, const struct place *place,
 
 static espy_status read_tensors(struct reader *reader, const cJSON *object)
 {
-    const struct place place = {.key = "tensors"};
+    const struct place place = {.up = reader->at, .key = "tensors"};
     if (object != NULL && !cJSON_IsObject(object))
         return refuse(reader, &place, "expected an object");
     const cJSON *item = object == NULL ? NULL : object->child;
@@ -486,9 +515,6 @@ static espy_status read_tensors(struct reader *reader, const cJSON *object)
         const struct place inner = {.up = &place, .key = item->string, .quoted = true};
         TRY(read_tensor(reader, &inner, item));
     }
-    if (!reader->source->by_hand && reader->weights_end != reader->source->weights_size)
-        return refuse(reader, &place, "the tensors end at %zu, the weights have %zu bytes",
-                      reader->weights_end, reader->source->weights_size);
     return ESPY_OK;
 }
 
@@ -664,7 +690,7 @@ static espy_status read_node(struct reader *reader, const struct place *place, c
 
 static espy_status read_nodes(struct reader *reader, const cJSON *list)
 {
-    const struct place place = {.key = "nodes"};
+    const struct place place = {.up = reader->at, .key = "nodes"};
     struct graph *graph = reader->graph;
     TRY(expect_list(reader, &place, list));
     const uint32_t count = list_count(list);
@@ -681,17 +707,72 @@ static espy_status read_nodes(struct reader *reader, const cJSON *list)
 // ---- the whole
 // -------------------------------------------------------------------------------------
 
+// Whatever order they stand in, values are numbered inputs, tensors, results of nodes.
+static espy_status read_graph(struct reader *reader, const cJSON *inputs, const cJSON *tensors,
+                              const cJSON *nodes, const cJSON *outputs)
+{
+    TRY(read_inputs(reader, inputs));
+    TRY(read_tensors(reader, tensors));
+    const uint32_t first_made = reader->graph->value_count;
+    TRY(read_nodes(reader, nodes));
+    return read_outputs(reader, outputs, first_made);
+}
+
+static espy_status read_body(struct reader *around, const struct place *place, const cJSON *object)
+{
+    enum { NAME, INPUTS, OUTPUTS, TENSORS, NODES };
+    struct member members[] = {{"name", true, NULL},
+                               {"inputs", true, NULL},
+                               {"outputs", true, NULL},
+                               {"tensors", false, NULL},
+                               {"nodes", true, NULL}};
+    const struct place name_place = {.up = place, .key = "name"};
+    const char *name = NULL;
+    TRY(read_members(around, place, object, members, MEMBER_COUNT(members)));
+    TRY(read_string(around, &name_place, members[NAME].item, &name));
+    struct reader reader = *around;
+    struct graph body;
+    espy_graph_init(&body, around->host);
+    body.name = name;
+    reader.graph = &body;
+    reader.at = place;
+    reader.around = around;
+    espy_map_init(&reader.values, reader.host);
+    espy_status status = read_graph(&reader, members[INPUTS].item, members[TENSORS].item,
+                                    members[NODES].item, members[OUTPUTS].item);
+    if (status == ESPY_OK)
+        status = espy_graph_add_body(around->graph, &body);
+    if (status != ESPY_OK)
+        espy_graph_finish(&body);
+    espy_map_finish(&reader.values);
+    around->weights_end = reader.weights_end;
+    return status;
+}
+
+static espy_status read_bodies(struct reader *reader, const cJSON *list)
+{
+    const struct place place = {.key = "bodies"};
+    if (list == NULL)
+        return ESPY_OK;
+    TRY(expect_list(reader, &place, list));
+    struct place inner = {.up = &place};
+    for (const cJSON *item = list->child; item != NULL; item = item->next, inner.index++)
+        TRY(read_body(reader, &inner, item));
+    return ESPY_OK;
+}
+
 static espy_status read_root(struct reader *reader, const cJSON *root)
 {
-    enum { ESPY, NAME, PRODUCER, INPUTS, OUTPUTS, TENSORS, NODES };
+    enum { ESPY, NAME, PRODUCER, INPUTS, OUTPUTS, TENSORS, NODES, BODIES };
     struct member members[] = {{"espy", true, NULL},      {"name", false, NULL},
                                {"producer", false, NULL}, {"inputs", true, NULL},
                                {"outputs", true, NULL},   {"tensors", false, NULL},
-                               {"nodes", true, NULL}};
+                               {"nodes", true, NULL},     {"bodies", false, NULL}};
     TRY(read_members(reader, NULL, root, members, MEMBER_COUNT(members)));
     const struct place version_place = {.key = "espy"};
     const struct place name_place = {.key = "name"};
     const struct place producer_place = {.key = "producer"};
+    const struct place tensors_place = {.key = "tensors"};
     uint64_t version = 0;
     TRY(read_integer(reader, &version_place, members[ESPY].item, INTEGER_MAX, &version));
     if (version != FORMAT_VERSION)
@@ -699,12 +780,13 @@ static espy_status read_root(struct reader *reader, const cJSON *root)
                       (int)FORMAT_VERSION);
     TRY(read_string(reader, &name_place, members[NAME].item, &reader->graph->name));
     TRY(read_string(reader, &producer_place, members[PRODUCER].item, &reader->graph->producer));
-    // Whatever order they stand in, values are numbered inputs, tensors, results of nodes.
-    TRY(read_inputs(reader, members[INPUTS].item));
-    TRY(read_tensors(reader, members[TENSORS].item));
-    const uint32_t first_made = reader->graph->value_count;
-    TRY(read_nodes(reader, members[NODES].item));
-    return read_outputs(reader, members[OUTPUTS].item, first_made);
+    TRY(read_graph(reader, members[INPUTS].item, members[TENSORS].item, members[NODES].item,
+                   members[OUTPUTS].item));
+    TRY(read_bodies(reader, members[BODIES].item));
+    if (!reader->source->by_hand && reader->weights_end != reader->source->weights_size)
+        return refuse(reader, &tensors_place, "the tensors end at %zu, the weights have %zu bytes",
+                      reader->weights_end, reader->source->weights_size);
+    return ESPY_OK;
 }
 
 static espy_status build_graph(struct reader *reader, const char *json, size_t size)

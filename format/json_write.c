@@ -173,23 +173,30 @@ static void add_ios(struct text *text, const struct graph *graph)
     add(text, "\n  ],\n");
 }
 
-static void add_tensors(struct text *text, const struct graph *graph)
+// *end: of the weights so far.
+static void add_tensors(struct text *text, const struct graph *graph, size_t *end)
 {
-    size_t end = 0;
     bool first = true;
     add(text, "  \"tensors\": {");
     for (uint32_t i = 0; i < graph->value_count; i++) {
         const struct graph_value *value = &graph->values[i];
         if (value->data == NULL)
             continue;
-        const size_t offset = espy_format_align(end, FORMAT_TENSOR_ALIGNMENT);
+        const uint32_t same = espy_format_same_tensor(graph, value);
+        const size_t offset = espy_format_align(*end, FORMAT_TENSOR_ALIGNMENT);
         add_line(text, first);
+        first = false;
         add_string(text, value->name);
+        if (same != GRAPH_NONE) {
+            add(text, ": {\"same_as\": ");
+            add_string(text, graph->network->values[same].name);
+            add(text, "}");
+            continue;
+        }
         espy_text_add(text, ": {\"dtype\": \"%s\"", espy_dtype_name(value->dtype));
         add_shape(text, value);
         espy_text_add(text, ", \"offset\": %zu, \"size\": %zu}", offset, value->data_size);
-        end = offset + value->data_size;
-        first = false;
+        *end = offset + value->data_size;
     }
     add(text, first ? "},\n" : "\n  },\n");
 }
@@ -261,8 +268,35 @@ static void add_node(struct text *text, const struct graph *graph, const struct 
     add(text, "}");
 }
 
+// Inputs, outputs, tensors and nodes; a body's as well as the network's.
+static void add_graph(struct text *text, const struct graph *graph, size_t *end)
+{
+    add_ios(text, graph);
+    add_tensors(text, graph, end);
+    add(text, "  \"nodes\": [");
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        add_line(text, i == 0);
+        add_node(text, graph, &graph->nodes[i]);
+    }
+    add(text, graph->node_count > 0 ? "\n  ]" : "]");
+}
+
+static void add_bodies(struct text *text, const struct graph *network, size_t *end)
+{
+    add(text, ",\n  \"bodies\": [");
+    for (uint32_t i = 0; i < network->body_count; i++) {
+        add(text, i == 0 ? "{\n  \"name\": " : ", {\n  \"name\": ");
+        add_string(text, network->bodies[i]->name);
+        add(text, ",\n");
+        add_graph(text, network->bodies[i], end);
+        add(text, "\n  }");
+    }
+    add(text, "]");
+}
+
 void espy_format_print_json(const struct graph *graph, struct text *text)
 {
+    size_t end = 0;
     espy_text_add(text, "{\n  \"espy\": %d,\n", (int)FORMAT_VERSION);
     if (graph->name != NULL) {
         add(text, "  \"name\": ");
@@ -274,12 +308,8 @@ void espy_format_print_json(const struct graph *graph, struct text *text)
         add_string(text, graph->producer);
         add(text, ",\n");
     }
-    add_ios(text, graph);
-    add_tensors(text, graph);
-    add(text, "  \"nodes\": [");
-    for (uint32_t i = 0; i < graph->node_count; i++) {
-        add_line(text, i == 0);
-        add_node(text, graph, &graph->nodes[i]);
-    }
-    add(text, graph->node_count > 0 ? "\n  ]\n}\n" : "]\n}\n");
+    add_graph(text, graph, &end);
+    if (graph->body_count > 0)
+        add_bodies(text, graph, &end);
+    add(text, "\n}\n");
 }

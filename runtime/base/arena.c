@@ -27,6 +27,26 @@ void espy_arena_finish(struct arena *arena)
     arena->failed = false;
 }
 
+void espy_arena_adopt(struct arena *arena, struct arena *from)
+{
+    if (from->blocks == NULL)
+        return;
+    struct arena_block *last = from->blocks;
+    while (last->next != NULL)
+        last = last->next;
+    if (arena->blocks == NULL) {
+        arena->blocks = from->blocks;
+        arena->used = from->used;
+        arena->room = from->room;
+    } else { // behind the current block, whose room stays in use
+        last->next = arena->blocks->next;
+        arena->blocks->next = from->blocks;
+    }
+    arena->total += from->total;
+    from->blocks = NULL;
+    from->used = from->room = from->total = 0;
+}
+
 // Callers take several pieces and then look at all of them, so only the first failure is logged.
 static void *fail(struct arena *arena, size_t size, const char *what)
 {

@@ -65,6 +65,8 @@ struct arena {
 
 void espy_arena_init(struct arena *arena, const struct host *host);
 void espy_arena_finish(struct arena *arena); // a zeroed arena is fine
+// Everything in `from` lives as long as `arena` from here on, at the same addresses; from is empty then.
+void espy_arena_adopt(struct arena *arena, struct arena *from);
 // Zeroed, aligned to 16; NULL when out of memory (logged once). size 0 gives a valid pointer.
 void *espy_arena_alloc(struct arena *arena, size_t size);
 void *espy_arena_array(struct arena *arena, size_t count, size_t element_size); // overflow: NULL

@@ -78,7 +78,9 @@ def lines(graph):
     parts = []
     for key, value in graph.items():
         text = dump(value)
-        if isinstance(value, list) and value:
+        if key == "bodies" and value and all(isinstance(body, dict) for body in value):
+            text = "[" + ", ".join(lines(body)[:-2] + "  }" for body in value) + "]"
+        elif isinstance(value, list) and value:
             text = "[\n    " + ",\n    ".join(map(dump, value)) + "\n  ]"
         elif isinstance(value, dict) and value:
             text = "{\n    " + ",\n    ".join(dump(k) + ": " + dump(v)
@@ -155,6 +157,45 @@ def everything():
             {"op": "NonZero", "name": "conv/find", "inputs": ["c"], "outputs": ["found"]}],
     }
     return container(lines(graph), weights)
+
+
+def bodies():
+    """A loop whose body has a tensor of its own and one that it shares, and an If inside of it."""
+    def tensor(shape, offset, size):
+        return {"dtype": "float32", "shape": shape, "offset": offset, "size": size}
+
+    def branch(name, op):
+        return {"name": name, "inputs": [{"name": "v"}], "outputs": [{"name": "r"}], "tensors": {},
+                "nodes": [{"op": op, "name": op, "inputs": ["v"], "outputs": ["r"]}]}
+
+    graph = {
+        "espy": 1,
+        "inputs": [{"name": "n", "dtype": "int64", "shape": []},
+                   {"name": "x", "dtype": "float32", "shape": [2]}],
+        "outputs": [{"name": "y"}, {"name": "all"}],
+        "tensors": {"w": tensor([2], 0, 8)},
+        "nodes": [
+            {"op": "Mul", "name": "scale", "inputs": ["x", "w"], "outputs": ["s"]},
+            {"op": "Loop", "name": "loop", "inputs": ["n", "", "s"], "outputs": ["y", "all"],
+             "attrs": {"body": "step"}}],
+        "bodies": [
+            branch("lower", "Neg"), branch("raise", "Abs"),
+            {"name": "step",
+             "inputs": [{"name": "i", "dtype": "int64"}, {"name": "go", "dtype": "bool"},
+                        {"name": "s"}],
+             "outputs": [{"name": "go"}, {"name": "t"}, {"name": "m", "dtype": "float32",
+                                                         "shape": [2]}],
+             "tensors": {"w": {"same_as": "w"}, "limit": tensor([], 64, 4)},
+             "nodes": [
+                 {"op": "Add", "name": "add", "inputs": ["s", "w"], "outputs": ["t"]},
+                 {"op": "ReduceSum", "name": "sum", "inputs": ["t"], "outputs": ["sum"],
+                  "attrs": {"keepdims": 0}},
+                 {"op": "Greater", "name": "compare", "inputs": ["sum", "limit"],
+                  "outputs": ["high"]},
+                 {"op": "If", "name": "if", "inputs": ["high", "t", "t"], "outputs": ["m"],
+                  "attrs": {"then_branch": "lower", "else_branch": "raise"}}]}],
+    }
+    return container(lines(graph), pad(floats(1.0, -2.0), 64) + floats(3.0))
 
 
 # ---- bad: the container ------------------------------------------------------------------------------
@@ -482,6 +523,37 @@ def bad_graphs():
         "epilogue_step_list": node(epilogue=[[]]),
         "epilogue_first_absent": node(outputs=["", "y"], epilogue=[{"op": "Relu"}]),
     }
+    def body(**keys):
+        return top(bodies=[{"name": "body", "inputs": [{"name": "v"}], "outputs": [{"name": "r"}],
+                            "nodes": [{"op": "Neg", "name": "n", "inputs": ["v"],
+                                       "outputs": ["r"]}]} | keys])
+
+    cases |= {
+        "bodies_object": top(bodies={}),
+        "body_list": top(bodies=[[]]),
+        "body_unknown_key": body(espy=1),
+        "body_bodies": body(bodies=[]),
+        "body_name_empty": body(name=""),
+        "body_name_control": body(name="a\nb"),
+        "body_name_twice": top(bodies=body()["bodies"] * 2),
+        "body_outputs_none": body(outputs=[]),
+        "body_input_around": body(inputs=[], nodes=[{"op": "Neg", "name": "n", "inputs": ["x"],
+                                                     "outputs": ["r"]}]),
+        "body_input_role": body(inputs=[{"name": "v", "role": "image"}]),
+        "body_output_role": body(outputs=[{"name": "r", "role": "logits"}]),
+        "body_output_unknown": body(outputs=[{"name": "s"}]),
+        "body_node_input_unknown": body(nodes=[{"op": "Neg", "name": "n", "inputs": ["w"],
+                                                "outputs": ["r"]}]),
+        "body_same_unknown": body(tensors={"w": {"same_as": "z"}}),
+        "body_same_input": body(tensors={"w": {"same_as": "x"}}),
+        "body_same_number": body(tensors={"w": {"same_as": 1}}),
+        "body_same_more": body(tensors={"w": {"same_as": "b", "dtype": "float32"}}),
+        "body_same_twice": body(tensors={"v": {"same_as": "b"}}),
+        "tensor_same_network": top(tensors={"b": {}, "c": {"same_as": "b"}}),
+    }
+    for key in ("name", "inputs", "outputs", "nodes"):
+        cases[f"body_missing_{key}"] = top(
+            bodies=[{k: v for k, v in body()["bodies"][0].items() if k != key}])
     for key in ("espy", "inputs", "outputs", "nodes"):
         cases[f"missing_{key}"] = {k: v for k, v in base.items() if k != key}
     for group, keys in {"inputs": ("name", "dtype", "shape"),
@@ -530,6 +602,7 @@ def main():
         "minimal.espy": container(lines(MINIMAL), MINIMAL_WEIGHTS),
         "no_weights.espy": container(lines(NO_WEIGHTS)),
         "everything.espy": everything(),
+        "bodies.espy": bodies(),
     })
     bad = {}
     for kind, ending, files in [("container", "espy", bad_containers()),

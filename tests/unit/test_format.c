@@ -17,7 +17,7 @@
 #define BAD ESPY_SOURCE_DIR "/tests/corpus/bad/"
 
 static const char *const good_files[] = {GOOD "minimal.espy", GOOD "no_weights.espy",
-                                         GOOD "everything.espy"};
+                                         GOOD "everything.espy", GOOD "bodies.espy"};
 enum { GOOD_COUNT = sizeof(good_files) / sizeof(good_files[0]) };
 
 // The hand-written form finds every tensor but those called z, and all are the same.
