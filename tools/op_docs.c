@@ -58,6 +58,8 @@ static const char *type_name(enum op_attr_type type)
         return "numbers";
     case OP_STRINGS:
         return "strings";
+    case OP_BODY:
+        return "name of a body";
     }
     return "?";
 }

@@ -1,5 +1,7 @@
 #include "api/runner.h"
 
+#include "api/body.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -90,6 +92,7 @@ void espy_runner_destroy(struct runner **runner)
     struct runner *old = *runner;
     if (old == NULL)
         return;
+    espy_runner_destroy_bodies(old);
     for (uint32_t i = 0; i < old->later_count; i++)
         espy_segment_destroy(&old->later[i]);
     espy_free(old->host, (void *)old->later);
@@ -103,6 +106,14 @@ void espy_runner_destroy(struct runner **runner)
 bool espy_runner_data_dependent(const struct runner *runner)
 {
     return runner->first->plan.pending_count > 0;
+}
+
+uint64_t espy_runner_memory(const struct runner *runner)
+{
+    uint64_t memory = espy_segment_memory(runner->first);
+    for (uint32_t i = 0; i < runner->later_count; i++)
+        memory += espy_segment_memory(runner->later[i]);
+    return memory + espy_runner_bodies_memory(runner);
 }
 
 // ---- between segments
@@ -190,6 +201,34 @@ static espy_status infer_outputs(struct runner *runner, uint32_t index, const st
     return ESPY_OK;
 }
 
+static void take_outputs(struct runner *runner, uint32_t index, const struct tensor *outputs)
+{
+    const struct graph_node *node = &runner->graph->nodes[index];
+    for (uint32_t o = 0; o < node->output_count; o++)
+        if (node->outputs[o] != GRAPH_NONE)
+            runner->values[node->outputs[o]] = outputs[o];
+    runner->done[index] = true;
+}
+
+// Runs a node that has bodies, whose inputs are all there.
+static espy_status run_control(struct runner *runner, uint32_t index, const struct tensor *inputs,
+                               struct tensor *outputs)
+{
+    const struct graph_node *node = &runner->graph->nodes[index];
+    const struct op_control_params params = {.host = runner->host,
+                                             .node = &runner->current->plan.walk.nodes[index],
+                                             .inputs = inputs,
+                                             .input_count = node->input_count,
+                                             .output_count = node->output_count,
+                                             .outputs = outputs,
+                                             .arena = &runner->run_memory,
+                                             .run = espy_runner_run_body,
+                                             .run_user = runner};
+    TRY(espy_op_control(&params));
+    take_outputs(runner, index, outputs);
+    return ESPY_OK;
+}
+
 // Runs a pending node on the host if its inputs are there and it is for the host.
 static espy_status run_pending(struct runner *runner, uint32_t index)
 {
@@ -206,6 +245,8 @@ static espy_status run_pending(struct runner *runner, uint32_t index)
         if (inputs[i].data == NULL)
             return ESPY_OK;
     }
+    if (runner->current->plan.walk.nodes[index].op->control != NULL)
+        return run_control(runner, index, inputs, outputs);
     TRY(infer_outputs(runner, index, inputs, outputs));
     if (!for_host(runner->current, index, inputs, outputs))
         return ESPY_OK;
@@ -218,10 +259,7 @@ static espy_status run_pending(struct runner *runner, uint32_t index)
     }
     TRY(espy_op_evaluate(runner->host, &runner->current->plan.walk.nodes[index], inputs,
                          node->input_count, outputs, node->output_count));
-    for (uint32_t o = 0; o < node->output_count; o++)
-        if (node->outputs[o] != GRAPH_NONE)
-            runner->values[node->outputs[o]] = outputs[o];
-    runner->done[index] = true;
+    take_outputs(runner, index, outputs);
     return ESPY_OK;
 }
 
@@ -273,7 +311,7 @@ static void drop_later(struct runner *runner)
 static espy_status add_later(struct runner *runner, const struct op_source *sources,
                              uint32_t source_count, struct segment **added)
 {
-    uint64_t taken = 0;
+    uint64_t taken = espy_runner_bodies_memory(runner);
     for (const struct segment *s = runner->first; s != NULL; s = s->next)
         taken += espy_segment_memory(s);
     struct segment_params params = {.host = runner->host,

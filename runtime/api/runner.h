@@ -6,6 +6,8 @@
 
 #include "api/segment.h"
 
+struct runner_cache;
+
 struct runner {
     const struct host *host;
     struct vk_device *device;
@@ -26,6 +28,7 @@ struct runner {
     bool *fixed;             // [graph->value_count]: known before the run
     bool *done;              // [graph->node_count]
     struct arena run_memory; // of the last run: what the host computed between segments
+    struct runner_cache *bodies; // of the graphs that its nodes run; NULL before the first
 };
 
 struct runner_params {
@@ -45,6 +48,8 @@ void espy_runner_destroy(struct runner **runner);
 espy_status espy_runner_start(struct runner *runner, const void *const *inputs);
 // Waits, driving the stages and segments that are left. ESPY_TIMEOUT (not logged): call again.
 espy_status espy_runner_finish(struct runner *runner, uint64_t timeout_ns);
+// Device memory in bytes, as memory_max counts it; grows as later segments and bodies are run.
+uint64_t espy_runner_memory(const struct runner *runner);
 // true: shapes depend on what a run computes.
 bool espy_runner_data_dependent(const struct runner *runner);
 // The type of output o of the graph; dtype NONE when only a run can tell.

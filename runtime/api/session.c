@@ -116,65 +116,16 @@ static espy_status check_inputs(espy_session *session, const struct espy_tensor 
 
 // ---- plans -----------------------------------------------------------------------------------------
 
-// Where shapes depend on an input's elements, a plan is for these elements only.
-static bool same_values(const struct runner *runner, const void *const *data, uint32_t count)
+static espy_status find_plan(espy_session *session, struct runner **runner)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        const struct tensor *known = &runner->first->plan.input_values[i];
-        if (known->data != NULL &&
-            (data[i] == NULL || memcmp(known->data, data[i], espy_tensor_size(known)) != 0))
-            return false;
-    }
-    return true;
-}
-
-static bool same_types(const struct op_type *a, const struct op_type *b, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if (a[i].dtype != b[i].dtype || !espy_shape_equal(&a[i].shape, &b[i].shape))
-            return false;
-    return true;
-}
-
-static void drop_plan(espy_session *session, struct session_plan *plan)
-{
-    espy_runner_destroy(&plan->runner);
-    espy_free(&session->host, plan->types);
-    *plan = session->plans[--session->plan_count];
-}
-
-static espy_status add_plan(espy_session *session, struct session_plan **added)
-{
-    const struct graph *graph = &session->model->graph;
-    if (session->plan_count == session->plans_max) {
-        struct session_plan *oldest = &session->plans[0];
-        for (uint32_t p = 1; p < session->plan_count; p++)
-            if (session->plans[p].used < oldest->used)
-                oldest = &session->plans[p];
-        drop_plan(session, oldest);
-    }
-    struct session_plan plan = {NULL, NULL, 0};
-    // One more byte than needed: a model without inputs has a key too.
-    const size_t size = graph->input_count * sizeof(*plan.types) + 1;
-    plan.types = espy_alloc(&session->host, size);
-    if (plan.types == NULL)
-        return espy_fail_memory(&session->host, size, "a plan");
-    memcpy(plan.types, session->types, size - 1);
     const struct runner_params params = {.host = &session->host,
                                          .device = session->device->vk,
-                                         .graph = graph,
-                                         .inputs = plan.types,
+                                         .graph = &session->model->graph,
+                                         .inputs = session->types,
                                          .input_data = session->input_data,
                                          .keep_values = session->keep_values,
                                          .memory_max = session->memory_max};
-    const espy_status status = espy_runner_create(&params, &plan.runner);
-    if (status != ESPY_OK) {
-        espy_free(&session->host, plan.types);
-        return status;
-    }
-    session->plans[session->plan_count] = plan;
-    *added = &session->plans[session->plan_count++];
-    return ESPY_OK;
+    return espy_runner_cache_get(&session->plans, &params, runner);
 }
 
 espy_status espy_session_prepare(espy_session *session, const struct espy_tensor *inputs,
@@ -186,18 +137,7 @@ espy_status espy_session_prepare(espy_session *session, const struct espy_tensor
         return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
                          "a run of this session is in flight: espy_session_wait for it first");
     TRY(check_inputs(session, inputs, input_count, with_data));
-    struct session_plan *plan = NULL;
-    for (uint32_t p = 0; p < session->plan_count; p++)
-        if (same_types(session->plans[p].types, session->types,
-                       session->model->graph.input_count) &&
-            same_values(session->plans[p].runner, session->input_data,
-                        session->model->graph.input_count))
-            plan = &session->plans[p];
-    if (plan == NULL)
-        TRY(add_plan(session, &plan));
-    plan->used = ++session->clock;
-    *runner = plan->runner;
-    return ESPY_OK;
+    return find_plan(session, runner);
 }
 
 // ---- session ---------------------------------------------------------------------------------------
@@ -249,20 +189,19 @@ static espy_status plan_static(espy_session *session)
         const struct graph_value *value = &graph->values[graph->inputs[i].value];
         session->types[i] = (struct op_type){value->dtype, value->shape};
     }
-    struct session_plan *plan;
-    return add_plan(session, &plan);
+    struct runner *runner;
+    return find_plan(session, &runner);
 }
 
 static espy_status make_lists(espy_session *session)
 {
     const struct host *host = &session->host;
     const struct graph *graph = &session->model->graph;
-    session->plans = espy_alloc_array(host, session->plans_max, sizeof(*session->plans));
     session->types = espy_alloc_array(host, graph->input_count + 1u, sizeof(*session->types));
     session->input_data =
         espy_alloc_array(host, graph->input_count + 1u, sizeof(*session->input_data));
     session->rooms = espy_alloc_array(host, graph->output_count + 1u, sizeof(*session->rooms));
-    if (session->plans == NULL || session->types == NULL || session->input_data == NULL ||
+    if (session->types == NULL || session->input_data == NULL ||
         session->rooms == NULL)
         return espy_fail_memory(host, sizeof(*session), "a session");
     return ESPY_OK;
@@ -286,8 +225,10 @@ espy_status espy_session_create(espy_device *device, espy_model *model,
     made->model = model;
     made->keep_values = known.keep_values;
     made->memory_max = known.memory_max;
-    made->plans_max = known.plans_max != 0 ? known.plans_max : PLANS_DEFAULT;
-    espy_status status = make_lists(made);
+    const uint32_t plans_max = known.plans_max != 0 ? known.plans_max : PLANS_DEFAULT;
+    espy_status status = espy_runner_cache_init(&made->plans, &made->host, plans_max);
+    if (status == ESPY_OK)
+        status = make_lists(made);
     if (status == ESPY_OK && static_inputs(&model->graph))
         status = plan_static(made);
     if (status != ESPY_OK) {
@@ -304,9 +245,7 @@ void espy_session_destroy(espy_session **session)
         return;
     espy_session *old = *session;
     const struct host host = old->host;
-    while (old->plan_count > 0)
-        drop_plan(old, &old->plans[old->plan_count - 1]);
-    espy_free(&host, old->plans);
+    espy_runner_cache_finish(&old->plans);
     espy_free(&host, old->types);
     espy_free(&host, old->input_data);
     for (uint32_t o = 0; old->rooms != NULL && o < old->model->graph.output_count; o++)

@@ -3,13 +3,7 @@
 #define RUNTIME_API_SESSION_H_
 
 #include "api/api_internal.h"
-#include "api/runner.h"
-
-struct session_plan {
-    struct runner *runner;
-    struct op_type *types; // key: one per input
-    uint64_t used;         // of the last use, by espy_session.clock
-};
+#include "api/runner_cache.h"
 
 // Memory for an output that the caller gave none for.
 struct session_room {
@@ -23,9 +17,7 @@ struct espy_session {
     espy_model *model;
     bool keep_values;
     uint64_t memory_max;
-    uint32_t plans_max, plan_count;
-    struct session_plan *plans;
-    uint64_t clock;
+    struct runner_cache plans;
     // Of one call, by graph input; made once so that runs allocate nothing.
     struct op_type *types;
     const void **input_data;

@@ -36,6 +36,7 @@ const struct op *espy_op_at(uint32_t index)
 struct binder {
     const struct host *host;
     struct arena *arena;
+    const struct graph *graph;
     const struct graph_node *node;
     const struct op *op;
     unsigned char *attrs; // the attribute struct being filled
@@ -124,6 +125,13 @@ static espy_status parse_string(const struct binder *b, const struct op_attr *ro
         memcpy(b->attrs + row->offset, &string, sizeof(string));
         return ESPY_OK;
     }
+    if (row->type == OP_BODY) {
+        const struct graph *body = espy_graph_find_body(b->graph, string);
+        if (body == NULL)
+            return attr_fail(b, row, "names no body that stands before this one");
+        memcpy(b->attrs + row->offset, &body, sizeof(body));
+        return ESPY_OK;
+    }
     if (row->type == OP_DTYPE) {
         const espy_dtype dtype = espy_dtype_from_name(string);
         if (dtype == ESPY_DTYPE_NONE)
@@ -171,6 +179,7 @@ static espy_status parse_attr(const struct binder *b, const struct op_attr *row)
     case OP_ENUM:
     case OP_DTYPE:
     case OP_STRING:
+    case OP_BODY:
         return parse_string(b, row, attr);
     default:
         if (attr->type != GRAPH_ATTR_NUMBER)
@@ -211,8 +220,8 @@ static espy_status bind_steps(const struct binder *b, struct op_node *node)
         float parameters[2] = {info->fallback[0], info->fallback[1]};
         for (uint32_t a = 0; a < step->attr_count; a++) {
             uint32_t k = 0;
-            while (k < 2 && (info->names[k] == NULL ||
-                             strcmp(info->names[k], step->attrs[a].name) != 0))
+            while (k < 2 &&
+                   (info->names[k] == NULL || strcmp(info->names[k], step->attrs[a].name) != 0))
                 k++;
             if (k == 2)
                 return espy_fail(b->host, ESPY_UNSUPPORTED,
@@ -238,16 +247,16 @@ static espy_status check_counts(const struct binder *b)
             return espy_fail(b->host, ESPY_BAD_FORMAT, "node '%s' (%s): input %u is missing",
                              node->name, node->op, i);
     if (node->output_count < op->outputs_min || node->output_count > op->outputs_max)
-        return espy_fail(b->host, ESPY_BAD_FORMAT,
-                         "node '%s' (%s): has %u outputs, makes %u to %u", node->name, node->op,
-                         node->output_count, op->outputs_min, op->outputs_max);
+        return espy_fail(b->host, ESPY_BAD_FORMAT, "node '%s' (%s): has %u outputs, makes %u to %u",
+                         node->name, node->op, node->output_count, op->outputs_min,
+                         op->outputs_max);
     return ESPY_OK;
 }
 
-espy_status espy_op_bind(const struct host *host, struct arena *arena,
+espy_status espy_op_bind(const struct host *host, struct arena *arena, const struct graph *graph,
                          const struct graph_node *graph_node, struct op_node *node)
 {
-    struct binder b = {host, arena, graph_node, espy_op_find(graph_node->op), NULL};
+    struct binder b = {host, arena, graph, graph_node, espy_op_find(graph_node->op), NULL};
     if (b.op == NULL)
         return espy_fail(host, ESPY_UNSUPPORTED, "node '%s': operator '%s' is not supported",
                          graph_node->name, graph_node->op);

@@ -26,7 +26,8 @@ enum op_attr_type {
     OP_STRING, // const char *
     OP_INTS,   // struct op_ints
     OP_FLOATS, // struct op_floats
-    OP_STRINGS // struct op_strings
+    OP_STRINGS, // struct op_strings
+    OP_BODY     // const struct graph *: a body of the network; its name in the file
 };
 
 struct op_ints {
@@ -139,6 +140,34 @@ const float *espy_eval_floats(struct op_eval *c, uint32_t i);
 void espy_eval_fail(struct op_eval *c, espy_status status, const char *format, ...)
     ESPY_PRINTF(3, 4);
 
+// control: for operators that run other graphs (If, Loop, Scan) instead of infer, reference and
+// lower. What comes out is known when they have run, so nothing after them is planned before. Inputs
+// have data. Fills outputs with types, counts and data from the arena.
+struct op_control {
+    const struct host *host;
+    const struct op_node *node;
+    const void *attrs;
+    uint32_t input_count, output_count;
+    const struct tensor *inputs;
+    struct tensor *outputs; // dtype NONE stays where nobody wants one
+    struct arena *arena;
+    // Runs a body on as many inputs as it has; its outputs' data comes from arena. Called through
+    // espy_control_run.
+    espy_status (*run)(struct op_control *c, const struct graph *body, const struct tensor *inputs,
+                       struct arena *arena, struct tensor *outputs);
+    void *run_user;
+};
+
+bool espy_control_has(const struct op_control *c, uint32_t i);
+espy_status espy_control_fail(const struct op_control *c, const char *format, ...)
+    ESPY_PRINTF(2, 3);
+// Checks the count of inputs, then runs the body.
+espy_status espy_control_run(struct op_control *c, const struct graph *body,
+                             const struct tensor *inputs, uint32_t input_count,
+                             struct arena *arena, struct tensor *outputs);
+// A copy in the arena; data NULL: out of memory.
+struct tensor espy_control_copy(struct arena *arena, const struct tensor *tensor);
+
 struct op_lower; // op/lower.h
 
 enum op_flag {
@@ -160,6 +189,7 @@ struct op {
     espy_status (*infer)(struct op_infer *c);
     void (*reference)(struct op_eval *c);
     espy_status (*lower)(struct op_lower *c);
+    espy_status (*control)(struct op_control *c); // then the three above are NULL
 };
 
 struct op_family {
@@ -203,9 +233,10 @@ struct op_node {
     struct op_step steps[OP_STEPS_MAX];
 };
 
-// Finds the operator, checks counts, parses attributes. Fails with ESPY_UNSUPPORTED for an unknown
-// operator, ESPY_BAD_FORMAT for bad attributes; logs one line that names the node.
-espy_status espy_op_bind(const struct host *host, struct arena *arena,
+// Finds the operator, checks counts, parses attributes; bodies are those of graph. Fails with
+// ESPY_UNSUPPORTED for an unknown operator, ESPY_BAD_FORMAT for bad attributes; logs one line that
+// names the node.
+espy_status espy_op_bind(const struct host *host, struct arena *arena, const struct graph *graph,
                          const struct graph_node *graph_node, struct op_node *node);
 
 // Runs infer. ESPY_OK fills outputs[output_count]. When a value is missing, *needs is set to the
@@ -219,6 +250,25 @@ espy_status espy_op_infer(const struct host *host, struct arena *arena, const st
 espy_status espy_op_evaluate(const struct host *host, const struct op_node *node,
                              const struct tensor *inputs, uint32_t input_count,
                              struct tensor *outputs, uint32_t output_count);
+
+// Runs a node that has bodies. run and run_user as in struct op_control; outputs zeroed.
+struct op_control_params {
+    const struct host *host;
+    const struct op_node *node;
+    const struct tensor *inputs;
+    uint32_t input_count, output_count;
+    struct tensor *outputs;
+    struct arena *arena;
+    espy_status (*run)(struct op_control *c, const struct graph *body, const struct tensor *inputs,
+                       struct arena *arena, struct tensor *outputs); // NULL: the references
+    void *run_user;
+};
+espy_status espy_op_control(const struct op_control_params *params);
+
+// Computes a graph's outputs from all of its inputs by the references alone.
+espy_status espy_graph_evaluate(const struct host *host, const struct graph *graph,
+                                const struct tensor *inputs, struct arena *arena,
+                                struct tensor *outputs);
 
 // ---- walking a graph -------------------------------------------------------------------------------
 
@@ -253,6 +303,7 @@ struct op_walk_params {
     const bool *done; // [node_count]: nodes to leave out; NULL: none
     // Nodes with known inputs are evaluated when their outputs have at most this many elements.
     size_t fold_elements_max;
+    bool run_bodies; // nodes with bodies and known inputs are run, whatever the size
     // Continue after unknown operators and bad nodes, logging each; the walk then fails at the end.
     bool report_all;
 };

@@ -63,6 +63,33 @@ static espy_status evaluate_node(struct op_walk *walk, const struct graph_node *
     return ESPY_OK;
 }
 
+// A node with bodies: what it makes is known when it has run.
+static espy_status walk_control(struct op_walk *walk, const struct graph_node *node,
+                                const struct op_node *bound, const struct tensor *values,
+                                const struct op_walk_params *params)
+{
+    if (!params->run_bodies || !values_known(node, bound, values))
+        return ESPY_OK;
+    struct tensor *outputs = espy_arena_array(&walk->arena, node->output_count, sizeof(*outputs));
+    if (outputs == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    const struct op_control_params run = {.host = walk->host,
+                                          .node = bound,
+                                          .inputs = values,
+                                          .input_count = node->input_count,
+                                          .output_count = node->output_count,
+                                          .outputs = outputs,
+                                          .arena = &walk->arena};
+    TRY(espy_op_control(&run));
+    for (uint32_t o = 0; o < node->output_count; o++) {
+        if (node->outputs[o] == GRAPH_NONE)
+            continue;
+        walk->types[node->outputs[o]] = outputs[o].type;
+        walk->values[node->outputs[o]] = outputs[o];
+    }
+    return ESPY_OK;
+}
+
 static espy_status walk_node(struct op_walk *walk, uint32_t index,
                              const struct op_walk_params *params)
 {
@@ -73,9 +100,11 @@ static espy_status walk_node(struct op_walk *walk, uint32_t index,
     struct op_type *outputs = espy_arena_array(&walk->arena, node->output_count, sizeof(*outputs));
     if (types == NULL || values == NULL || outputs == NULL)
         return ESPY_OUT_OF_MEMORY;
-    TRY(espy_op_bind(walk->host, &walk->arena, node, bound));
+    TRY(espy_op_bind(walk->host, &walk->arena, walk->graph, node, bound));
     if (!gather_inputs(walk, node, types, values))
         return ESPY_OK;
+    if (bound->op->control != NULL)
+        return walk_control(walk, node, bound, values, params);
     uint32_t needs;
     const espy_status status =
         espy_op_infer(walk->host, &walk->arena, bound, types, values, node->input_count, outputs,
@@ -117,7 +146,7 @@ static void walk_sources(struct op_walk *walk, const struct op_walk_params *para
     }
     for (uint32_t i = 0; params->sources == NULL && i < graph->input_count; i++) {
         const uint32_t v = graph->inputs[i].value;
-        bool symbolic = false;
+        bool symbolic = !graph->values[v].has_shape; // as inputs of bodies
         for (uint32_t d = 0; d < graph->values[v].shape.rank; d++)
             symbolic = symbolic || graph->values[v].shape.dims[d] < 0;
         if (!symbolic)
@@ -131,8 +160,8 @@ static void walk_sources(struct op_walk *walk, const struct op_walk_params *para
     }
 }
 
-espy_status espy_walk_init(struct op_walk *walk, const struct host *host,
-                           const struct graph *graph, const struct op_walk_params *params)
+espy_status espy_walk_init(struct op_walk *walk, const struct host *host, const struct graph *graph,
+                           const struct op_walk_params *params)
 {
     *walk = (struct op_walk){.host = host, .graph = graph};
     espy_arena_init(&walk->arena, host);
@@ -141,8 +170,7 @@ espy_status espy_walk_init(struct op_walk *walk, const struct host *host,
     walk->values = espy_arena_array(&walk->arena, graph->value_count, sizeof(*walk->values));
     espy_status result = ESPY_OUT_OF_MEMORY;
     walk->awaited = espy_arena_array(&walk->arena, graph->value_count, sizeof(*walk->awaited));
-    if (walk->nodes == NULL || walk->types == NULL || walk->values == NULL ||
-        walk->awaited == NULL)
+    if (walk->nodes == NULL || walk->types == NULL || walk->values == NULL || walk->awaited == NULL)
         goto error;
     walk_sources(walk, params);
     result = ESPY_OK;

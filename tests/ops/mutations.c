@@ -159,7 +159,7 @@ static void plan_case(struct test_host *test, const struct op_case *op_case, uin
                   "%s (%s), mutation %u: status %d with %u error lines: %s", op_case->name,
                   op_case->op, number, status, test->error_count, test->last_error);
         if (status == ESPY_OK && small(&plan))
-            espy_test_reference(&test->host, &graph, inputs, &arena, outputs);
+            espy_graph_evaluate(&test->host, &graph, inputs, &arena, outputs);
     }
     espy_plan_finish(&plan);
     espy_graph_finish(&graph);

@@ -67,7 +67,7 @@ static void run_variation(struct test_host *test, struct vk_device *device,
     espy_status status = espy_test_case_graph(op_case, variation->dtype, variation->strided,
                                               &arena, &graph, inputs);
     if (status == ESPY_OK)
-        status = espy_test_reference(&test->host, &graph, inputs, &arena, reference);
+        status = espy_graph_evaluate(&test->host, &graph, inputs, &arena, reference);
     // An operator may not take float16; whatever takes float32 in a case must work plainly.
     if (status == ESPY_UNSUPPORTED && variation->dtype == ESPY_FLOAT16)
         goto done;

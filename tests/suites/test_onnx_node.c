@@ -123,7 +123,7 @@ static void run_test(struct node_suite *suite, const char *name, char *reason, s
     espy_arena_init(&arena, host);
     if (!read_inputs(&model.graph, folder, &arena, inputs))
         snprintf(reason, reason_size, "an input file cannot be read");
-    else if (espy_test_reference(host, &model.graph, inputs, &arena, actual) != ESPY_OK)
+    else if (espy_graph_evaluate(host, &model.graph, inputs, &arena, actual) != ESPY_OK)
         snprintf(reason, reason_size, "reference: %s", suite->test.last_error);
     else if (check_outputs(&model.graph, actual, folder, "reference", &arena, reason,
                            reason_size)) {

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/format.h"
+
 struct reader {
     struct case_file *file;
     const char *case_name;
@@ -159,6 +161,32 @@ static bool read_steps(struct reader *r, const cJSON *json, struct op_case *op_c
     return true;
 }
 
+// "bodies" as in a file, and "tensors" with the data of their constants.
+static bool read_bodies(struct reader *r, const cJSON *json, struct op_case *made)
+{
+    struct arena *arena = &r->file->arena;
+    const cJSON *tensors = cJSON_GetObjectItem(json, "tensors"), *item;
+    char *bodies = cJSON_PrintUnformatted(cJSON_GetObjectItem(json, "bodies"));
+    if (bodies == NULL)
+        return true;
+    made->bodies = espy_arena_format(arena,
+                                     "{\"espy\": 1, \"inputs\": [{\"name\": \"x\", \"dtype\": "
+                                     "\"bool\", \"shape\": []}], \"outputs\": [{\"name\": \"x\"}], "
+                                     "\"nodes\": [], \"bodies\": %s}",
+                                     bodies);
+    cJSON_free(bodies);
+    made->tensors =
+        espy_arena_array(arena, (size_t)cJSON_GetArraySize(tensors), sizeof(*made->tensors));
+    cJSON_ArrayForEach(item, tensors)
+    {
+        struct case_tensor *tensor = &made->tensors[made->tensor_count++];
+        tensor->name = espy_arena_string(arena, item->string);
+        if (!read_tensor(r, item, &tensor->tensor))
+            return false;
+    }
+    return true;
+}
+
 static bool read_case(struct reader *r, const cJSON *json, const char *op, struct op_case *made)
 {
     struct arena *arena = &r->file->arena;
@@ -197,7 +225,7 @@ static bool read_case(struct reader *r, const cJSON *json, const char *op, struc
     }
     return read_attrs(r, cJSON_GetObjectItem(json, "attrs"), NULL, &made->attrs,
                       &made->attr_count) &&
-           read_steps(r, cJSON_GetObjectItem(json, "epilogue"), made);
+           read_steps(r, cJSON_GetObjectItem(json, "epilogue"), made) && read_bodies(r, json, made);
 }
 
 static char *read_text(const char *path)
@@ -323,12 +351,41 @@ static espy_status add_input(struct graph *graph, const struct tensor *tensor, b
     return espy_graph_set_numbers(graph, node, "perm", back, rank);
 }
 
+static espy_status find_tensor(void *user, const char *name, struct graph_value *value)
+{
+    const struct op_case *op_case = user;
+    for (uint32_t i = 0; i < op_case->tensor_count; i++) {
+        const struct tensor *tensor = &op_case->tensors[i].tensor;
+        if (strcmp(op_case->tensors[i].name, name) != 0)
+            continue;
+        value->dtype = tensor->type.dtype;
+        value->shape = tensor->type.shape;
+        value->data = tensor->data;
+        value->data_size = espy_tensor_size(tensor);
+        return ESPY_OK;
+    }
+    return ESPY_BAD_FORMAT;
+}
+
+// Makes graph a network with the case's bodies and nothing else.
+static espy_status read_body_graphs(const struct op_case *op_case, struct graph *graph)
+{
+    const struct host *host = graph->arena.host;
+    espy_graph_finish(graph);
+    TRY(espy_format_read_json(host, op_case->name, op_case->bodies, strlen(op_case->bodies),
+                              find_tensor, (void *)(uintptr_t)op_case, graph));
+    graph->value_count = graph->input_count = graph->output_count = 0;
+    return ESPY_OK;
+}
+
 espy_status espy_test_case_graph(const struct op_case *op_case, espy_dtype float_dtype,
                                  bool strided, struct arena *arena, struct graph *graph,
                                  struct tensor *inputs)
 {
     uint32_t ins[64], outs[64];
     char name[32];
+    if (op_case->bodies != NULL)
+        TRY(read_body_graphs(op_case, graph));
     graph->inputs = espy_arena_array(&graph->arena, op_case->input_count, sizeof(*graph->inputs));
     graph->outputs =
         espy_arena_array(&graph->arena, op_case->output_count, sizeof(*graph->outputs));

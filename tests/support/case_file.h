@@ -1,4 +1,4 @@
-// Operator cases as data: tests/ops/<family>.json. tests/ops/README.md describes the form.
+// Operator cases as data: tests/ops/<family>.json.
 #ifndef TESTS_SUPPORT_CASE_FILE_H_
 #define TESTS_SUPPORT_CASE_FILE_H_
 
@@ -7,6 +7,12 @@
 struct case_input {
     struct tensor tensor; // type.dtype NONE: an absent optional input
     bool constant;        // a constant of the graph rather than an input
+};
+
+// A constant of a body, in "tensors" of the case.
+struct case_tensor {
+    const char *name;
+    struct tensor tensor;
 };
 
 struct op_case {
@@ -19,6 +25,9 @@ struct op_case {
     uint32_t attr_count, step_count;
     struct graph_attr *attrs;
     struct graph_step *steps;
+    const char *bodies; // JSON of a network that holds the bodies which attributes name; NULL: none
+    uint32_t tensor_count;
+    struct case_tensor *tensors; // of the bodies
 };
 
 struct case_file {

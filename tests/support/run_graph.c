@@ -40,69 +40,6 @@ static espy_status allocate(struct tensor *tensor, struct arena *arena)
     return tensor->data == NULL ? ESPY_OUT_OF_MEMORY : ESPY_OK;
 }
 
-// Evaluates a node whose inputs' data all are in `values`.
-static espy_status evaluate(const struct host *host, const struct op_walk *walk, uint32_t index,
-                            struct tensor *values, struct arena *arena)
-{
-    const struct graph_node *node = &walk->graph->nodes[index];
-    struct tensor *inputs = espy_arena_array(arena, node->input_count, sizeof(*inputs));
-    struct tensor *outputs = espy_arena_array(arena, node->output_count, sizeof(*outputs));
-    if (inputs == NULL || outputs == NULL)
-        return ESPY_OUT_OF_MEMORY;
-    for (uint32_t i = 0; i < node->input_count; i++)
-        if (node->inputs[i] != GRAPH_NONE)
-            inputs[i] = values[node->inputs[i]];
-    for (uint32_t o = 0; o < node->output_count; o++) {
-        if (node->outputs[o] == GRAPH_NONE)
-            continue;
-        outputs[o].type = walk->types[node->outputs[o]];
-        TRY(allocate(&outputs[o], arena));
-    }
-    TRY(espy_op_evaluate(host, &walk->nodes[index], inputs, node->input_count, outputs,
-                         node->output_count));
-    for (uint32_t o = 0; o < node->output_count; o++)
-        if (node->outputs[o] != GRAPH_NONE)
-            values[node->outputs[o]] = outputs[o];
-    return ESPY_OK;
-}
-
-espy_status espy_test_reference(const struct host *host, const struct graph *graph,
-                                const struct tensor *inputs, struct arena *arena,
-                                struct tensor *outputs)
-{
-    struct op_source *sources = espy_arena_array(arena, graph->input_count, sizeof(*sources));
-    if (sources == NULL)
-        return ESPY_OUT_OF_MEMORY;
-    espy_test_sources(graph, inputs, true, sources);
-    struct op_walk walk;
-    const struct op_walk_params params = {
-        .sources = sources, .source_count = graph->input_count, .fold_elements_max = SIZE_MAX};
-    TRY(espy_walk_init(&walk, host, graph, &params));
-    espy_status status = ESPY_OK;
-    struct tensor *values =
-        espy_arena_copy(arena, walk.values, graph->value_count * sizeof(*values));
-    if (values == NULL)
-        status = ESPY_OUT_OF_MEMORY;
-    for (uint32_t i = 0; status == ESPY_OK && i < graph->input_count; i++)
-        values[graph->inputs[i].value] = inputs[i];
-    for (uint32_t n = 0; status == ESPY_OK && n < graph->node_count; n++) {
-        bool known = true;
-        for (uint32_t o = 0; o < graph->nodes[n].output_count; o++)
-            known = known && (graph->nodes[n].outputs[o] == GRAPH_NONE ||
-                              values[graph->nodes[n].outputs[o]].data != NULL);
-        if (!known)
-            status = evaluate(host, &walk, n, values, arena);
-    }
-    for (uint32_t o = 0; status == ESPY_OK && o < graph->output_count; o++) {
-        outputs[o] = values[graph->outputs[o].value];
-        outputs[o].data = espy_arena_copy(arena, outputs[o].data, espy_tensor_size(&outputs[o]));
-        if (outputs[o].data == NULL)
-            status = ESPY_OUT_OF_MEMORY;
-    }
-    espy_walk_finish(&walk);
-    return status;
-}
-
 espy_status espy_test_run(const struct host *host, struct vk_device *device,
                           const struct graph *graph, const struct tensor *inputs,
                           struct arena *arena, struct tensor *outputs, struct test_run_info *info)

@@ -1,4 +1,4 @@
-// Runs a graph twice: through the references on the host, and on a Vulkan device.
+// Runs a graph on a Vulkan device; espy_graph_evaluate (op/op.h) is the oracle for it.
 #ifndef TESTS_SUPPORT_RUN_GRAPH_H_
 #define TESTS_SUPPORT_RUN_GRAPH_H_
 
@@ -14,12 +14,6 @@ espy_status espy_test_open_device(const struct host *host, bool float16_storage,
 // The graph's inputs as sources; known: what has data is as good as a constant.
 void espy_test_sources(const struct graph *graph, const struct tensor *inputs, bool known,
                        struct op_source *sources);
-
-// Evaluates every node by its reference. inputs: one tensor per graph input. outputs: one per graph
-// output, with data from arena.
-espy_status espy_test_reference(const struct host *host, const struct graph *graph,
-                                const struct tensor *inputs, struct arena *arena,
-                                struct tensor *outputs);
 
 struct test_run_info {
     uint32_t stage_count, host_node_count, dispatch_count; // of the first segment

@@ -83,7 +83,7 @@ static void run_case(const struct host *host, const char *folder, const struct g
                  graph->input_count, inputs);
     read_tensors(&arena, folder, cJSON_GetObjectItem(item, "outputs"), graph, graph->outputs,
                  graph->output_count, expected);
-    const espy_status status = espy_test_reference(host, graph, inputs, &arena, actual);
+    const espy_status status = espy_graph_evaluate(host, graph, inputs, &arena, actual);
     cr_expect_eq(status, ESPY_OK, "%s: status %d", folder, status);
     for (uint32_t o = 0; status == ESPY_OK && o < graph->output_count; o++) {
         const char *name = graph->values[graph->outputs[o].value].name;

@@ -94,7 +94,7 @@ static void evaluate(struct passing *p, const struct graph *graph, struct arena 
         for (size_t k = 0; k < inputs[i].count; k++)
             espy_tensor_set_number(&inputs[i], k, (double)(3 * next_float(&seed)));
     }
-    cr_assert_eq(espy_test_reference(&p->host.host, graph, inputs, arena, outputs), ESPY_OK, "%s",
+    cr_assert_eq(espy_graph_evaluate(&p->host.host, graph, inputs, arena, outputs), ESPY_OK, "%s",
                  p->host.last_error);
 }
 

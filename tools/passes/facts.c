@@ -34,7 +34,8 @@ static void note_sources(struct facts *facts)
     for (uint32_t i = 0; i < graph->input_count; i++) {
         const uint32_t v = graph->inputs[i].value;
         size_t count;
-        if (espy_shape_count(&graph->values[v].shape, &count)) // no symbols in it
+        if (graph->values[v].has_shape &&                      // not of a body's input
+            espy_shape_count(&graph->values[v].shape, &count)) // no symbols in it
             facts->types[v] = (struct op_type){graph->values[v].dtype, graph->values[v].shape};
     }
     for (uint32_t i = 0; i < graph->output_count; i++) {
@@ -133,8 +134,8 @@ static espy_status try_node(struct facts *facts, struct trial *trial,
     if (trial->types == NULL || trial->values == NULL || trial->output_types == NULL ||
         trial->outputs == NULL)
         return ESPY_OUT_OF_MEMORY;
-    TRY(espy_op_bind(trial->quiet, arena, node, &trial->bound));
-    if (!inputs_known(facts, trial))
+    TRY(espy_op_bind(trial->quiet, arena, facts->graph, node, &trial->bound));
+    if (!inputs_known(facts, trial) || trial->bound.op->control != NULL)
         return ESPY_OK;
     uint32_t needs = GRAPH_NONE;
     const espy_status status =
