@@ -113,6 +113,27 @@ static void count_macs(const struct op_walk *walk, const struct graph_node *node
     }
 }
 
+// 64-bit integers and bools are shapes, axes and masks, not what was trained.
+static bool is_trained(const struct graph_value *value)
+{
+    return value->data && value->dtype != ESPY_INT64 && value->dtype != ESPY_BOOL;
+}
+
+uint64_t espy_cost_of_body(const struct graph *body)
+{
+    uint64_t parameters = 0;
+    for (uint32_t v = 0; v < body->value_count; v++) {
+        const struct graph_value *value = &body->values[v];
+        bool shared = false;
+        for (uint32_t i = 0; value->data && i < body->network->value_count; i++)
+            shared = shared || body->network->values[i].data == value->data;
+        const struct op_type type = {value->dtype, value->shape};
+        if (is_trained(value) && !shared)
+            parameters += elements(&type);
+    }
+    return parameters;
+}
+
 struct cli_cost espy_cost_of(const struct op_walk *walk, uint32_t index, bool *seen)
 {
     const struct graph_node *node = &walk->graph->nodes[index];
@@ -122,10 +143,10 @@ struct cli_cost espy_cost_of(const struct op_walk *walk, uint32_t index, bool *s
             continue;
         const struct graph_value *value = &walk->graph->values[node->inputs[i]];
         seen[node->inputs[i]] = true;
-        // 64-bit integers and bools are shapes, axes and masks, not what was trained.
-        if (value->data && value->dtype != ESPY_INT64 && value->dtype != ESPY_BOOL)
+        if (is_trained(value))
             cost.parameters += elements(&walk->types[node->inputs[i]]);
     }
+    cost.known = walk->nodes[index].op->control == NULL; // what bodies take is not known
     for (uint32_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         if (!strcmp(node->op, rules[i].op))
             count_macs(walk, node, i, &cost);

@@ -12,5 +12,7 @@ struct cli_cost {
 
 // seen has walk->graph->value_count entries, false before the first node.
 struct cli_cost espy_cost_of(const struct op_walk *walk, uint32_t node, bool *seen);
+// Parameters of a body that are not its network's too.
+uint64_t espy_cost_of_body(const struct graph *body);
 
 #endif // TOOLS_CLI_COST_H_

@@ -64,7 +64,7 @@ static void count_rows(const struct convert_report *report, struct count_row row
         {"normalisations folded", "norms_folded", counts->norms},
         {"patterns fused", "patterns_fused", counts->patterns},
         {"activations fused", "activations_fused", counts->activations},
-        {"branches resolved", "branches_resolved", report->branches_resolved},
+        {"bodies written out", "bodies_written_out", counts->bodies},
         {"dead nodes removed", "dead_removed", counts->dead}};
     memcpy(rows, filled, sizeof filled);
 }

@@ -105,6 +105,8 @@ static enum cli_exit count_costs(struct inspection *inspection)
         inspection->total.known = inspection->total.known && cost.known;
     }
     free(seen);
+    for (uint32_t b = 0; b < graph->body_count; b++)
+        inspection->total.parameters += espy_cost_of_body(graph->bodies[b]);
     return ok ? CLI_GO_ON : espy_cli_fail("out of memory");
 }
 
@@ -201,6 +203,19 @@ static const char *op_text(const struct graph_node *node, char *buffer, size_t s
     return espy_cli_clean(whole, buffer, size);
 }
 
+// What bodies compute depends on what they are given, so no shapes and no MACs.
+static void print_bodies(const struct graph *graph)
+{
+    char name[256], op[64];
+    for (uint32_t b = 0; b < graph->body_count; b++) {
+        const struct graph *body = graph->bodies[b];
+        (void)printf("\nbody   %s\n", espy_cli_clean(body->name, name, sizeof name));
+        for (uint32_t i = 0; i < body->node_count; i++)
+            (void)printf("%5u  %-22s %s\n", i, op_text(&body->nodes[i], op, sizeof op),
+                         espy_cli_clean(body->nodes[i].name, name, sizeof name));
+    }
+}
+
 static void print_text(const struct inspection *inspection)
 {
     const struct graph *graph = &inspection->graph;
@@ -221,6 +236,7 @@ static void print_text(const struct inspection *inspection)
                      node_shape(inspection, i, shape, sizeof shape), cost->parameters, macs,
                      espy_cli_clean(graph->nodes[i].name, name, sizeof name));
     }
+    print_bodies(graph);
     (void)printf("\nnodes        %u\nparameters   %" PRIu64 " (%.3f M)\n", graph->node_count,
                  inspection->total.parameters, (double)inspection->total.parameters / 1e6);
     (void)printf("MACs         %s%" PRIu64 " (%.3f G)\n",
@@ -290,6 +306,24 @@ static void add_nodes(cJSON *json, const struct inspection *inspection)
     }
 }
 
+static void add_bodies(cJSON *json, const struct graph *graph)
+{
+    cJSON *array = graph->body_count ? cJSON_AddArrayToObject(json, "bodies") : NULL;
+    for (uint32_t b = 0; b < graph->body_count; b++) {
+        const struct graph *body = graph->bodies[b];
+        cJSON *entry = cJSON_CreateObject();
+        (void)cJSON_AddStringToObject(entry, "name", body->name);
+        cJSON *nodes = cJSON_AddArrayToObject(entry, "nodes");
+        for (uint32_t i = 0; i < body->node_count; i++) {
+            cJSON *node = cJSON_CreateObject();
+            (void)cJSON_AddStringToObject(node, "name", body->nodes[i].name);
+            (void)cJSON_AddStringToObject(node, "op", body->nodes[i].op);
+            (void)cJSON_AddItemToArray(nodes, node);
+        }
+        (void)cJSON_AddItemToArray(array, entry);
+    }
+}
+
 static enum cli_exit print_json(const struct inspection *inspection)
 {
     cJSON *json = cJSON_CreateObject();
@@ -300,6 +334,7 @@ static enum cli_exit print_json(const struct inspection *inspection)
     add_values(json, inspection, false);
     add_values(json, inspection, true);
     add_nodes(json, inspection);
+    add_bodies(json, &inspection->graph);
     (void)cJSON_AddNumberToObject(json, "parameters", (double)inspection->total.parameters);
     (void)cJSON_AddNumberToObject(json, "macs", (double)inspection->total.macs);
     (void)cJSON_AddBoolToObject(json, "macs_complete", inspection->total.known);

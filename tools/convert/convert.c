@@ -135,16 +135,25 @@ static void note_output_types(struct graph *graph, const struct facts *facts)
     }
 }
 
-// Binds and infers every node; what is refused joins what the import could not read.
-static espy_status check_support(struct convert_model *model, struct convert_report *report)
+static espy_status check_graph(struct convert_model *model, struct graph *graph,
+                               struct convert_report *report)
 {
     struct facts facts;
     const struct facts_params params = {.fold_elements_max = CONVERT_FOLD_ELEMENTS_MAX,
                                         .refuse = note_refusal,
                                         .refuse_user = report};
-    TRY(espy_facts_init(&facts, model->host, &model->graph, &params));
-    note_output_types(&model->graph, &facts);
+    TRY(espy_facts_init(&facts, model->host, graph, &params));
+    note_output_types(graph, &facts);
     espy_facts_finish(&facts);
+    return ESPY_OK;
+}
+
+// Binds and infers every node; what is refused joins what the import could not read.
+static espy_status check_support(struct convert_model *model, struct convert_report *report)
+{
+    for (uint32_t b = 0; b < model->graph.body_count; b++)
+        TRY(check_graph(model, model->graph.bodies[b], report));
+    TRY(check_graph(model, &model->graph, report));
     if (report->problem_count == 0)
         return ESPY_OK;
     for (uint32_t i = 0; i < report->problem_count; i++) {
@@ -183,8 +192,9 @@ static espy_status convert(struct convert_model *model, const struct convert_par
     report->nodes_before = graph->node_count;
     if (report->problem_count == 0) {
         TRY(espy_graph_prune(graph)); // constants whose values others have taken over
+        for (uint32_t b = 0; b < graph->body_count; b++)
+            TRY(espy_graph_prune(graph->bodies[b]));
         TRY(espy_graph_check(graph));
-        TRY(espy_convert_branches(model, params->model_path, report));
     }
     if (report->problem_count == 0 && !params->keep_nodes)
         TRY(espy_passes_run(model->host, graph, &report->counts));
@@ -226,7 +236,6 @@ void espy_convert_model_destroy(struct convert_model **model)
     for (uint32_t i = 0; i < gone->file_count; i++)
         espy_format_file_close(&gone->files[i].file);
     espy_free(gone->host, gone->files);
-    espy_free(gone->host, gone->branches);
     espy_safetensors_close(&gone->weights);
     if (gone->file.host != NULL)
         espy_format_file_close(&gone->file);

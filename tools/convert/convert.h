@@ -38,7 +38,6 @@ struct convert_report {
     int64_t opset; // of the ONNX file; 0 for other inputs
     uint32_t nodes_before, nodes_after;
     struct pass_counts counts;
-    uint32_t branches_resolved; // If nodes replaced by one of their branches
     uint32_t problem_count, problem_capacity;
     struct convert_problem *problems;
 };

@@ -38,17 +38,6 @@ struct external_file {
     struct format_file file;
 };
 
-// An If node whose branch is not chosen yet. Its inputs are the condition, then what the branches
-// take from around them, in the order of captures.
-struct import_branch {
-    const onnx_graph *graphs[2]; // then_branch, else_branch
-    uint32_t capture_count;
-    const char **captures;
-    const onnx_node *call;         // of the function around it, whose attributes it may name
-    const onnx_function *function; // or NULL
-    int64_t opset;
-};
-
 struct convert_model {
     const struct host *host;
     struct arena arena; // copies of tensors that were not aligned
@@ -60,8 +49,6 @@ struct convert_model {
     struct safetensors weights; // of the hand-written form
     struct external_file *files;
     uint32_t file_count, file_capacity;
-    struct import_branch *branches;
-    uint32_t branch_count, branch_capacity;
 };
 
 // What the importer knows of a value besides its place in the graph.
@@ -83,19 +70,39 @@ struct import_frame {
     struct import_frame *outer;
 };
 
+// What the importers of a network and of its bodies share.
+struct import_shared {
+    const onnx_model *proto;
+    struct map functions; // "domain:name:overload" to index
+    struct map body_names;
+    uint64_t steps;
+};
+
+// A value of the graph around that a body uses: an input of the body here, an input of its node
+// there.
+struct import_capture {
+    uint32_t around, inside;
+};
+
+// Imports one graph: the network, or a body of it.
 struct importer {
     const struct host *host;
     struct convert_model *model;
     struct graph *graph;
     struct convert_report *report;
     const char *model_path;
+    struct import_shared *shared;
     struct map node_names, value_names;
-    struct map functions; // "domain:name:overload" to index
     struct import_note *notes;
     uint32_t note_capacity;
     struct import_frame *frame;
     uint32_t depth;
-    uint64_t steps;
+    // Of a body: the importer of the graph around, the names that the body's own nodes make, and
+    // what it takes from around.
+    struct importer *around;
+    struct map own_names;
+    struct import_capture *captures;
+    uint32_t capture_count, capture_capacity;
 };
 
 // A node on its way into the graph. Rewrites change it, or emit others and drop it.
@@ -105,6 +112,7 @@ struct import_node {
     int64_t opset;
     uint32_t input_count, output_count;
     uint32_t *inputs, *outputs; // inputs has room for IMPORT_INPUTS_EXTRA more
+    uint32_t capture_count;     // inputs at the end that bodies take from around
     uint64_t consumed;          // bit i: attribute i of proto is not copied
     bool dropped;               // the rewrite has said all with other nodes
     struct graph_attr extra[4]; // attributes to set besides
@@ -140,9 +148,9 @@ espy_status espy_onnx_external(struct importer *importer, const onnx_tensor *ten
 
 espy_status espy_onnx_import(struct convert_model *model, const struct convert_params *params,
                              struct convert_report *report);
-// Copies the body of branch `which` (0: then) of an If node in place of it.
-espy_status espy_onnx_import_branch(struct convert_model *model, struct convert_report *report,
-                                    const char *path, uint32_t node, uint32_t which);
+// Imports the graph attribute `name` of a node as a body that the attribute names, and appends what
+// it takes from around to the node's inputs.
+espy_status espy_import_body(struct importer *importer, struct import_node *node, const char *name);
 
 espy_status espy_import_note(struct importer *importer, uint32_t value, espy_dtype dtype,
                              bool produced);
@@ -191,13 +199,8 @@ bool espy_import_constant_number(const struct graph_value *constant, double *num
 espy_status espy_opset_rewrite(struct importer *importer, struct import_node *node);
 // Writes out a BatchNormalization in training mode; its five inputs and their types are there.
 espy_status espy_opset_batch_norm_training(struct importer *importer, struct import_node *node);
-
-// ---- branches
-// ------------------------------------------------------------------------------------------
-
-// Replaces If nodes whose condition is known, or does not matter, by the branch that is taken.
-espy_status espy_convert_branches(struct convert_model *model, const char *path,
-                                  struct convert_report *report);
+// Brings a Scan of opset 8, whose body is imported, into the newest form.
+espy_status espy_opset_scan(struct importer *importer, struct import_node *node);
 
 // ---- hand-written JSON
 // ---------------------------------------------------------------------------------

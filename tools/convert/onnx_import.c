@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "op/op.h"
+
 static espy_status bad(const struct importer *importer, const char *what, const char *name)
 {
     return espy_fail(importer->host, ESPY_BAD_FORMAT, "%s: %s '%s'", importer->model_path, what,
@@ -66,6 +68,34 @@ espy_status espy_import_value(struct importer *importer, const char *hint, espy_
     return espy_import_note(importer, *index, dtype, false);
 }
 
+static espy_status use_name(struct importer *importer, const char *name, uint32_t *index);
+
+// A name that a body takes from around it: a constant becomes one of the body's too, with the same
+// data; anything else becomes an input.
+static espy_status capture_name(struct importer *importer, const char *name, uint32_t *index)
+{
+    struct importer *around = importer->around;
+    uint32_t outer;
+    TRY(use_name(around, name, &outer));
+    const struct graph_value value = around->graph->values[outer];
+    const char *unique = espy_import_unique(importer, &importer->value_names, value.name);
+    if (unique == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    if (value.data != NULL)
+        TRY(espy_graph_add_constant(importer->graph, unique, value.dtype, &value.shape, value.data,
+                                    value.data_size, index));
+    else
+        TRY(espy_graph_add_value(importer->graph, unique, index));
+    TRY(espy_import_note(importer, *index, espy_import_dtype(around, outer), true));
+    if (value.data != NULL)
+        return ESPY_OK;
+    TRY(espy_grow(importer->host, &importer->captures, importer->capture_count,
+                  &importer->capture_capacity, sizeof(*importer->captures)));
+    importer->captures[importer->capture_count++] = (struct import_capture){outer, *index};
+    importer->graph->values[*index].dtype = espy_import_dtype(around, outer);
+    return ESPY_OK;
+}
+
 // The graph value that a name stands for in the frame; made when it is new. Files whose nodes are
 // out of order mention values before they make them.
 static espy_status use_name(struct importer *importer, const char *name, uint32_t *index)
@@ -77,10 +107,16 @@ static espy_status use_name(struct importer *importer, const char *name, uint32_
     *index = espy_map_get(&frame->names, name);
     if (*index != MAP_NONE)
         return ESPY_OK;
+    // Bodies see the names around them; functions see their own alone.
+    const bool from_around = importer->around != NULL && frame->outer == NULL &&
+                             espy_map_get(&importer->own_names, name) == MAP_NONE;
     const char *hint = espy_arena_format(&importer->graph->arena, "%s%s", frame->prefix, name);
     if (hint == NULL)
         return ESPY_OUT_OF_MEMORY;
-    TRY(espy_import_value(importer, hint, ESPY_DTYPE_NONE, index));
+    if (from_around)
+        TRY(capture_name(importer, name, index));
+    else
+        TRY(espy_import_value(importer, hint, ESPY_DTYPE_NONE, index));
     return espy_map_put(&frame->names, name, *index);
 }
 
@@ -168,11 +204,11 @@ static const char *function_key(struct importer *importer, const char *domain, c
 
 static const onnx_function *find_function(struct importer *importer, const onnx_node *node)
 {
-    if (importer->functions.count == 0)
+    if (importer->shared->functions.count == 0)
         return NULL;
     const char *key = function_key(importer, node->domain, node->op_type, node->overload);
-    const uint32_t index = key == NULL ? MAP_NONE : espy_map_get(&importer->functions, key);
-    return index == MAP_NONE ? NULL : importer->model->proto->functions[index];
+    const uint32_t index = key == NULL ? MAP_NONE : espy_map_get(&importer->shared->functions, key);
+    return index == MAP_NONE ? NULL : importer->shared->proto->functions[index];
 }
 
 static int64_t find_opset(EspyOnnx__OperatorSetIdProto *const *imports, size_t count,
@@ -241,114 +277,6 @@ static espy_status call_function(struct importer *importer, const struct import_
             TRY(espy_map_put(&importer->frame->names, function->input[i], node->inputs[i]));
     return bind_results(importer, node->name, function->output, function->n_output, node->outputs,
                         node->output_count);
-}
-
-// ---- branches
-// ----------------------------------------------------------------------------------------
-
-static espy_status note_captures(struct importer *importer, const onnx_graph *graph,
-                                 struct map *seen, struct import_branch *branch)
-{
-    // Depth-first through branches inside branches, with a stack of its own.
-    struct {
-        const onnx_graph *graph;
-        size_t node, attribute;
-    } stack[IMPORT_DEPTH_MAX] = {{graph, 0, 0}};
-    uint32_t depth = 1;
-    while (depth > 0) {
-        const onnx_graph *at = stack[depth - 1].graph;
-        if (stack[depth - 1].node == at->n_node) {
-            depth--;
-            continue;
-        }
-        const onnx_node *node = at->node[stack[depth - 1].node];
-        if (stack[depth - 1].attribute < node->n_attribute) {
-            const onnx_attribute *attribute = node->attribute[stack[depth - 1].attribute++];
-            if (attribute->g != NULL && depth < IMPORT_DEPTH_MAX) {
-                stack[depth].graph = attribute->g;
-                stack[depth].node = stack[depth].attribute = 0;
-                depth++;
-            }
-            continue;
-        }
-        for (size_t i = 0; i < node->n_input; i++) {
-            const char *name = node->input[i];
-            if (espy_map_get(&importer->frame->names, name) == MAP_NONE ||
-                espy_map_get(seen, name) != MAP_NONE)
-                continue;
-            TRY(espy_map_put(seen, name, branch->capture_count));
-            branch->captures[branch->capture_count++] = name;
-        }
-        stack[depth - 1].node++;
-        stack[depth - 1].attribute = 0;
-    }
-    return ESPY_OK;
-}
-
-static espy_status note_result_captures(struct importer *importer, const onnx_graph *graph,
-                                        struct map *seen, struct import_branch *branch)
-{
-    for (size_t i = 0; i < graph->n_output; i++) {
-        const char *name = text_or_empty(graph->output[i]->name);
-        if (espy_map_get(&importer->frame->names, name) == MAP_NONE ||
-            espy_map_get(seen, name) != MAP_NONE)
-            continue;
-        TRY(espy_map_put(seen, name, branch->capture_count));
-        branch->captures[branch->capture_count++] = name;
-    }
-    return ESPY_OK;
-}
-
-static espy_status collect_captures(struct importer *importer, struct import_branch *branch)
-{
-    struct map seen;
-    branch->captures = espy_arena_array(&importer->graph->arena, importer->frame->names.count,
-                                        sizeof(*branch->captures));
-    if (branch->captures == NULL)
-        return ESPY_OUT_OF_MEMORY;
-    espy_map_init(&seen, importer->host);
-    espy_status status = ESPY_OK;
-    for (int i = 0; i < 2 && status == ESPY_OK; i++) {
-        status = note_captures(importer, branch->graphs[i], &seen, branch);
-        if (status == ESPY_OK)
-            status = note_result_captures(importer, branch->graphs[i], &seen, branch);
-    }
-    espy_map_finish(&seen);
-    return status;
-}
-
-// Keeps the node as "If" with what its branches capture as inputs, and its branches aside, until
-// folding has found out which one it is.
-static espy_status import_if(struct importer *importer, struct import_node *node)
-{
-    struct convert_model *model = importer->model;
-    const onnx_attribute *branches[2] = {espy_import_take(importer, node, "then_branch"),
-                                         espy_import_take(importer, node, "else_branch")};
-    if (branches[0] == NULL || branches[0]->g == NULL || branches[1] == NULL ||
-        branches[1]->g == NULL || node->input_count != 1 || node->inputs[0] == GRAPH_NONE)
-        return bad(importer, "an If needs a condition and two branches:", node->name);
-    struct import_branch branch = {
-        .graphs = {branches[0]->g, branches[1]->g},
-        .call = importer->frame->call,
-        .function = importer->frame->function,
-        .opset = importer->frame->opset,
-    };
-    TRY(collect_captures(importer, &branch));
-    TRY(espy_grow(model->host, &model->branches, model->branch_count, &model->branch_capacity,
-                  sizeof(*model->branches)));
-    uint32_t *inputs = espy_arena_array(&importer->graph->arena, (size_t)branch.capture_count + 1,
-                                        sizeof(*inputs));
-    if (inputs == NULL)
-        return ESPY_OUT_OF_MEMORY;
-    inputs[0] = node->inputs[0];
-    for (uint32_t i = 0; i < branch.capture_count; i++)
-        inputs[i + 1] = espy_map_get(&importer->frame->names, branch.captures[i]);
-    struct graph_node *made;
-    TRY(espy_graph_add_node(importer->graph, "If", node->name, inputs, branch.capture_count + 1,
-                            node->outputs, node->output_count, &made));
-    TRY(espy_graph_set_number(importer->graph, made, "branch", model->branch_count));
-    model->branches[model->branch_count++] = branch;
-    return ESPY_OK;
 }
 
 // ---- constants
@@ -501,6 +429,23 @@ static espy_status add_node(struct importer *importer, const struct import_node 
     return ESPY_OK;
 }
 
+// Attributes that are graphs become bodies.
+static espy_status import_bodies(struct importer *importer, struct import_node *node)
+{
+    const struct op *op = espy_op_find(node->op);
+    for (uint32_t i = 0; op != NULL && i < op->attr_count; i++) {
+        if (op->attrs[i].type != OP_BODY)
+            continue;
+        const onnx_attribute *attribute =
+            espy_import_find(importer, node->proto, op->attrs[i].name, NULL);
+        if (attribute != NULL && attribute->g != NULL)
+            TRY(espy_import_body(importer, node, op->attrs[i].name));
+    }
+    if (node->capture_count == 0 || strcmp(node->op, "If") == 0)
+        return ESPY_OK; // the branches say themselves how many inputs they take
+    return espy_import_extra_number(importer, node, "captures", node->capture_count);
+}
+
 // Operators that have not changed since opset 1, but for the types that they take.
 static bool is_unchanged(const char *op)
 {
@@ -526,7 +471,7 @@ static bool is_unchanged(const char *op)
 
 static espy_status import_node(struct importer *importer, const onnx_node *proto)
 {
-    if (++importer->steps > IMPORT_STEPS_MAX)
+    if (++importer->shared->steps > IMPORT_STEPS_MAX)
         return espy_fail(importer->host, ESPY_BAD_FORMAT,
                          "%s: more than %d nodes once functions are written out",
                          importer->model_path, (int)IMPORT_STEPS_MAX);
@@ -558,8 +503,7 @@ static espy_status import_node(struct importer *importer, const onnx_node *proto
                                  true));
     if (strcmp(node.op, "Constant") == 0)
         return import_constant(importer, &node);
-    if (strcmp(node.op, "If") == 0)
-        return import_if(importer, &node);
+    TRY(import_bodies(importer, &node));
     TRY(espy_opset_rewrite(importer, &node));
     return node.dropped ? ESPY_OK : add_node(importer, &node);
 }
@@ -707,42 +651,195 @@ static espy_status check_produced(const struct importer *importer)
     return ESPY_OK;
 }
 
-// ---- the whole
-// ------------------------------------------------------------------------------------------------
+// ---- bodies
+// ------------------------------------------------------------------------------------------
 
 static void init_importer(struct importer *importer, struct convert_model *model,
-                          struct convert_report *report, const char *path)
+                          struct graph *graph, const char *path)
 {
-    *importer = (struct importer){.host = model->host,
-                                  .model = model,
-                                  .graph = &model->graph,
-                                  .report = report,
-                                  .model_path = path};
+    *importer =
+        (struct importer){.host = model->host, .model = model, .graph = graph, .model_path = path};
     espy_map_init(&importer->node_names, model->host);
     espy_map_init(&importer->value_names, model->host);
-    espy_map_init(&importer->functions, model->host);
+    espy_map_init(&importer->own_names, model->host);
 }
 
 static void finish_importer(struct importer *importer)
 {
     while (importer->frame != NULL)
         pop_frame(importer);
+    espy_free(importer->host, importer->captures);
     espy_free(importer->host, importer->notes);
-    espy_map_finish(&importer->functions);
+    espy_map_finish(&importer->own_names);
     espy_map_finish(&importer->value_names);
     espy_map_finish(&importer->node_names);
 }
 
+static espy_status note_own_names(struct importer *importer, const onnx_graph *proto)
+{
+    for (size_t n = 0; n < proto->n_node; n++)
+        for (size_t o = 0; o < proto->node[n]->n_output; o++)
+            TRY(espy_map_put(&importer->own_names, proto->node[n]->output[o], 0));
+    return ESPY_OK;
+}
+
+// Inputs of a body have whatever shape they are given.
+static espy_status import_body_input(struct importer *importer,
+                                     const EspyOnnx__ValueInfoProto *info)
+{
+    const EspyOnnx__TypeProto__Tensor *type = info->type == NULL ? NULL : info->type->tensor_type;
+    struct graph *graph = importer->graph;
+    uint32_t index;
+    if (text_or_empty(info->name)[0] == '\0')
+        return bad(importer, "an input has no name in the body", text_or_empty(graph->name));
+    TRY(espy_map_put(&importer->own_names, info->name, 0));
+    TRY(define_name(importer, info->name, &index));
+    graph->inputs[graph->input_count++] = (struct graph_io){.value = index};
+    if (info->type != NULL && type == NULL)
+        return espy_convert_problem(importer->report, info->name, "input",
+                                    "sequence, map or optional inputs are not supported");
+    graph->values[index].dtype = type == NULL ? ESPY_DTYPE_NONE : espy_onnx_dtype(type->elem_type);
+    return espy_import_note(importer, index, graph->values[index].dtype, true);
+}
+
+// A value is an output once: the second time it is a copy.
+static espy_status import_body_outputs(struct importer *importer, const onnx_graph *proto)
+{
+    TRY(import_outputs(importer, proto));
+    struct graph *graph = importer->graph;
+    for (uint32_t i = 0; i < graph->output_count; i++) {
+        for (uint32_t k = 0; k < i; k++) {
+            const uint32_t value = graph->outputs[i].value;
+            uint32_t copy = GRAPH_NONE;
+            if (graph->outputs[k].value != value)
+                continue;
+            TRY(espy_import_value(importer, graph->values[value].name,
+                                  espy_import_dtype(importer, value), &copy));
+            TRY(emit_identity(importer, graph->values[value].name, value, copy));
+            graph->values[copy].dtype = graph->values[value].dtype;
+            graph->values[copy].has_shape = graph->values[value].has_shape;
+            graph->values[copy].shape = graph->values[value].shape;
+            graph->outputs[i].value = copy;
+            break;
+        }
+    }
+    return ESPY_OK;
+}
+
+// Formal inputs, then what the body takes from around.
+static espy_status finish_inputs(struct importer *importer)
+{
+    struct graph *graph = importer->graph;
+    struct graph_io *inputs = espy_arena_array(
+        &graph->arena, (size_t)graph->input_count + importer->capture_count, sizeof(*inputs));
+    if (inputs == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    for (uint32_t i = 0; i < graph->input_count; i++)
+        inputs[i] = graph->inputs[i];
+    for (uint32_t i = 0; i < importer->capture_count; i++)
+        inputs[graph->input_count++] = (struct graph_io){.value = importer->captures[i].inside};
+    graph->inputs = inputs;
+    return ESPY_OK;
+}
+
+static espy_status import_body_graph(struct importer *importer, const onnx_graph *proto)
+{
+    struct graph *graph = importer->graph;
+    const struct import_frame *around = importer->around->frame;
+    const struct import_frame frame = {.nodes = proto->node,
+                                       .node_count = proto->n_node,
+                                       .prefix = "",
+                                       .function = around->function,
+                                       .call = around->call,
+                                       .opset = around->opset};
+    if (proto->n_input > GRAPH_IO_MAX || proto->n_output > GRAPH_IO_MAX)
+        return bad(importer, "too many inputs or outputs in the body", graph->name);
+    TRY(note_own_names(importer, proto));
+    TRY(push_frame(importer, &frame));
+    graph->inputs = espy_arena_array(&graph->arena, proto->n_input, sizeof(*graph->inputs));
+    if (graph->inputs == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    for (size_t i = 0; i < proto->n_input; i++)
+        TRY(import_body_input(importer, proto->input[i]));
+    TRY(import_initializers(importer, proto));
+    TRY(import_body_outputs(importer, proto));
+    TRY(run_frames(importer));
+    TRY(finish_inputs(importer));
+    if (importer->report->problem_count > 0)
+        return ESPY_OK; // values of nodes that were left out are missing
+    TRY(check_produced(importer));
+    return espy_graph_sort(graph);
+}
+
+static espy_status append_captures(struct importer *importer, struct import_node *node,
+                                   const struct importer *body)
+{
+    const size_t room = (size_t)node->input_count + body->capture_count + IMPORT_INPUTS_EXTRA;
+    uint32_t *inputs = espy_arena_array(&importer->graph->arena, room, sizeof(*inputs));
+    if (inputs == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    // Inputs that are absent at the end of the list count once others come after them.
+    uint32_t count = node->capture_count > 0 ? node->input_count : (uint32_t)node->proto->n_input;
+    for (uint32_t i = 0; i < count; i++)
+        inputs[i] = i < node->input_count ? node->inputs[i] : GRAPH_NONE;
+    for (uint32_t i = 0; i < body->capture_count; i++)
+        inputs[count++] = body->captures[i].around;
+    if (count > GRAPH_NODE_VALUES_MAX)
+        return bad(importer, "the body takes too much from around it:", node->name);
+    node->inputs = inputs;
+    node->input_count = body->capture_count > 0 ? count : node->input_count;
+    node->capture_count += body->capture_count;
+    return ESPY_OK;
+}
+
+espy_status espy_import_body(struct importer *importer, struct import_node *node, const char *name)
+{
+    struct graph *network = &importer->model->graph;
+    const onnx_attribute *attribute = espy_import_take(importer, node, name);
+    if (importer->depth == IMPORT_DEPTH_MAX)
+        return espy_fail(importer->host, ESPY_BAD_FORMAT,
+                         "%s: functions or bodies are nested deeper than %d", importer->model_path,
+                         (int)IMPORT_DEPTH_MAX);
+    const char *hint = espy_arena_format(&network->arena, "%s/%s", node->name, name);
+    const char *unique =
+        hint == NULL ? NULL : espy_import_unique(importer, &importer->shared->body_names, hint);
+    if (unique == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    struct graph graph;
+    struct importer body;
+    espy_graph_init(&graph, importer->host);
+    graph.name = unique;
+    init_importer(&body, importer->model, &graph, importer->model_path);
+    body.report = importer->report;
+    body.shared = importer->shared;
+    body.around = importer;
+    body.depth = importer->depth + 1;
+    espy_status status = import_body_graph(&body, attribute->g);
+    if (status == ESPY_OK)
+        status = append_captures(importer, node, &body);
+    // Only now: the bodies inside of it stand before it.
+    if (status == ESPY_OK)
+        status = espy_graph_add_body(network, &graph);
+    if (status != ESPY_OK)
+        espy_graph_finish(&graph);
+    finish_importer(&body);
+    TRY(status);
+    return espy_import_extra_string(importer, node, name, unique);
+}
+
+// ---- the whole
+// ------------------------------------------------------------------------------------------------
+
 static espy_status index_functions(struct importer *importer)
 {
-    const onnx_model *proto = importer->model->proto;
+    const onnx_model *proto = importer->shared->proto;
     for (uint32_t i = 0; i < proto->n_functions; i++) {
         const onnx_function *function = proto->functions[i];
         const char *key =
             function_key(importer, function->domain, function->name, function->overload);
         if (key == NULL)
             return ESPY_OUT_OF_MEMORY;
-        TRY(espy_map_put(&importer->functions, key, i));
+        TRY(espy_map_put(&importer->shared->functions, key, i));
     }
     return ESPY_OK;
 }
@@ -783,66 +880,15 @@ espy_status espy_onnx_import(struct convert_model *model, const struct convert_p
                              struct convert_report *report)
 {
     struct importer importer;
-    init_importer(&importer, model, report, params->model_path);
+    struct import_shared shared = {.proto = model->proto};
+    espy_map_init(&shared.functions, model->host);
+    espy_map_init(&shared.body_names, model->host);
+    init_importer(&importer, model, &model->graph, params->model_path);
+    importer.report = report;
+    importer.shared = &shared;
     const espy_status status = import_all(&importer, params);
     finish_importer(&importer);
-    return status;
-}
-
-static espy_status import_branch(struct importer *importer, uint32_t index, uint32_t which)
-{
-    struct graph *graph = importer->graph;
-    for (uint32_t i = 0; i < graph->value_count; i++) {
-        TRY(espy_map_put(&importer->value_names, graph->values[i].name, 0));
-        TRY(espy_import_note(importer, i, graph->values[i].dtype, true));
-    }
-    for (uint32_t i = 0; i < graph->node_count; i++)
-        TRY(espy_map_put(&importer->node_names, graph->nodes[i].name, 0));
-    TRY(index_functions(importer));
-    const struct graph_node node = graph->nodes[index];
-    const struct graph_attr *number = espy_graph_find_attr(&node, "branch");
-    const struct import_branch *branch = &importer->model->branches[(size_t)number->numbers[0]];
-    const onnx_graph *body = branch->graphs[which];
-    const char *prefix = espy_arena_format(&graph->arena, "%s/", node.name);
-    char **results = espy_arena_array(&graph->arena, body->n_output, sizeof(*results));
-    if (prefix == NULL || results == NULL)
-        return ESPY_OUT_OF_MEMORY;
-    for (size_t i = 0; i < body->n_output; i++)
-        results[i] = body->output[i]->name;
-    // The If goes first: its outputs are made by the branch from here on.
-    memmove(&graph->nodes[index], &graph->nodes[index + 1],
-            (graph->node_count - index - 1) * sizeof(*graph->nodes));
-    graph->node_count--;
-    const struct import_frame frame = {.nodes = body->node,
-                                       .node_count = body->n_node,
-                                       .prefix = prefix,
-                                       .function = branch->function,
-                                       .call = branch->call,
-                                       .opset = branch->opset};
-    TRY(push_frame(importer, &frame));
-    for (uint32_t i = 0; i < branch->capture_count; i++)
-        TRY(espy_map_put(&importer->frame->names, branch->captures[i], node.inputs[i + 1]));
-    TRY(import_initializers(importer, body));
-    for (uint32_t i = 0; i < node.output_count; i++)
-        if (node.outputs[i] != GRAPH_NONE)
-            importer->notes[node.outputs[i]].produced = false;
-    TRY(bind_results(importer, node.name, results, body->n_output, node.outputs,
-                     node.output_count));
-    TRY(run_frames(importer));
-    if (importer->report->problem_count > 0)
-        return ESPY_OK;
-    TRY(check_produced(importer));
-    return espy_graph_sort(graph);
-}
-
-espy_status espy_onnx_import_branch(struct convert_model *model, struct convert_report *report,
-                                    const char *path, uint32_t node, uint32_t which)
-{
-    struct importer importer;
-    init_importer(&importer, model, report, path);
-    const espy_status status = import_branch(&importer, node, which);
-    finish_importer(&importer);
-    if (status == ESPY_OK)
-        report->branches_resolved++;
+    espy_map_finish(&shared.body_names);
+    espy_map_finish(&shared.functions);
     return status;
 }

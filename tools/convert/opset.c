@@ -448,6 +448,7 @@ static const struct rewrite rewrites[] = {
     {"Resize", 11, rewrite_resize_10},
     {"Resize", INT64_MAX, rewrite_resize_empty},
     {"RoiAlign", 16, rewrite_roi_align},
+    {"Scan", 9, espy_opset_scan},
     {"Scatter", INT64_MAX, rewrite_scatter},
     {"Slice", 10, rewrite_slice},
     {"Softmax", 13, rewrite_softmax},

@@ -14,15 +14,13 @@ struct pass_counts {
     uint32_t norms;       // BatchNormalization, constant Mul and Add, gone into a producer
     uint32_t patterns;    // several nodes that became one operator
     uint32_t activations; // pointwise nodes that became an epilogue step
+    uint32_t bodies;      // bodies written out in place of an If, or a trip of a Loop or Scan
     uint32_t dead;        // nodes whose results nobody used
 };
 
-// Runs every pass over and over until none finds anything.
+// Runs every pass over and over until none finds anything, on the bodies and then on the network.
 espy_status espy_passes_run(const struct host *host, struct graph *graph,
                             struct pass_counts *counts);
-// Folds constants and drops dead code, once; what resolving branches needs.
-espy_status espy_passes_fold(const struct host *host, struct graph *graph,
-                             struct pass_counts *counts);
 
 // ---- facts: what is known of a graph, whatever of it is supported
 // --------------------------------------
@@ -71,6 +69,7 @@ struct pass {
 typedef espy_status (*espy_pass_fn)(struct pass *pass);
 
 espy_status espy_pass_fold(struct pass *pass);       // known values become constants
+espy_status espy_pass_control(struct pass *pass);    // If, Loop and Scan that are decided already
 espy_status espy_pass_identity(struct pass *pass);   // nodes that change nothing
 espy_status espy_pass_softmax(struct pass *pass);    // Flatten, Softmax, Reshape to Softmax
 espy_status espy_pass_duplicates(struct pass *pass); // equal nodes
