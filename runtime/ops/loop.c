@@ -5,8 +5,8 @@
 #include "op/op.h"
 #include "ops/stack.h"
 
-// A file may ask for more than any machine does; this many trips of the smallest body take minutes.
-enum { LOOP_TRIPS_MAX = 1 << 24 };
+// A file may ask for more than any machine does; this many trips of the smallest body take a minute.
+enum { LOOP_TRIPS_MAX = 1 << 20 };
 
 struct attrs {
     const struct graph *body;

@@ -134,6 +134,24 @@ static bool small(const struct plan *plan)
     return total < ELEMENTS_MAX;
 }
 
+// Loops end after a million trips, which takes longer than a test has. false: one may go that far,
+// having no count of trips, or a number among its inputs that may become one.
+static bool ends_soon(const struct op_case *op_case)
+{
+    enum { TRIPS_MAX = 1000 };
+    const struct op *op = espy_op_find(op_case->op);
+    if (op == NULL || op->control == NULL)
+        return true;
+    for (uint32_t i = 0; i < op_case->input_count; i++) {
+        const struct tensor *tensor = &op_case->inputs[i].tensor;
+        for (size_t k = 0; tensor->type.dtype == ESPY_INT64 && k < tensor->count; k++)
+            if (espy_tensor_integer(tensor, k) > TRIPS_MAX)
+                return false;
+    }
+    return strcmp(op_case->op, "Loop") != 0 ||
+           (op_case->input_count > 0 && op_case->inputs[0].tensor.type.dtype == ESPY_INT64);
+}
+
 static void plan_case(struct test_host *test, const struct op_case *op_case, uint32_t number)
 {
     struct arena arena;
@@ -158,7 +176,7 @@ static void plan_case(struct test_host *test, const struct op_case *op_case, uin
         cr_expect(test->error_count == (status != ESPY_OK),
                   "%s (%s), mutation %u: status %d with %u error lines: %s", op_case->name,
                   op_case->op, number, status, test->error_count, test->last_error);
-        if (status == ESPY_OK && small(&plan))
+        if (status == ESPY_OK && small(&plan) && ends_soon(op_case))
             espy_graph_evaluate(&test->host, &graph, inputs, &arena, outputs);
     }
     espy_plan_finish(&plan);
