@@ -54,6 +54,7 @@ struct convert_model {
 // What the importer knows of a value besides its place in the graph.
 struct import_note {
     espy_dtype dtype; // NONE: not known
+    int32_t rank;     // -1: not known
     bool produced;    // an input, a constant, or a node's output
 };
 
@@ -93,6 +94,8 @@ struct importer {
     const char *model_path;
     struct import_shared *shared;
     struct map node_names, value_names;
+    const onnx_graph *proto; // what is imported
+    struct map infos; // what the file says of values in between, by name, to index
     struct import_note *notes;
     uint32_t note_capacity;
     struct import_frame *frame;
@@ -155,6 +158,12 @@ espy_status espy_import_body(struct importer *importer, struct import_node *node
 espy_status espy_import_note(struct importer *importer, uint32_t value, espy_dtype dtype,
                              bool produced);
 espy_dtype espy_import_dtype(const struct importer *importer, uint32_t value);
+// How many dimensions a value has, as far as that can be followed; -1: not known.
+int32_t espy_import_rank(const struct importer *importer, uint32_t value);
+// Follows the ranks of a node's outputs where the operator's rule is simple. proto has attributes
+// that older opsets put where inputs are now; NULL: none.
+void espy_import_follow_ranks(struct importer *importer, const onnx_node *proto,
+                              const struct graph_node *node);
 // New values and constants with unique names made from hint.
 espy_status espy_import_value(struct importer *importer, const char *hint, espy_dtype dtype,
                               uint32_t *index);
@@ -201,6 +210,16 @@ espy_status espy_opset_rewrite(struct importer *importer, struct import_node *no
 espy_status espy_opset_batch_norm_training(struct importer *importer, struct import_node *node);
 // Brings a Scan of opset 8, whose body is imported, into the newest form.
 espy_status espy_opset_scan(struct importer *importer, struct import_node *node);
+// The same with statistics for every element, as up to opset 8 (spatial=0).
+espy_status espy_opset_batch_norm_each(struct importer *importer, struct import_node *node);
+
+// ---- other domains
+// ------------------------------------------------------------------------------------------
+
+// Writes a node of another domain in ONNX's operators, or notes that it is not known. "" is ONNX's
+// own domain, where only operators that are not ONNX's are looked for.
+espy_status espy_foreign_rewrite(struct importer *importer, struct import_node *node,
+                                 const char *domain);
 
 // ---- hand-written JSON
 // ---------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ espy_status espy_import_note(struct importer *importer, uint32_t value, espy_dty
         TRY(espy_grow(importer->host, &importer->notes, importer->note_capacity,
                       &importer->note_capacity, sizeof(*importer->notes)));
     for (uint32_t i = old; i < importer->note_capacity; i++)
-        importer->notes[i] = (struct import_note){.dtype = ESPY_DTYPE_NONE};
+        importer->notes[i] = (struct import_note){.dtype = ESPY_DTYPE_NONE, .rank = -1};
     struct import_note *note = &importer->notes[value];
     if (dtype != ESPY_DTYPE_NONE)
         note->dtype = dtype;
@@ -87,6 +87,7 @@ static espy_status capture_name(struct importer *importer, const char *name, uin
     else
         TRY(espy_graph_add_value(importer->graph, unique, index));
     TRY(espy_import_note(importer, *index, espy_import_dtype(around, outer), true));
+    importer->notes[*index].rank = espy_import_rank(around, outer);
     if (value.data != NULL)
         return ESPY_OK;
     TRY(espy_grow(importer->host, &importer->captures, importer->capture_count,
@@ -362,12 +363,23 @@ static espy_dtype output_dtype(const struct importer *importer, const struct imp
                                         "LessOrEqual", "And",     "Or",    "Xor",
                                         "Not",         "IsNaN",   "IsInf", NULL};
     static const char *const indexed[] = {"TopK", "MaxPool", "Unique", NULL};
+    static const char *const sums[] = {"ConvInteger", "MatMulInteger", NULL};
+    // The input whose type the output has, where that is not the first.
+    static const char *const seconds[] = {"Where", "CastLike", "DequantizeLinear", NULL};
+    static const char *const thirds[] = {"OneHot", "QuantizeLinear", NULL};
+    static const char *const quantized[] = {"QLinearConv", "QLinearMatMul", NULL};
     uint32_t from = 0;
+    if (is_one_of(node->op, sums))
+        return ESPY_INT32;
+    if (strcmp(node->op, "DynamicQuantizeLinear") == 0)
+        return output == 1 ? ESPY_FLOAT32 : ESPY_UINT8;
     if (is_one_of(node->op, integers) || (output > 0 && is_one_of(node->op, indexed)))
         return ESPY_INT64;
     if (is_one_of(node->op, tests) || (output > 0 && strcmp(node->op, "Dropout") == 0))
         return ESPY_BOOL;
-    const char *name = strcmp(node->op, "Cast") == 0 ? "to" : "dtype";
+    const char *name = strcmp(node->op, "Cast") == 0        ? "to"
+                       : strstr(node->op, "Linear") == NULL ? "dtype"
+                                                            : "output_dtype";
     const onnx_attribute *to = espy_import_find(importer, node->proto, name, NULL);
     if (to != NULL)
         return espy_onnx_dtype((int32_t)to->i);
@@ -376,10 +388,14 @@ static espy_dtype output_dtype(const struct importer *importer, const struct imp
         return value == NULL || value->t == NULL ? ESPY_FLOAT32
                                                  : espy_onnx_dtype(value->t->data_type);
     }
-    if (strcmp(node->op, "Where") == 0 || strcmp(node->op, "CastLike") == 0)
+    if (strcmp(node->op, "QuantizeLinear") == 0 && node->input_count < 3)
+        return ESPY_UINT8;
+    if (is_one_of(node->op, seconds))
         from = 1;
-    else if (strcmp(node->op, "OneHot") == 0)
+    else if (is_one_of(node->op, thirds))
         from = 2;
+    else if (is_one_of(node->op, quantized))
+        from = 7;
     if (from >= node->input_count || node->inputs[from] == GRAPH_NONE)
         return ESPY_DTYPE_NONE;
     return espy_import_dtype(importer, node->inputs[from]);
@@ -469,6 +485,16 @@ static bool is_unchanged(const char *op)
     return is_one_of(op, operators);
 }
 
+static void follow_ranks(struct importer *importer, const struct import_node *node)
+{
+    const struct graph_node as_made = {.op = node->op,
+                                       .input_count = node->input_count,
+                                       .output_count = node->output_count,
+                                       .inputs = node->inputs,
+                                       .outputs = node->outputs};
+    espy_import_follow_ranks(importer, node->proto, &as_made);
+}
+
 static espy_status import_node(struct importer *importer, const onnx_node *proto)
 {
     if (++importer->shared->steps > IMPORT_STEPS_MAX)
@@ -490,17 +516,27 @@ static espy_status import_node(struct importer *importer, const onnx_node *proto
     const onnx_function *function = find_function(importer, proto);
     if (function != NULL)
         return call_function(importer, &node, function);
-    if (!is_onnx_domain(proto->domain))
-        return espy_convert_problem(importer->report, node.name, node.op,
-                                    "operators of domain '%s' are not supported", proto->domain);
-    if (node.opset < CONVERT_OPSET_MIN && !is_unchanged(node.op))
+    const bool foreign = !is_onnx_domain(proto->domain);
+    for (uint32_t i = 0; i < node.output_count; i++)
+        if (node.outputs[i] != GRAPH_NONE)
+            TRY(espy_import_note(importer, node.outputs[i],
+                                 foreign ? ESPY_DTYPE_NONE : output_dtype(importer, &node, i),
+                                 true));
+    TRY(espy_foreign_rewrite(importer, &node, foreign ? proto->domain : ""));
+    if (node.dropped)
+        return ESPY_OK;
+    if (!foreign && node.opset < CONVERT_OPSET_MIN && !is_unchanged(node.op))
         return espy_convert_problem(importer->report, node.name, node.op,
                                     "its form in opset %lld is not supported, only from %d on",
                                     (long long)node.opset, (int)CONVERT_OPSET_MIN);
-    for (uint32_t i = 0; i < node.output_count; i++)
-        if (node.outputs[i] != GRAPH_NONE)
-            TRY(espy_import_note(importer, node.outputs[i], output_dtype(importer, &node, i),
-                                 true));
+    if (foreign) { // renamed: its form is the newest whatever the model's opset is
+        for (uint32_t i = 0; i < node.output_count; i++)
+            if (node.outputs[i] != GRAPH_NONE)
+                TRY(espy_import_note(importer, node.outputs[i], output_dtype(importer, &node, i),
+                                     true));
+        node.opset = CONVERT_OPSET_MAX;
+    }
+    follow_ranks(importer, &node);
     if (strcmp(node.op, "Constant") == 0)
         return import_constant(importer, &node);
     TRY(import_bodies(importer, &node));
@@ -654,6 +690,14 @@ static espy_status check_produced(const struct importer *importer)
 // ---- bodies
 // ------------------------------------------------------------------------------------------
 
+static espy_status index_infos(struct importer *importer, const onnx_graph *graph)
+{
+    importer->proto = graph;
+    for (uint32_t i = 0; i < graph->n_value_info; i++)
+        TRY(espy_map_put(&importer->infos, text_or_empty(graph->value_info[i]->name), i));
+    return ESPY_OK;
+}
+
 static void init_importer(struct importer *importer, struct convert_model *model,
                           struct graph *graph, const char *path)
 {
@@ -662,6 +706,7 @@ static void init_importer(struct importer *importer, struct convert_model *model
     espy_map_init(&importer->node_names, model->host);
     espy_map_init(&importer->value_names, model->host);
     espy_map_init(&importer->own_names, model->host);
+    espy_map_init(&importer->infos, model->host);
 }
 
 static void finish_importer(struct importer *importer)
@@ -671,6 +716,7 @@ static void finish_importer(struct importer *importer)
     espy_free(importer->host, importer->captures);
     espy_free(importer->host, importer->notes);
     espy_map_finish(&importer->own_names);
+    espy_map_finish(&importer->infos);
     espy_map_finish(&importer->value_names);
     espy_map_finish(&importer->node_names);
 }
@@ -754,6 +800,7 @@ static espy_status import_body_graph(struct importer *importer, const onnx_graph
                                        .opset = around->opset};
     if (proto->n_input > GRAPH_IO_MAX || proto->n_output > GRAPH_IO_MAX)
         return bad(importer, "too many inputs or outputs in the body", graph->name);
+    TRY(index_infos(importer, proto));
     TRY(note_own_names(importer, proto));
     TRY(push_frame(importer, &frame));
     graph->inputs = espy_arena_array(&graph->arena, proto->n_input, sizeof(*graph->inputs));
@@ -862,6 +909,7 @@ static espy_status import_all(struct importer *importer, const struct convert_pa
     const int64_t opset = find_opset(proto->opset_import, proto->n_opset_import, 0);
     TRY(check_opset(importer, opset));
     TRY(index_functions(importer));
+    TRY(index_infos(importer, graph));
     const struct import_frame frame = {
         .nodes = graph->node, .node_count = graph->n_node, .prefix = "", .opset = opset};
     TRY(push_frame(importer, &frame));

@@ -303,8 +303,7 @@ static espy_status rewrite_dropout(struct importer *importer, struct import_node
 static espy_status rewrite_batch_norm(struct importer *importer, struct import_node *node)
 {
     if (espy_import_integer(importer, node, "spatial", 1) != 1)
-        return espy_convert_problem(importer->report, node->name, node->op,
-                                    "spatial=0 is not supported");
+        return espy_opset_batch_norm_each(importer, node);
     espy_import_take(importer, node, "spatial");
     node->output_count = node->output_count > 1 ? 1 : node->output_count; // the rest: training
     return ESPY_OK;

@@ -1,4 +1,4 @@
-#include "convert/convert_internal.h"
+#include "convert/builder.h"
 
 // What a BatchNormalization in training makes, in elementary operators: it normalises by the mean
 // and variance of its input, and the running ones move towards these.
@@ -82,4 +82,27 @@ espy_status espy_opset_batch_norm_training(struct importer *importer, struct imp
     }
     node->dropped = true;
     return ESPY_OK;
+}
+
+uint32_t espy_build_batch_norm_each(struct builder *b, const uint32_t inputs[5], double epsilon)
+{
+    const uint32_t centred = EMIT(b, "Sub", inputs[0], inputs[3]);
+    const uint32_t moved = EMIT(b, "Add", inputs[4], espy_build_number(b, inputs[4], epsilon));
+    const uint32_t factor = EMIT(b, "Div", inputs[1], EMIT(b, "Sqrt", moved));
+    return EMIT(b, "Add", EMIT(b, "Mul", centred, factor), inputs[2]);
+}
+
+espy_status espy_opset_batch_norm_each(struct importer *importer, struct import_node *node)
+{
+    struct builder builder = {.importer = importer, .node = node};
+    const double epsilon = espy_build_float(&builder, "epsilon", (double)1e-5f);
+    uint32_t inputs[5];
+    for (uint32_t i = 0; i < 5; i++) {
+        inputs[i] = espy_build_input(&builder, i);
+        if (inputs[i] == GRAPH_NONE)
+            espy_build_refuse(&builder, "it needs five inputs");
+    }
+    espy_build_result(&builder, 0, espy_build_batch_norm_each(&builder, inputs, epsilon));
+    node->dropped = true;
+    return builder.status == ESPY_UNSUPPORTED ? ESPY_OK : builder.status;
 }
