@@ -8,8 +8,8 @@
 enum { TENSORS_MAX = 32, REASON_SIZE = 1200 };
 
 struct item {
-    bool present;
-    int32_t data_type; // ONNX's number
+    bool present, constant; // constant: in every form
+    int32_t data_type;      // ONNX's number
     struct tensor tensor;
 };
 
@@ -40,6 +40,7 @@ static const char *read_item(struct arena *arena, const cJSON *json, struct item
     const cJSON *data = cJSON_GetObjectItemCaseSensitive(json, "data"), *entry;
     const char *type = cJSON_GetObjectItemCaseSensitive(json, "type")->valuestring;
     *item = (struct item){.present = cJSON_IsArray(data), .data_type = data_type_of(type)};
+    item->constant = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "constant"));
     struct tensor *tensor = &item->tensor;
     if (!item->present)
         return NULL;
@@ -113,7 +114,7 @@ static void add_input(struct test_model *model, const struct item *item, const c
 {
     const struct shape *shape = &item->tensor.type.shape;
     char dims[256] = "";
-    if (form == OP_TEST_CONSTANTS && index > 0) {
+    if (item->constant || (form == OP_TEST_CONSTANTS && index > 0)) {
         test_initializer(model, name, item->data_type, shape->dims, shape->rank, item->tensor.data,
                          espy_tensor_size(&item->tensor));
         return;

@@ -1,6 +1,7 @@
 // Tests of single operators as JSON, in the form of onnxruntime's web tests: a list of operators
 // with attributes, each with cases of inputs and outputs. Each becomes an ONNX model, so that it
-// goes through the importer like any other.
+// goes through the importer like any other. Besides the web tests' own keys an input may be
+// "constant": true, when it is never an input of the network.
 #ifndef TESTS_SUITES_OP_TESTS_H_
 #define TESTS_SUITES_OP_TESTS_H_
 

@@ -102,6 +102,10 @@ void espy_build_result(struct builder *b, uint32_t output, uint32_t value)
 {
     if (b->status != ESPY_OK || !espy_build_wants(b, output))
         return;
+    if (value == GRAPH_NONE) {
+        espy_build_refuse(b, "an input that it needs is absent");
+        return;
+    }
     const int32_t rank = espy_import_rank(b->importer, value);
     b->status = espy_import_emit(b->importer, b->node, "Identity", &value, 1,
                                  espy_import_dtype(b->importer, value), &b->node->outputs[output],
@@ -122,6 +126,10 @@ int32_t espy_build_rank(struct builder *b, uint32_t value)
 {
     if (b->status != ESPY_OK)
         return -1;
+    if (value == GRAPH_NONE) {
+        espy_build_refuse(b, "an input that it needs is absent");
+        return -1;
+    }
     const int32_t rank = espy_import_rank(b->importer, value);
     if (rank < 0)
         espy_build_refuse(b,
@@ -244,7 +252,8 @@ uint32_t espy_build_dims(struct builder *b, uint32_t value, int64_t start, int64
 {
     const uint32_t dims = EMIT_AS(b, ESPY_INT64, "Shape", value);
     espy_build_set(b, "start", (double)start);
-    espy_build_set(b, "end", (double)end);
+    if (end != INT64_MAX) // to the last one
+        espy_build_set(b, "end", (double)end);
     return dims;
 }
 
