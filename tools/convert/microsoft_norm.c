@@ -65,9 +65,11 @@ void espy_foreign_simplified_layer_norm(struct builder *b)
 {
     const double epsilon = espy_build_float(b, "epsilon", 1e-5);
     const int64_t axis = espy_build_integer(b, "axis", -1);
-    const uint32_t x = espy_build_input(b, 0);
+    // The result has the type of the scale.
+    const uint32_t scale = espy_build_input(b, 1);
+    const uint32_t x = espy_build_cast_like(b, espy_build_input(b, 0), scale);
     espy_build_ignore(b, "stash_type");
-    espy_build_result(b, 0, root_mean_square(b, x, espy_build_input(b, 1), axis, epsilon));
+    espy_build_result(b, 0, root_mean_square(b, x, scale, axis, epsilon));
     if (!espy_build_wants(b, 1))
         return;
     if (axis != -1)

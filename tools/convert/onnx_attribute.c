@@ -30,6 +30,8 @@ static bool is_ignored(const char *op, const char *name)
         {"Cast", "round_mode"},
         {"CastLike", "saturate"},
         {"CastLike", "round_mode"},
+        // Misspelt in models for onnxruntime, which does not look at it and takes its default.
+        {"LayerNormalization", "epsion"},
     };
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
         if ((ignored[i].op == NULL || strcmp(ignored[i].op, op) == 0) &&

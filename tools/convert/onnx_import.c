@@ -615,7 +615,7 @@ static espy_status import_input(struct importer *importer, const struct convert_
         return set_dims(importer, value, type->shape, true);
     if (find_shape(params, name) == NULL)
         return espy_convert_problem(importer->report, name, "input",
-                                    "it has no shape; give one with --input %s=1x3x224x224", name);
+                                    "it has no shape; give one with --shape %s=1x3x224x224", name);
     return ESPY_OK;
 }
 

@@ -326,6 +326,25 @@ static espy_status rewrite_training(struct importer *importer, struct import_nod
     return espy_opset_batch_norm_training(importer, node);
 }
 
+// Before ONNX had it, it was onnxruntime's, and computed in the type of its scale.
+static espy_status rewrite_layer_norm(struct importer *importer, struct import_node *node)
+{
+    if (node->input_count < 2 || node->inputs[0] == GRAPH_NONE || node->inputs[1] == GRAPH_NONE)
+        return ESPY_OK; // refused when it is bound
+    const espy_dtype from = espy_import_dtype(importer, node->inputs[0]);
+    const espy_dtype to = espy_import_dtype(importer, node->inputs[1]);
+    struct graph_node *made;
+    uint32_t wide = GRAPH_NONE;
+    if (from == to || from == ESPY_DTYPE_NONE || to == ESPY_DTYPE_NONE)
+        return ESPY_OK;
+    TRY(espy_import_emit(importer, node, "Cast", node->inputs, 1, to, &wide, &made));
+    TRY(espy_graph_set_string(importer->graph, made, "to", espy_dtype_name(to)));
+    node->inputs[0] = wide;
+    return node->output_count == 0 || node->outputs[0] == GRAPH_NONE
+               ? ESPY_OK
+               : espy_import_note(importer, node->outputs[0], to, true);
+}
+
 // Opset 18 had scale and bias per group, opset 21 has them per channel.
 static espy_status rewrite_group_norm(struct importer *importer, struct import_node *node)
 {
@@ -432,6 +451,7 @@ static const struct rewrite rewrites[] = {
     {"GridSample", 20, rewrite_grid_sample},
     {"GroupNormalization", 21, rewrite_group_norm},
     {"Hardmax", 13, rewrite_softmax},
+    {"LayerNormalization", 17, rewrite_layer_norm},
     {"LogSoftmax", 13, rewrite_softmax},
     {"Pad", 11, rewrite_pad},
     {"ReduceL1", 18, axes_to_input},
