@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 MICROSOFT = {"domain": "com.microsoft", "version": 1}
-random = np.random.default_rng(2026)
+random = np.random.default_rng()
 
 
 def floats(*shape, scale=1.0):
@@ -155,6 +155,8 @@ def attention_cases():
           mask_filter_value=-64.0)
     full = integers(np.int32, 0, 2, batch, length, length) | np.eye(length, dtype=np.int32)
     plain("mask of three dimensions", full, (full > 0)[:, None])
+    square = integers(np.int32, 0, 2, batch, 1, 5, 5) | np.eye(5, dtype=np.int32)
+    plain("mask of four dimensions", square, square[:, :, :length, :length] > 0)
     extra = floats(1, count, length, length)
     y = together(attend(q, k, v, None, extra + hide((raw > 0)[:, None, None, :])))
     cases.append(case("Attention", "attention bias and mask", [x, w, bias, raw, None, extra],
@@ -174,6 +176,10 @@ def attention_cases():
     present = np.stack([keys_all, values_all])
     cases.append(case("Attention", "past and present", [x, w, bias, None, past],
                       [f32(y), f32(present)], num_heads=count, unidirectional=1))
+    square = integers(np.int32, 0, 2, batch, 1, 7, 7) | np.eye(7, dtype=np.int32)
+    y = together(attend(q, keys_all, values_all, None, hide(square[:, :, 2:5, :5] > 0)))
+    cases.append(case("Attention", "past with a mask of four dimensions",
+                      [x, w, bias, square, past], [f32(y), f32(present)], num_heads=count))
     long = np.array([[0, 1, 1, 1, 0], [1, 1, 0, 1, 1]], np.int32)
     y = together(attend(q, keys_all, values_all, None, hide((long > 0)[:, None, None, :])))
     cases.append(case("Attention", "past with a mask", [x, w, bias, long, past],
@@ -588,15 +594,15 @@ def qlinear_cases():
     joined = np.concatenate([dequantize(u, np.float32(0.02), 9),
                              dequantize(u, np.float32(0.05), 200)], 1)
     cases.append(case("QLinearConcat", "two scales",
-                      [scale_of(0.04), one(np.uint8, 128), u, scale_of(0.02), one(np.uint8, 9), u,
+                      [scale_of(0.043), one(np.uint8, 128), u, scale_of(0.02), one(np.uint8, 9), u,
                        scale_of(0.05), one(np.uint8, 200)],
-                      [quantize(joined, np.float32(0.04), 128, np.uint8)], axis=1))
+                      [quantize(joined, np.float32(0.043), 128, np.uint8)], axis=1))
     chosen = np.array([[True], [False]])
     cases.append(case("QLinearWhere", "uint8",
                       [chosen, u, scale_of(0.02), one(np.uint8, 9), u, scale_of(0.05),
-                       one(np.uint8, 200), scale_of(0.04), one(np.uint8, 128)],
+                       one(np.uint8, 200), scale_of(0.043), one(np.uint8, 128)],
                       [quantize(np.where(chosen, dequantize(u, np.float32(0.02), 9),
-                                         dequantize(u, np.float32(0.05), 200)), np.float32(0.04),
+                                         dequantize(u, np.float32(0.05), 200)), np.float32(0.043),
                                 128, np.uint8)]))
     x = integers(np.uint8, 0, 255, 1, 4, 4, 3)
     scales = [scale_of(0.02), one(np.uint8, 100), scale_of(0.015), one(np.uint8, 110)]
@@ -627,6 +633,35 @@ def qlinear_cases():
     return cases
 
 
+def lstm(x, w, r, bias, reverse):
+    """One direction. w: input, gate; r: hidden, gate; gates: input, output, forget, cell."""
+    size = r.shape[0]
+    h, c, y = np.zeros((x.shape[1], size)), np.zeros((x.shape[1], size)), [None] * len(x)
+    for t in reversed(range(len(x))) if reverse else range(len(x)):
+        gates = x[t].astype(np.float64) @ w + h @ r + bias[:4 * size] + bias[4 * size:]
+        i, o, f, g = np.split(gates, 4, -1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        y[t] = h
+    return np.stack(y), h, c
+
+
+def lstm_cases():
+    x, size = floats(4, 2, 3), 5
+    w = integers(np.int8, -127, 127, 2, 3, 4 * size)
+    r = integers(np.uint8, 0, 255, 2, size, 4 * size)
+    bias = floats(2, 8 * size, scale=0.3)
+    ws = f32(np.abs(floats(2, 4 * size)) * 0.005 + 0.001)
+    rs, rz = f32([0.004, 0.006]), np.array([128, 120], np.uint8)
+    real_w = w * ws.astype(np.float64)[:, None]
+    real_r = (r.astype(np.float64) - rz[:, None, None]) * rs.astype(np.float64)[:, None, None]
+    both = [lstm(x, real_w[d], real_r[d], bias[d], d == 1) for d in range(2)]
+    outputs = [f32(np.stack([run[i] for run in both], 1 if i == 0 else 0)) for i in range(3)]
+    return [case("DynamicQuantizeLSTM", "two directions, scales by gate and by direction",
+                 [x, w, r, bias, None, None, None, None, ws, np.zeros(ws.shape, np.int8), rs, rz],
+                 outputs, hidden_size=size, direction="bidirectional")]
+
+
 def product_cases():
     cases = []
     a, b = integers(np.uint8, 0, 255, 3, 6), integers(np.int8, -100, 100, 4, 6)
@@ -654,6 +689,17 @@ def product_cases():
     y = ((a.astype(np.float64) - 99) @ (b.astype(np.float64) - bz)) * np.float32(0.02) * bs + bias
     cases.append(case("MatMulIntegerToFloat", "scales by column, zero points, bias",
                       [a, b, scale_of(0.02), bs, one(np.uint8, 99), bz, bias], [f32(y)]))
+    a, b = integers(np.uint8, 0, 255, 2, 3), integers(np.int8, -128, 127, 3)
+    product = (a.astype(np.int32) - 7) * (b.astype(np.int32) + 2)
+    cases.append(case("MulInteger", "zero points", [a, one(np.uint8, 7), b, one(np.int8, -2)],
+                      [product]))
+    a, b = integers(np.int16, -500, 500, 2, 3), integers(np.int16, -500, 500, 3, 4)
+    cases.append(case("MatMulInteger16", "int16", [a, b],
+                      [a.astype(np.int32) @ b.astype(np.int32)]))
+    a = integers(np.int8, -128, 127, 2, 3, 4)
+    cases.append(case("ReduceSumInteger", "two axes", [a], [a.astype(np.int32).sum((0, 2), dtype=np.int32)],
+                      axes=[0, 2], keepdims=0))
+    cases += lstm_cases()
     x = floats(2, 3, scale=3)
     cases.append(case("QuantizeLinear", "of this domain", [x, scale_of(0.05), one(np.uint8, 77)],
                       [quantize(x, np.float32(0.05), 77, np.uint8)]))
@@ -786,6 +832,10 @@ def other_cases():
                       onesided=1))
     cases.append(case("Irfft", "two dimensions", [spectrum], [x], signal_ndim=2, normalized=0,
                       onesided=1))
+    x, y = floats(2, 3, 2), floats(2, 3, 2)
+    left, right = x[..., 0] + 1j * x[..., 1], y[..., 0] + 1j * y[..., 1]
+    for name, z in (("ComplexMul", left * right), ("ComplexMulConj", left * right.conj())):
+        cases.append(case(name, "last dimension", [x, y], [f32(np.stack([z.real, z.imag], -1))]))
     x = f32([3, 1, 3, 2, 1, 1])
     cases.append(case("Unique", "in order", [x],
                       [f32([3, 1, 2]), np.array([0, 1, 0, 2, 1, 1], np.int64),
@@ -944,7 +994,8 @@ FILES = {
     "experimental": experimental_cases,
 }
 
-for stem, make in FILES.items():
+for seed, (stem, make) in enumerate(FILES.items()):
+    random = np.random.default_rng(seed)  # so that one file's cases do not depend on another's
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), stem + ".json")
     with open(path, "w") as file:
         entries = (json.dumps(entry, separators=(",", ":")) for entry in make())

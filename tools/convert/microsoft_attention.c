@@ -55,6 +55,18 @@ static uint32_t seen_by_lengths(struct builder *b, uint32_t mask, uint32_t batch
         EMIT_AS(b, ESPY_BOOL, "GreaterOrEqual", places, EMIT(b, "Unsqueeze", starts, one)));
 }
 
+// A mask for sequences of any length, [batch, 1, longest, longest]: the queries are the last of as
+// many positions as there are keys.
+static uint32_t seen_in_square(struct builder *b, uint32_t mask, const struct attention *a,
+                               uint32_t keys)
+{
+    const int64_t at = a->apart ? 2 : 1;
+    const uint32_t first = EMIT(b, "Sub", keys, espy_build_dims(b, a->q, at, at + 1));
+    const uint32_t rows = espy_build_slice(b, mask, first, keys, 2);
+    const uint32_t square = espy_build_slice(b, rows, LIST(b, 0), keys, 3);
+    return EMIT_AS(b, ESPY_BOOL, "Greater", square, espy_build_number(b, mask, 0));
+}
+
 // What is added to scores where a key is hidden, of a shape that repeats over heads and queries.
 // queries and keys: their numbers, as lists of one; past: how many of the keys are from before.
 static uint32_t padding_mask(struct builder *b, uint32_t mask, const struct attention *a,
@@ -66,10 +78,13 @@ static uint32_t padding_mask(struct builder *b, uint32_t mask, const struct atte
         seen = seen_by_lengths(b, mask, espy_build_dims(b, a->q, 0, 1), keys);
     else if (rank == 2 || rank == 3)
         seen = EMIT_AS(b, ESPY_BOOL, "Greater", mask, espy_build_number(b, mask, 0));
+    else if (rank == 4)
+        seen = seen_in_square(b, mask, a, keys);
     else
         espy_build_refuse(b, "masks of %d dimensions are not supported", (int)rank);
-    const uint32_t wide = rank == 3 ? EMIT(b, "Unsqueeze", seen, LIST(b, 1))
-                                    : EMIT(b, "Unsqueeze", seen, LIST(b, 1, 2));
+    const uint32_t wide = rank == 4   ? seen
+                          : rank == 3 ? EMIT(b, "Unsqueeze", seen, LIST(b, 1))
+                                      : EMIT(b, "Unsqueeze", seen, LIST(b, 1, 2));
     return EMIT_AS(b, espy_build_dtype(b, a->q), "Where", wide, espy_build_number(b, a->q, 0),
                    espy_build_number(b, a->q, filter));
 }

@@ -73,6 +73,76 @@ static void quantized_gemm(struct builder *b)
     espy_build_result(b, 0, y);
 }
 
+// ---- integers that stay integers
+// ----------------------------------------------------------------------------------
+
+static uint32_t whole(struct builder *b, uint32_t input, uint32_t zero)
+{
+    const uint32_t x = espy_build_cast(b, espy_build_input(b, input), ESPY_INT32);
+    return espy_build_has(b, zero)
+               ? EMIT(b, "Sub", x, espy_build_cast(b, espy_build_input(b, zero), ESPY_INT32))
+               : x;
+}
+
+static void mul_integer(struct builder *b)
+{
+    const uint32_t left = whole(b, 0, 1), right = whole(b, 2, 3);
+    espy_build_result(b, 0, EMIT(b, "Mul", left, right));
+}
+
+static void matmul_integer_16(struct builder *b)
+{
+    const uint32_t left = whole(b, 0, UINT32_MAX), right = whole(b, 1, UINT32_MAX);
+    espy_build_result(b, 0, EMIT(b, "MatMul", left, right));
+}
+
+static void reduce_sum_integer(struct builder *b)
+{
+    int64_t axes[ESPY_RANK_MAX];
+    const uint32_t count = espy_build_integers_of(b, "axes", axes, ESPY_RANK_MAX);
+    const int64_t keepdims = espy_build_integer(b, "keepdims", 1);
+    const uint32_t inputs[] = {whole(b, 0, UINT32_MAX),
+                               count == 0 ? GRAPH_NONE : espy_build_list(b, axes, count)};
+    const uint32_t sum = espy_build_emit(b, "ReduceSum", inputs, 2);
+    espy_build_set(b, "keepdims", (double)keepdims);
+    espy_build_result(b, 0, sum);
+}
+
+// ---- recurrence
+// ---------------------------------------------------------------------------------------------
+
+// A weight [direction, input, gate] by its scales, for a direction or for a gate in it, as ONNX's
+// [direction, gate, input].
+static uint32_t gate_weights(struct builder *b, uint32_t weight, uint32_t scale)
+{
+    static const uint32_t exchange[] = {0, 2, 1};
+    const uint32_t scales = espy_build_input(b, scale), zeros = espy_build_input(b, scale + 1);
+    const uint32_t numbers = espy_build_cast_like(b, espy_build_input(b, weight), scales);
+    const uint32_t middle = espy_build_cast_like(b, zeros, scales);
+    // [direction] or [direction, gate]
+    static const int64_t each[] = {0, 1, -1};
+    const uint32_t moved = zeros == GRAPH_NONE
+                               ? numbers
+                               : EMIT(b, "Sub", numbers, espy_build_reshape(b, middle, each, 3));
+    return espy_build_transpose(b, EMIT(b, "Mul", moved, espy_build_reshape(b, scales, each, 3)),
+                                exchange, 3);
+}
+
+// What quantizes its input as it goes is computed by floats, from the weights that there are.
+static void dynamic_quantize_lstm(struct builder *b)
+{
+    enum { X, W, R, BIAS, LENGTHS, H, C, P, W_SCALE, W_ZERO, R_SCALE };
+    const uint32_t inputs[] = {espy_build_input(b, X),       gate_weights(b, W, W_SCALE),
+                               gate_weights(b, R, R_SCALE),  espy_build_input(b, BIAS),
+                               espy_build_input(b, LENGTHS), espy_build_input(b, H),
+                               espy_build_input(b, C),       espy_build_input(b, P)};
+    uint32_t outputs[3];
+    espy_build_emit_many(b, "LSTM", inputs, 8, outputs, 3);
+    espy_build_copy_attributes(b);
+    for (uint32_t i = 0; i < 3; i++)
+        espy_build_result(b, i, outputs[i]);
+}
+
 // ---- scales of their own domain
 // ----------------------------------------------------------------------------------
 
@@ -85,10 +155,14 @@ static void linear(struct builder *b)
 
 static const struct foreign_row rows[] = {
     {"DequantizeLinear", linear},
+    {"DynamicQuantizeLSTM", dynamic_quantize_lstm},
     {"DynamicQuantizeMatMul", dynamic_quantize_matmul},
+    {"MatMulInteger16", matmul_integer_16},
     {"MatMulIntegerToFloat", matmul_integer_to_float},
+    {"MulInteger", mul_integer},
     {"QGemm", quantized_gemm},
     {"QuantizeLinear", linear},
+    {"ReduceSumInteger", reduce_sum_integer},
 };
 
 const struct foreign_family espy_foreign_quantized = {"com.microsoft", rows,

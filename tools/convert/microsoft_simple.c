@@ -242,6 +242,27 @@ static void irfft(struct builder *b)
     espy_build_result(b, 0, EMIT(b, "Squeeze", x, LIST(b, -1)));
 }
 
+// Products of numbers that have a real and an imaginary part in the last dimension.
+static void complex_mul(struct builder *b)
+{
+    const bool conjugate = strcmp(b->node->op, "ComplexMulConj") == 0;
+    uint32_t left[2], right[2];
+    for (int64_t i = 0; i < 2; i++) {
+        left[i] = espy_build_pick(b, espy_build_input(b, 0), i, -1);
+        right[i] = espy_build_pick(b, espy_build_input(b, 1), i, -1);
+    }
+    const uint32_t same = EMIT(b, "Mul", left[0], right[0]);
+    const uint32_t other = EMIT(b, "Mul", left[1], right[1]);
+    const uint32_t first = EMIT(b, "Mul", left[1], right[0]);
+    const uint32_t second = EMIT(b, "Mul", left[0], right[1]);
+    const uint32_t end = LIST(b, -1);
+    const uint32_t real = EMIT(b, conjugate ? "Add" : "Sub", same, other);
+    const uint32_t imaginary = EMIT(b, conjugate ? "Sub" : "Add", first, second);
+    const uint32_t parts[] = {EMIT(b, "Unsqueeze", real, end),
+                              EMIT(b, "Unsqueeze", imaginary, end)};
+    espy_build_result(b, 0, espy_build_concat(b, parts, 2, -1));
+}
+
 // ---- CropAndResize
 // ---------------------------------------------------------------------------------------------
 
@@ -318,6 +339,8 @@ static const struct foreign_row rows[] = {
     {"BiasSoftmax", bias_softmax},
     {"BiasSplitGelu", bias_split_gelu},
     {"CDist", cdist},
+    {"ComplexMul", complex_mul},
+    {"ComplexMulConj", complex_mul},
     {"ConvTransposeWithDynamicPads", conv_transpose_dynamic_pads},
     {"CropAndResize", crop_and_resize},
     {"ExpandDims", expand_dims},
