@@ -278,11 +278,14 @@ static void run_form(struct op_tests *tests, const struct op_case *op_case, enum
     if (espy_graph_evaluate(host, &model.graph, inputs, &arena, actual) != ESPY_OK)
         snprintf(reason, REASON_SIZE, "reference: %s", tests->test->last_error);
     else if (check_outputs(op_case, actual, "reference", reason)) {
-        if (espy_test_run(host, tests->device, &model.graph, inputs, &arena, actual, NULL) !=
+        struct test_run_info info = {0};
+        if (espy_test_run(host, tests->device, &model.graph, inputs, &arena, actual, &info) !=
             ESPY_OK)
             snprintf(reason, REASON_SIZE, "run: %s", tests->test->last_error);
         else
             check_outputs(op_case, actual, "device", reason);
+        if (reason[0] == '\0' && info.host_node_count > 0)
+            snprintf(reason, REASON_SIZE, "%u nodes run on the host", info.host_node_count);
     }
     espy_arena_finish(&arena);
     espy_suite_model_finish(&model);

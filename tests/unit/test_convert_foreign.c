@@ -121,6 +121,33 @@ Test(convert_foreign, ranks_that_matter_must_be_known)
     }
 }
 
+// How exporters write a view: the shape from Shape, Gather, Unsqueeze and Concat.
+Test(convert_foreign, ranks_are_followed_through_computed_shapes)
+{
+    struct conversion c;
+    static const int64_t rest[2] = {-1, 4}, first = 0;
+    start(&c);
+    test_input(&c.onnx, "x", ONNX_FLOAT, "batch 2 2 4");
+    test_input(&c.onnx, "mask", ONNX_FLOAT, "batch 1 4");
+    test_input(&c.onnx, "w", ONNX_FLOAT, "4 12");
+    test_initializer(&c.onnx, "zero", ONNX_INT64, NULL, 0, &first, sizeof(first));
+    test_initializer(&c.onnx, "axes", ONNX_INT64, (int64_t[]){1}, 1, &first, sizeof(first));
+    test_initializer(&c.onnx, "rest", ONNX_INT64, (int64_t[]){2}, 1, rest, sizeof(rest));
+    test_initializer(&c.onnx, "four", ONNX_INT64, (int64_t[]){1}, 1, &rest[1], sizeof(rest[1]));
+    test_node(&c.onnx, "Shape", "x", "shape");
+    test_node(&c.onnx, "Gather", "shape zero", "batch");
+    test_node(&c.onnx, "Unsqueeze", "batch axes", "list");
+    test_int(&c.onnx, test_node(&c.onnx, "Concat", "list rest", "view"), "axis", 0);
+    test_node(&c.onnx, "Reshape", "x view", "tokens");
+    test_int(&c.onnx, test_node(&c.onnx, "Concat", "list four", "flat"), "axis", 0);
+    test_node(&c.onnx, "Reshape", "mask flat", "m");
+    test_int(&c.onnx, add_node(&c, "com.microsoft", "Attention", "tokens w - m", "y"), "num_heads",
+             2);
+    test_output(&c.onnx, "y");
+    cr_expect_eq(convert(&c), ESPY_OK, "%s", c.host.last_error);
+    finish(&c);
+}
+
 // ---- anything as inputs
 // --------------------------------------------------------------------------------------
 

@@ -55,6 +55,7 @@ struct convert_model {
 struct import_note {
     espy_dtype dtype; // NONE: not known
     int32_t rank;     // -1: not known
+    int32_t length;   // of a list; -1: not known, or no list
     bool produced;    // an input, a constant, or a node's output
 };
 

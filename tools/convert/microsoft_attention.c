@@ -192,7 +192,10 @@ static bool unpack(struct builder *b, struct attention *a)
     a->q = query;
     a->k = key;
     a->v = espy_build_input(b, 2);
-    const int32_t rank = espy_build_rank(b, key == GRAPH_NONE ? query : key);
+    // Where the rank of keys is not known it is 3; should it not be, Attention's inference says so.
+    const bool guess =
+        key != GRAPH_NONE && a->v != GRAPH_NONE && espy_import_rank(b->importer, key) < 0;
+    const int32_t rank = guess ? 3 : espy_build_rank(b, key == GRAPH_NONE ? query : key);
     if (key == GRAPH_NONE && rank == 5) {
         a->q = part_of(b, query, 0);
         a->k = part_of(b, query, 1);
@@ -211,6 +214,8 @@ static bool unpack(struct builder *b, struct attention *a)
     } else if (a->v == GRAPH_NONE) {
         espy_build_refuse(b, "keys without values must have 5 dimensions");
     }
+    if (key == GRAPH_NONE && espy_build_has(b, 2))
+        espy_build_refuse(b, "values without keys are not supported");
     return key != GRAPH_NONE && rank == 4;
 }
 

@@ -45,7 +45,8 @@ espy_status espy_import_note(struct importer *importer, uint32_t value, espy_dty
         TRY(espy_grow(importer->host, &importer->notes, importer->note_capacity,
                       &importer->note_capacity, sizeof(*importer->notes)));
     for (uint32_t i = old; i < importer->note_capacity; i++)
-        importer->notes[i] = (struct import_note){.dtype = ESPY_DTYPE_NONE, .rank = -1};
+        importer->notes[i] =
+            (struct import_note){.dtype = ESPY_DTYPE_NONE, .rank = -1, .length = -1};
     struct import_note *note = &importer->notes[value];
     if (dtype != ESPY_DTYPE_NONE)
         note->dtype = dtype;

@@ -24,15 +24,20 @@ int32_t espy_import_rank(const struct importer *importer, uint32_t value)
                : (int32_t)type->tensor_type->shape->n_dim;
 }
 
-static bool is_one_of(const char *op, const char *const *list)
+// How many numbers a list has that shapes are computed in; -1: not known, or no list.
+static int32_t length_of(const struct importer *importer, uint32_t value)
 {
-    for (; *list != NULL; list++)
-        if (strcmp(op, *list) == 0)
-            return true;
-    return false;
+    if (value == GRAPH_NONE)
+        return -1;
+    const struct graph_value *known = &importer->graph->values[value];
+    if (known->data != NULL || known->has_shape)
+        return known->shape.rank == 1 && known->shape.dims[0] <= ESPY_RANK_MAX
+                   ? (int32_t)known->shape.dims[0]
+                   : -1;
+    return value < importer->note_capacity ? importer->notes[value].length : -1;
 }
 
-// How many numbers an attribute or, since it became one, a constant input lists; -1: not known.
+// How many numbers an attribute or, since it became one, the second input lists; -1: not known.
 static int32_t list_length(const struct importer *importer, const onnx_node *proto,
                            const struct graph_node *node, const char *name)
 {
@@ -40,12 +45,7 @@ static int32_t list_length(const struct importer *importer, const onnx_node *pro
         proto == NULL ? NULL : espy_import_find(importer, proto, name, NULL);
     if (attribute != NULL)
         return (int32_t)attribute->n_ints;
-    if (node->input_count < 2 || node->inputs[1] == GRAPH_NONE)
-        return -1;
-    const struct graph_value *value = &importer->graph->values[node->inputs[1]];
-    return value->data == NULL || value->dtype != ESPY_INT64
-               ? -1
-               : (int32_t)(value->data_size / sizeof(int64_t));
+    return node->input_count < 2 ? -1 : length_of(importer, node->inputs[1]);
 }
 
 static int32_t largest_rank(const struct importer *importer, const struct graph_node *node)
@@ -82,91 +82,150 @@ static int32_t follow_change(const struct importer *importer, const onnx_node *p
     return keepdims == NULL || keepdims->i != 0 ? rank : axes < 0 ? -1 : rank - axes;
 }
 
-static int32_t follow(const struct importer *importer, const onnx_node *proto,
-                      const struct graph_node *node)
+enum rank_rule {
+    RANK_CHANGES, // dimensions are added or taken away
+    RANK_SAME,    // as the first input
+    RANK_LARGEST, // as the input that has most
+    RANK_MATRIX   // 2
+};
+
+static enum rank_rule rule_of(const char *op)
 {
-    static const char *const same[] = {"Cast",
-                                       "CastLike",
-                                       "Identity",
-                                       "Relu",
-                                       "Sigmoid",
-                                       "Tanh",
-                                       "Gelu",
-                                       "LayerNormalization",
-                                       "Softmax",
-                                       "Transpose",
-                                       "Slice",
-                                       "Concat",
-                                       "Conv",
-                                       "MaxPool",
-                                       "Dropout",
-                                       "Clip",
-                                       "Split",
-                                       "Abs",
-                                       "Neg",
-                                       "Sqrt",
-                                       "Erf",
-                                       "QuantizeLinear",
-                                       "DequantizeLinear",
-                                       "DynamicQuantizeLinear",
-                                       "Not",
-                                       "QLinearConv",
-                                       "BatchNormalization",
-                                       "ConvInteger",
-                                       "Attention",
-                                       "RMSNormalization",
-                                       "RotaryEmbedding",
-                                       "GroupNormalization",
-                                       "AveragePool",
-                                       "Swish",
-                                       "GlobalAveragePool",
-                                       "LeakyRelu",
-                                       "HardSigmoid",
-                                       "Reciprocal",
-                                       "ConvTranspose",
-                                       "TensorScatter",
-                                       "Resize",
-                                       "HardSwish",
-                                       "Pad",
-                                       NULL};
-    static const char *const broadcast[] = {"Add",
-                                            "Sub",
-                                            "Mul",
-                                            "Div",
-                                            "Pow",
-                                            "Where",
-                                            "Equal",
-                                            "Less",
-                                            "Greater",
-                                            "LessOrEqual",
-                                            "GreaterOrEqual",
-                                            "And",
-                                            "Or",
-                                            "Min",
-                                            "Max",
-                                            NULL};
-    static const char *const matrices[] = {"Gemm", "Flatten", NULL};
-    if (node->input_count == 0)
-        return -1;
-    if (is_one_of(node->op, broadcast))
+    static const struct {
+        const char *op;
+        enum rank_rule rule;
+    } rules[] = {
+        {"Abs", RANK_SAME},
+        {"Add", RANK_LARGEST},
+        {"And", RANK_LARGEST},
+        {"Attention", RANK_SAME},
+        {"AveragePool", RANK_SAME},
+        {"BatchNormalization", RANK_SAME},
+        {"Cast", RANK_SAME},
+        {"CastLike", RANK_SAME},
+        {"Clip", RANK_SAME},
+        {"Concat", RANK_SAME},
+        {"Conv", RANK_SAME},
+        {"ConvInteger", RANK_SAME},
+        {"ConvTranspose", RANK_SAME},
+        {"DequantizeLinear", RANK_SAME},
+        {"Div", RANK_LARGEST},
+        {"Dropout", RANK_SAME},
+        {"DynamicQuantizeLinear", RANK_SAME},
+        {"Equal", RANK_LARGEST},
+        {"Erf", RANK_SAME},
+        {"Flatten", RANK_MATRIX},
+        {"Gelu", RANK_SAME},
+        {"Gemm", RANK_MATRIX},
+        {"GlobalAveragePool", RANK_SAME},
+        {"Greater", RANK_LARGEST},
+        {"GreaterOrEqual", RANK_LARGEST},
+        {"GroupNormalization", RANK_SAME},
+        {"HardSigmoid", RANK_SAME},
+        {"HardSwish", RANK_SAME},
+        {"Identity", RANK_SAME},
+        {"LayerNormalization", RANK_SAME},
+        {"LeakyRelu", RANK_SAME},
+        {"Less", RANK_LARGEST},
+        {"LessOrEqual", RANK_LARGEST},
+        {"Max", RANK_LARGEST},
+        {"MaxPool", RANK_SAME},
+        {"Min", RANK_LARGEST},
+        {"Mul", RANK_LARGEST},
+        {"Neg", RANK_SAME},
+        {"Not", RANK_SAME},
+        {"Or", RANK_LARGEST},
+        {"Pad", RANK_SAME},
+        {"Pow", RANK_LARGEST},
+        {"QLinearConv", RANK_SAME},
+        {"QuantizeLinear", RANK_SAME},
+        {"RMSNormalization", RANK_SAME},
+        {"Reciprocal", RANK_SAME},
+        {"Relu", RANK_SAME},
+        {"Resize", RANK_SAME},
+        {"RotaryEmbedding", RANK_SAME},
+        {"Sigmoid", RANK_SAME},
+        {"Slice", RANK_SAME},
+        {"Softmax", RANK_SAME},
+        {"Split", RANK_SAME},
+        {"Sqrt", RANK_SAME},
+        {"Sub", RANK_LARGEST},
+        {"Swish", RANK_SAME},
+        {"Tanh", RANK_SAME},
+        {"TensorScatter", RANK_SAME},
+        {"Transpose", RANK_SAME},
+        {"Where", RANK_LARGEST},
+    };
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+        if (strcmp(rules[i].op, op) == 0)
+            return rules[i].rule;
+    return RANK_CHANGES;
+}
+
+static int32_t follow_rank(const struct importer *importer, const onnx_node *proto,
+                           const struct graph_node *node)
+{
+    const int32_t first = espy_import_rank(importer, node->inputs[0]);
+    switch (rule_of(node->op)) {
+    case RANK_SAME:
+        return first;
+    case RANK_LARGEST:
         return largest_rank(importer, node);
-    if (is_one_of(node->op, matrices))
+    case RANK_MATRIX:
         return 2;
+    case RANK_CHANGES:
+        break;
+    }
     if (strcmp(node->op, "Shape") == 0)
         return 1;
+    if (strcmp(node->op, "ConstantOfShape") == 0)
+        return length_of(importer, node->inputs[0]);
+    const int32_t listed = list_length(importer, proto, node, "shape");
     if (strcmp(node->op, "Reshape") == 0)
-        return list_length(importer, proto, node, "shape");
-    const int32_t rank = espy_import_rank(importer, node->inputs[0]);
-    if (rank < 0 || is_one_of(node->op, same))
-        return rank;
-    return follow_change(importer, proto, node, rank);
+        return listed;
+    if (first < 0)
+        return -1;
+    if (strcmp(node->op, "Expand") == 0)
+        return listed < 0 ? -1 : listed > first ? listed : first;
+    return follow_change(importer, proto, node, first);
+}
+
+// Lists that exporters put shapes together from: Shape, Gather, Unsqueeze, Concat.
+static int32_t follow_length(const struct importer *importer, const onnx_node *proto,
+                             const struct graph_node *node)
+{
+    const bool whole = proto == NULL || proto->n_attribute == 0; // Shape has no start or end
+    int32_t sum = 0;
+    if (strcmp(node->op, "Shape") == 0)
+        return whole && node->attr_count == 0 ? espy_import_rank(importer, node->inputs[0]) : -1;
+    if (strcmp(node->op, "Unsqueeze") == 0)
+        return espy_import_rank(importer, node->inputs[0]) == 0 ? 1 : -1;
+    if (strcmp(node->op, "Gather") == 0)
+        return node->input_count < 2 ? -1 : length_of(importer, node->inputs[1]);
+    if (strcmp(node->op, "Cast") == 0 || strcmp(node->op, "Identity") == 0)
+        return length_of(importer, node->inputs[0]);
+    if (strcmp(node->op, "Concat") != 0)
+        return -1;
+    for (uint32_t i = 0; i < node->input_count; i++) {
+        const int32_t length = length_of(importer, node->inputs[i]);
+        if (length < 0)
+            return -1;
+        sum += length;
+    }
+    return sum;
 }
 
 void espy_import_follow_ranks(struct importer *importer, const onnx_node *proto,
                               const struct graph_node *node)
 {
-    const int32_t rank = follow(importer, proto, node);
-    for (uint32_t i = 0; i < node->output_count && rank >= 0; i++)
-        if (node->outputs[i] != GRAPH_NONE)
-            importer->notes[node->outputs[i]].rank = rank;
+    if (node->input_count == 0)
+        return;
+    const int32_t rank = follow_rank(importer, proto, node);
+    const int32_t length = rank == 1 ? follow_length(importer, proto, node) : -1;
+    for (uint32_t i = 0; i < node->output_count && rank >= 0; i++) {
+        if (node->outputs[i] == GRAPH_NONE)
+            continue;
+        importer->notes[node->outputs[i]].rank = rank;
+        importer->notes[node->outputs[i]].length = length;
+    }
 }
