@@ -3,6 +3,7 @@ computes from what their documentation says. Needs numpy; run it as `python3 mak
 
 import json
 import os
+import zlib
 
 import numpy as np
 
@@ -392,7 +393,8 @@ def layer_norm(x, gamma, beta, epsilon):
     x = x.astype(np.float64)
     mean = x.mean(-1, keepdims=True)
     inverse = 1 / np.sqrt(((x - mean) ** 2).mean(-1, keepdims=True) + epsilon)
-    return f32((x - mean) * inverse * gamma + (0 if beta is None else beta)), f32(mean), f32(inverse)
+    y = (x - mean) * inverse * gamma + (0 if beta is None else beta)
+    return f32(y), f32(mean), f32(inverse)
 
 
 def rms_norm(x, gamma, epsilon):
@@ -434,7 +436,8 @@ def norm_cases():
     total = tables[0][words] + tables[1][:4] + tables[2][segments]
     cases.append(case("EmbedLayerNormalization", "segments and a mask",
                       [words, segments, *tables, gamma, beta, mask],
-                      [layer_norm(total, gamma, beta, 1e-12)[0], np.array([3, 1], np.int32), total]))
+                      [layer_norm(total, gamma, beta, 1e-12)[0], np.array([3, 1], np.int32),
+                       total]))
     places = np.array([[5, 4, 3, 2]], np.int32)
     total = tables[0][words] + tables[1][places]
     cases.append(case("EmbedLayerNormalization", "places given, no segments",
@@ -697,7 +700,7 @@ def product_cases():
     cases.append(case("MatMulInteger16", "int16", [a, b],
                       [a.astype(np.int32) @ b.astype(np.int32)]))
     a = integers(np.int8, -128, 127, 2, 3, 4)
-    cases.append(case("ReduceSumInteger", "two axes", [a], [a.astype(np.int32).sum((0, 2), dtype=np.int32)],
+    cases.append(case("ReduceSumInteger", "two axes", [a], [a.sum((0, 2), dtype=np.int32)],
                       axes=[0, 2], keepdims=0))
     cases += lstm_cases()
     x = floats(2, 3, scale=3)
@@ -906,6 +909,40 @@ def detector_cases():
     return cases
 
 
+def nhwc_cases():
+    """ONNX's operators with channels last: computed with channels first, and moved."""
+    domain = {"domain": "com.ms.internal.nhwc", "version": 11}
+    x = floats(2, 8, 4, 6)
+    n, c, h, w = x.shape
+    blocks = x.reshape(n, c, h // 2, 2, w // 2, 2)
+    cases = []
+
+    def last(y):
+        return np.ascontiguousarray(f32(y).transpose(0, 2, 3, 1))
+
+    def add(op, y, more=(), **attributes):
+        cases.append(case(op, "channels last", [last(x), *more], [last(y)], domain, **attributes))
+
+    add("AveragePool", blocks.mean((3, 5)), kernel_shape=[2, 2], strides=[2, 2])
+    add("MaxPool", blocks.max((3, 5)), kernel_shape=[2, 2], strides=[2, 2])
+    add("GlobalAveragePool", x.mean((2, 3), keepdims=True))
+    add("GlobalMaxPool", x.max((2, 3), keepdims=True))
+    add("SpaceToDepth", blocks.transpose(0, 3, 5, 1, 2, 4).reshape(n, 4 * c, h // 2, w // 2),
+        blocksize=2)
+    add("DepthToSpace", x.reshape(n, 2, 2, c // 4, h, w).transpose(0, 3, 4, 1, 5, 2).reshape(
+        n, c // 4, 2 * h, 2 * w), blocksize=2)
+    squares = np.stack([(x[:, max(0, i - 1):i + 2].astype(np.float64) ** 2).sum(1)
+                        for i in range(c)], 1)
+    add("LRN", x / (1 + 0.3 / 3 * squares) ** 0.75, size=3, alpha=0.3, beta=0.75, bias=1.0)
+    scale, shift = floats(c), floats(c)
+    y = (x - x.mean((2, 3), keepdims=True)) / np.sqrt(x.var((2, 3), keepdims=True) + 1e-3)
+    add("InstanceNormalization", y * scale[:, None, None] + shift[:, None, None], [scale, shift],
+        epsilon=1e-3)
+    weights = floats(c, 3, 2, 2)
+    add("ConvTranspose", conv_transpose(x, weights, 2, [0, 0, 0, 0]), [weights], strides=[2, 2])
+    return cases
+
+
 def half_cases():
     """Some of all kinds with float16 inputs, for the types of what a rewrite makes."""
 
@@ -919,7 +956,7 @@ def half_cases():
         return [a.astype(np.float64) for a in arrays]
 
     cases = []
-    x, w, bias = half(2, 3, 6), half(6, 24), half(24)
+    x, w, bias = half(2, 3, 6), floats(6, 24, scale=0.3).astype(np.float16), half(24)
     raw = np.array([[1, 0, 1], [1, 1, 0]], np.int32)
     xd, wd, bd = wide(x, w, bias)
     q, k, v = [heads(t, 2) for t in np.split(xd @ wd + bd, 3, -1)]
@@ -991,11 +1028,12 @@ FILES = {
     "other": other_cases,
     "detectors": detector_cases,
     "float16": half_cases,
+    "nhwc": nhwc_cases,
     "experimental": experimental_cases,
 }
 
-for seed, (stem, make) in enumerate(FILES.items()):
-    random = np.random.default_rng(seed)  # so that one file's cases do not depend on another's
+for stem, make in FILES.items():
+    random = np.random.default_rng(zlib.crc32(stem.encode()))  # no file depends on another
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), stem + ".json")
     with open(path, "w") as file:
         entries = (json.dumps(entry, separators=(",", ":")) for entry in make())

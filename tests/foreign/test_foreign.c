@@ -85,6 +85,11 @@ Test(foreign, float16)
     run_file("float16");
 }
 
+Test(foreign, nhwc)
+{
+    run_file("nhwc");
+}
+
 Test(foreign, experimental)
 {
     run_file("experimental");
