@@ -877,6 +877,34 @@ def other_cases():
     return cases
 
 
+def batched_nms(boxes, scores, keep, before, overlap, least, normalized):
+    """boxes: batch, box, 1 or class, 4; scores: batch, box, class."""
+    more = 0 if normalized else 1
+    n, count, classes = scores.shape
+    dets, labels = np.zeros((n, keep, 5), np.float32), np.full((n, keep), -1, np.int32)
+    for i in range(n):
+        found = []
+        for c in range(classes):
+            at = boxes[i, :, c % boxes.shape[2]].astype(np.float64)
+            order = np.argsort(-scores[i, :, c], kind="stable")[:before]
+            left = []
+            for k in order:
+                if scores[i, k, c] <= least:
+                    continue
+                x1, y1 = np.maximum(at[k, :2], at[left, :2]).T
+                x2, y2 = np.minimum(at[k, 2:], at[left, 2:]).T
+                inner = np.maximum(x2 - x1 + more, 0) * np.maximum(y2 - y1 + more, 0)
+                area = (at[:, 2] - at[:, 0] + more) * (at[:, 3] - at[:, 1] + more)
+                if not (inner / (area[k] + area[left] - inner) > overlap).any():
+                    left.append(k)
+            found += [(scores[i, k, c], c, k) for k in left]
+        found.sort(key=lambda x: -x[0])
+        for j, (score, c, k) in enumerate(found[:keep]):
+            dets[i, j] = [*boxes[i, k, c % boxes.shape[2]], score]
+            labels[i, j] = c
+    return [dets, labels]
+
+
 def detector_cases():
     """mmdeploy's operators, in cases that can be said without interpolation, or by hand."""
     domain = {"domain": "mmdeploy", "version": 1}
@@ -894,6 +922,17 @@ def detector_cases():
     cases.append(case("MMCVModulatedDeformConv2d", "a row further down",
                       [x, offset, mask, w, bias], [f32(conv(shifted, w * 0.5, bias))], domain,
                       stride=[1, 1], padding=[0, 0], dilation=[1, 1], groups=1, deform_groups=1))
+    for shared in (1, 3):
+        corners = f32(random.uniform(0, 20, (2, 12, shared, 2)))
+        boxes = np.concatenate([corners, corners + f32(random.uniform(8, 14, corners.shape))], -1)
+        scores = f32(random.uniform(0, 1, (2, 12, 3)))
+        for keep, before, normalized in ((10, 5, 0), (40, 12, 1)):
+            cases.append(case("TRTBatchedNMS", f"{shared} boxes a place, {keep} of all",
+                              [boxes, scores],
+                              batched_nms(boxes, scores, keep, before, 0.4, 0.3, normalized),
+                              domain, background_label_id=-1, num_classes=3, topk=before,
+                              keep_topk=keep, score_threshold=0.3, iou_threshold=0.4,
+                              is_normalized=normalized, clip_boxes=0))
     # One sample in the middle of each bin: bins of 2 by 2 pixels, half a pixel off by "aligned".
     ramp = np.arange(36, dtype=np.float32).reshape(1, 1, 6, 6)
     boxes = f32([[0, 0.5, 0.5, 4.5, 4.5]])

@@ -152,11 +152,11 @@ Test(convert_foreign, ranks_are_followed_through_computed_shapes)
 // --------------------------------------------------------------------------------------
 
 static const struct foreign_family *const families[] = {
-    &espy_foreign_experimental, &espy_foreign_fused,     &espy_foreign_simple,
-    &espy_foreign_norm,         &espy_foreign_attention, &espy_foreign_cached,
-    &espy_foreign_quantized,    &espy_foreign_qlinear,   &espy_foreign_packed,
-    &espy_foreign_layout,       &espy_foreign_nhwc,      &espy_foreign_mmdeploy,
-    &espy_foreign_mmcv};
+    &espy_foreign_experimental, &espy_foreign_fused,    &espy_foreign_simple,
+    &espy_foreign_crop,         &espy_foreign_fourier,  &espy_foreign_norm,
+    &espy_foreign_attention,    &espy_foreign_cached,   &espy_foreign_quantized,
+    &espy_foreign_qlinear,      &espy_foreign_packed,   &espy_foreign_layout,
+    &espy_foreign_nhwc,         &espy_foreign_mmdeploy, &espy_foreign_mmcv};
 
 static void try_node(const char *domain, const char *op, uint32_t input_count, uint32_t shape,
                      uint32_t absent)

@@ -101,6 +101,10 @@ uint32_t espy_build_activate(struct builder *b, uint32_t x,
                              const struct build_activation *activation);
 struct build_activation espy_build_conv_activation(struct builder *b);
 
+// In the type of the zero point, or where that is absent in the one that is said.
+uint32_t espy_build_quantize(struct builder *b, uint32_t x, uint32_t scale, uint32_t zero,
+                             espy_dtype dtype);
+
 // Inputs as BatchNormalization's, but with statistics for every element of x's later dimensions.
 uint32_t espy_build_batch_norm_each(struct builder *b, const uint32_t inputs[5], double epsilon);
 
@@ -124,6 +128,8 @@ void espy_foreign_simplified_layer_norm(struct builder *b);
 extern const struct foreign_family espy_foreign_experimental; // of ONNX's own domain, never in it
 extern const struct foreign_family espy_foreign_fused;
 extern const struct foreign_family espy_foreign_simple;
+extern const struct foreign_family espy_foreign_crop;
+extern const struct foreign_family espy_foreign_fourier;
 extern const struct foreign_family espy_foreign_norm;
 extern const struct foreign_family espy_foreign_attention;
 extern const struct foreign_family espy_foreign_cached;

@@ -32,14 +32,20 @@ static int64_t turned_channels(const struct builder *b, uint32_t cosines)
     return value->has_shape || value->data != NULL ? 2 * value->shape.dims[1] : 0;
 }
 
+struct rotation {
+    uint32_t tables[2]; // cosines and sines
+    uint32_t places;
+    bool interleaved;
+    int64_t turned; // channels of a head; 0: all
+};
+
 // x: [batch, head, position, channel]
-static uint32_t rotate(struct builder *b, uint32_t x, const uint32_t tables[2], uint32_t places,
-                       bool interleaved, int64_t turned)
+static uint32_t rotate(struct builder *b, uint32_t x, const struct rotation *r)
 {
-    const uint32_t result = EMIT(b, "RotaryEmbedding", x, tables[0], tables[1], places);
-    espy_build_set(b, "interleaved", interleaved);
-    if (turned > 0)
-        espy_build_set(b, "rotary_embedding_dim", (double)turned);
+    const uint32_t result = EMIT(b, "RotaryEmbedding", x, r->tables[0], r->tables[1], r->places);
+    espy_build_set(b, "interleaved", r->interleaved);
+    if (r->turned > 0)
+        espy_build_set(b, "rotary_embedding_dim", (double)r->turned);
     return result;
 }
 
@@ -57,28 +63,27 @@ static uint32_t rotary_places(struct builder *b, uint32_t given, uint32_t batch,
 static void rotary_embedding(struct builder *b)
 {
     enum { X, PLACES, COSINES, SINES };
-    const bool interleaved = espy_build_integer(b, "interleaved", 0) != 0;
+    struct rotation r = {.tables = {espy_build_input(b, COSINES), espy_build_input(b, SINES)},
+                         .interleaved = espy_build_integer(b, "interleaved", 0) != 0,
+                         .turned = espy_build_integer(b, "rotary_embedding_dim", 0)};
     const int64_t heads = espy_build_integer(b, "num_heads", 0);
-    int64_t turned = espy_build_integer(b, "rotary_embedding_dim", 0);
     if (espy_build_integer(b, "is_packed_batching", 0) != 0 || espy_build_float(b, "scale", 1) != 1)
         espy_build_refuse(b, "packed batches and scales are not supported");
-    const uint32_t x = espy_build_input(b, X),
-                   tables[] = {espy_build_input(b, COSINES), espy_build_input(b, SINES)};
+    const uint32_t x = espy_build_input(b, X);
     const bool apart = espy_build_rank(b, x) == 4;
     uint32_t split = x;
     if (!apart && heads > 0) {
         split = heads_apart(b, x, heads);
     } else if (!apart) { // all channels of a head turn, so the tables say how wide it is
-        const uint32_t width = EMIT(b, "Mul", espy_build_dims(b, tables[0], 1, 2), LIST(b, 2));
+        const uint32_t width = EMIT(b, "Mul", espy_build_dims(b, r.tables[0], 1, 2), LIST(b, 2));
         const uint32_t dims[] = {LIST(b, 0, 0, -1), width};
         split = espy_build_transpose(b, EMIT(b, "Reshape", x, espy_build_concat(b, dims, 2, 0)),
                                      exchange, 4);
-        turned = 0;
+        r.turned = 0;
     }
-    const uint32_t places =
-        rotary_places(b, espy_build_input(b, PLACES), espy_build_dims(b, split, 0, 1),
-                      espy_build_dims(b, split, 2, 3));
-    const uint32_t y = rotate(b, split, tables, places, interleaved, turned);
+    r.places = rotary_places(b, espy_build_input(b, PLACES), espy_build_dims(b, split, 0, 1),
+                             espy_build_dims(b, split, 2, 3));
+    const uint32_t y = rotate(b, split, &r);
     espy_build_result(b, 0, apart ? y : heads_together(b, y));
 }
 
@@ -172,18 +177,19 @@ static uint32_t head_norm(struct builder *b, uint32_t x, uint32_t input, double 
 
 static void rotate_both(struct builder *b, struct grouped *g, bool interleaved)
 {
-    const uint32_t tables[] = {espy_build_input(b, COSINES), espy_build_input(b, SINES)};
+    struct rotation r = {.tables = {espy_build_input(b, COSINES), espy_build_input(b, SINES)},
+                         .interleaved = interleaved};
     if (!espy_build_has(b, COSINES) || !espy_build_has(b, SINES)) {
         espy_build_refuse(b, "do_rotary needs cos_cache and sin_cache");
         return;
     }
-    const uint32_t places =
+    r.turned = turned_channels(b, r.tables[0]);
+    r.places =
         espy_build_has(b, POSITIONS)
             ? espy_build_input(b, POSITIONS)
             : EMIT(b, "Add", EMIT(b, "Unsqueeze", g->starts, LIST(b, 1)), count_up(b, g->count));
-    const int64_t turned = turned_channels(b, tables[0]);
-    g->q = rotate(b, g->q, tables, places, interleaved, turned);
-    g->k = rotate(b, g->k, tables, places, interleaved, turned);
+    g->q = rotate(b, g->q, &r);
+    g->k = rotate(b, g->k, &r);
 }
 
 // The past, made longer where the new ones would not fit, with them where they belong.
