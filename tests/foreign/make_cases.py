@@ -574,6 +574,9 @@ def qlinear_cases():
                       [quantize(first + second, np.float32(0.05), 90, np.uint8)]))
     cases.append(case("QLinearMul", "uint8, repeating", inputs,
                       [quantize(first * second, np.float32(0.05), 90, np.uint8)]))
+    inputs = [x if x.size > 1 else x.reshape(1) for x in inputs]
+    cases.append(case("QLinearAdd", "scales and zero points as lists of one", inputs,
+                      [quantize(first + second, np.float32(0.05), 90, np.uint8)]))
     a = integers(np.int8, -128, 127, 3, 5)
     x = dequantize(a, np.float32(0.04))
     cases.append(case("QLinearAdd", "int8 without zero points",
@@ -677,6 +680,9 @@ def product_cases():
                       inputs + [scale_of(0.08), one(np.uint8, 130)],
                       [quantize(y, np.float32(0.08), 130, np.uint8)], transB=1, alpha=0.5))
     cases.append(case("QGemm", "to float", inputs, [f32(y)], transB=1, alpha=0.5))
+    y = (a.astype(np.float64) - 101) @ b.astype(np.float64).T * np.float32(0.02) * np.float32(0.01)
+    inputs = [a, f32([0.02]), np.array([101], np.uint8), b, f32([0.01]), np.array([0], np.int8)]
+    cases.append(case("QGemm", "scales as lists of one", inputs, [f32(y)], transB=1))
     x, b = floats(2, 3, 6), integers(np.int8, -100, 100, 6, 4)
     low, high = min(x.min(), 0), max(x.max(), 0)
     step = np.float32(high - low) / np.float32(255)
