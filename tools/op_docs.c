@@ -2,10 +2,7 @@
 //
 //     op_docs                    prints the page
 //     op_docs --check FILE       fails unless FILE is that page
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "docs_page.h"
 #include "op/op.h"
 
 static const char *const intro =
@@ -103,8 +100,7 @@ static void print_attrs(FILE *out, const struct op *op)
         fprintf(out, " | ");
         print_fallback(out, &op->attrs[i]);
         fprintf(out, " | ");
-        for (const char *c = op->attrs[i].help; *c != '\0'; c++)
-            fprintf(out, *c == '|' ? "\\%c" : "%c", *c);
+        docs_page_cell(out, op->attrs[i].help);
         fprintf(out, " |\n");
     }
 }
@@ -130,44 +126,7 @@ static void print_page(FILE *out)
         print_op(out, op);
 }
 
-static bool same_bytes(FILE *a, FILE *b)
-{
-    int byte;
-    do {
-        byte = fgetc(a);
-        if (byte != fgetc(b))
-            return false;
-    } while (byte != EOF);
-    return true;
-}
-
-static bool check(const char *path)
-{
-    FILE *file = fopen(path, "rb"), *page = tmpfile();
-    bool same = false;
-    if (file != NULL && page != NULL) {
-        print_page(page);
-        rewind(page);
-        same = same_bytes(file, page);
-    }
-    if (file != NULL)
-        fclose(file);
-    if (page != NULL)
-        fclose(page);
-    if (!same)
-        fprintf(stderr, "%s is not what the operator table says; write it again with op_docs\n",
-                path);
-    return same;
-}
-
 int main(int argc, char **argv)
 {
-    if (argc == 3 && strcmp(argv[1], "--check") == 0)
-        return check(argv[2]) ? EXIT_SUCCESS : EXIT_FAILURE;
-    if (argc != 1) {
-        fprintf(stderr, "usage: op_docs [--check FILE]\n");
-        return EXIT_FAILURE;
-    }
-    print_page(stdout);
-    return EXIT_SUCCESS;
+    return docs_page_main(argc, argv, print_page);
 }
