@@ -43,11 +43,27 @@ espy_status espy_format_scan_json(const struct host *host, const char *file, con
 typedef espy_status (*espy_format_tensor_fn)(void *user, const char *name,
                                              struct graph_value *value);
 
+// Adds the nodes of a hand-written form that has "layers" (docs/layers.md) to a graph that has its
+// inputs and tensors. root is the whole JSON; values are the graph's by name, in and out, those
+// that outputs and nodes may name.
+struct cJSON;
+typedef espy_status (*espy_format_layers_fn)(void *user, const struct cJSON *root,
+                                             struct graph *graph, struct map *values);
+
 // Reads the hand-written form: the same JSON as in the file, where "tensors" entries may leave out
 // dtype, shape, offset and size, which then come from find. Result is checked as a file is.
 espy_status espy_format_read_json(const struct host *host, const char *name, const char *json,
                                   size_t size, espy_format_tensor_fn find, void *user,
                                   struct graph *graph);
+
+// The same, where "layers" may stand before "nodes" or in place of them.
+struct format_hand {
+    void *user;
+    espy_format_tensor_fn find;   // NULL: there are no tensors
+    espy_format_layers_fn layers; // NULL: "layers" is refused
+};
+espy_status espy_format_read_hand(const struct host *host, const char *name, const char *json,
+                                  size_t size, const struct format_hand *hand, struct graph *graph);
 
 // A file mapped read-only or, where mapping fails, read into memory. Aligned to 64. Whoever
 // shortens a mapped file pulls the memory away (SIGBUS); replacing it by rename, as the writer

@@ -26,9 +26,7 @@ espy_status espy_format_check_graph(const struct graph *graph, const char *file)
 struct format_source {
     const unsigned char *weights; // NULL where the file has no weights chunk
     size_t weights_size;
-    bool by_hand;               // the hand-written form: no weights, find instead
-    espy_format_tensor_fn find; // NULL: no tensor can be found
-    void *find_user;
+    const struct format_hand *hand; // the hand-written form, without weights; NULL: a file
 };
 
 // Builds and checks the graph. On failure graph is zeroed.

@@ -19,6 +19,7 @@ struct reader {
     const struct place *at;      // of the graph; NULL: the network's, which is the whole JSON
     struct map values;           // by name
     const struct reader *around; // of the network, for a body; else NULL
+    const cJSON *layered;        // the whole JSON where it has layers; else NULL
     size_t weights_end;          // of the tensors read so far, in all graphs
 };
 
@@ -423,9 +424,9 @@ static espy_status find_tensor(struct reader *reader, const struct place *place,
 {
     const struct format_source *source = reader->source;
     struct graph_value found = {.name = value->name};
-    if (source->find == NULL)
+    if (source->hand->find == NULL)
         return refuse(reader, place, "there are no weights to take it from");
-    TRY(source->find(source->find_user, name, &found));
+    TRY(source->hand->find(source->hand->user, name, &found));
     if (found.data == NULL)
         return refuse(reader, place, "it has no data");
     if (value->dtype != ESPY_DTYPE_NONE && value->dtype != found.dtype)
@@ -474,7 +475,7 @@ static espy_status read_tensor(struct reader *reader, const struct place *place,
                                const cJSON *object)
 {
     enum { DTYPE, SHAPE, OFFSET, SIZE, FROM, COUNT };
-    const bool by_hand = reader->source->by_hand;
+    const bool by_hand = reader->source->hand != NULL;
     if (reader->around != NULL && cJSON_GetObjectItemCaseSensitive(object, "same_as") != NULL)
         return read_same(reader, place, object);
     struct member members[] = {{"dtype", !by_hand, NULL},
@@ -693,14 +694,18 @@ static espy_status read_nodes(struct reader *reader, const cJSON *list)
     const struct place place = {.up = reader->at, .key = "nodes"};
     struct graph *graph = reader->graph;
     TRY(expect_list(reader, &place, list));
-    const uint32_t count = list_count(list);
-    graph->nodes = espy_arena_array(&graph->arena, count, sizeof(*graph->nodes));
-    if (graph->nodes == NULL)
+    const uint32_t count = list_count(list), before = graph->node_count; // made by layers
+    struct graph_node *nodes =
+        espy_arena_array(&graph->arena, (size_t)before + count, sizeof(*nodes));
+    if (nodes == NULL)
         return ESPY_OUT_OF_MEMORY;
-    graph->node_count = graph->node_capacity = count;
+    if (before > 0)
+        memcpy(nodes, graph->nodes, before * sizeof(*nodes));
+    graph->nodes = nodes;
+    graph->node_count = graph->node_capacity = before + count;
     struct place inner = {.up = &place};
     for (const cJSON *item = list->child; item != NULL; item = item->next, inner.index++)
-        TRY(read_node(reader, &inner, item, &graph->nodes[inner.index]));
+        TRY(read_node(reader, &inner, item, &nodes[before + inner.index]));
     return ESPY_OK;
 }
 
@@ -714,7 +719,11 @@ static espy_status read_graph(struct reader *reader, const cJSON *inputs, const 
     TRY(read_inputs(reader, inputs));
     TRY(read_tensors(reader, tensors));
     const uint32_t first_made = reader->graph->value_count;
-    TRY(read_nodes(reader, nodes));
+    if (reader->layered != NULL)
+        TRY(reader->source->hand->layers(reader->source->hand->user, reader->layered, reader->graph,
+                                         &reader->values));
+    if (nodes != NULL) // there are layers in place of them
+        TRY(read_nodes(reader, nodes));
     return read_outputs(reader, outputs, first_made);
 }
 
@@ -737,6 +746,7 @@ static espy_status read_body(struct reader *around, const struct place *place, c
     reader.graph = &body;
     reader.at = place;
     reader.around = around;
+    reader.layered = NULL;
     espy_map_init(&reader.values, reader.host);
     espy_status status = read_graph(&reader, members[INPUTS].item, members[TENSORS].item,
                                     members[NODES].item, members[OUTPUTS].item);
@@ -763,12 +773,21 @@ static espy_status read_bodies(struct reader *reader, const cJSON *list)
 
 static espy_status read_root(struct reader *reader, const cJSON *root)
 {
-    enum { ESPY, NAME, PRODUCER, INPUTS, OUTPUTS, TENSORS, NODES, BODIES };
-    struct member members[] = {{"espy", true, NULL},      {"name", false, NULL},
-                               {"producer", false, NULL}, {"inputs", true, NULL},
-                               {"outputs", true, NULL},   {"tensors", false, NULL},
-                               {"nodes", true, NULL},     {"bodies", false, NULL}};
-    TRY(read_members(reader, NULL, root, members, MEMBER_COUNT(members)));
+    enum { ESPY, NAME, PRODUCER, INPUTS, OUTPUTS, TENSORS, NODES, BODIES, LAYERS, DTYPE, BLOCKS };
+    const struct format_hand *hand = reader->source->hand;
+    const bool may_have_layers = hand != NULL && hand->layers != NULL;
+    const bool has_layers =
+        may_have_layers && cJSON_GetObjectItemCaseSensitive(root, "layers") != NULL;
+    struct member members[] = {
+        {"espy", true, NULL},         {"name", false, NULL},   {"producer", false, NULL},
+        {"inputs", true, NULL},       {"outputs", true, NULL}, {"tensors", false, NULL},
+        {"nodes", !has_layers, NULL}, {"bodies", false, NULL}, {"layers", false, NULL},
+        {"dtype", false, NULL},       {"blocks", false, NULL}};
+    // What only layers have comes last and is left out for files.
+    TRY(read_members(reader, NULL, root, members,
+                     may_have_layers ? MEMBER_COUNT(members) : LAYERS));
+    if (!has_layers && (members[DTYPE].item != NULL || members[BLOCKS].item != NULL))
+        return refuse(reader, NULL, "\"dtype\" and \"blocks\" are for \"layers\"");
     const struct place version_place = {.key = "espy"};
     const struct place name_place = {.key = "name"};
     const struct place producer_place = {.key = "producer"};
@@ -780,10 +799,11 @@ static espy_status read_root(struct reader *reader, const cJSON *root)
                       (int)FORMAT_VERSION);
     TRY(read_string(reader, &name_place, members[NAME].item, &reader->graph->name));
     TRY(read_string(reader, &producer_place, members[PRODUCER].item, &reader->graph->producer));
+    reader->layered = has_layers ? root : NULL;
     TRY(read_graph(reader, members[INPUTS].item, members[TENSORS].item, members[NODES].item,
                    members[OUTPUTS].item));
     TRY(read_bodies(reader, members[BODIES].item));
-    if (!reader->source->by_hand && reader->weights_end != reader->source->weights_size)
+    if (reader->source->hand == NULL && reader->weights_end != reader->source->weights_size)
         return refuse(reader, &tensors_place, "the tensors end at %zu, the weights have %zu bytes",
                       reader->weights_end, reader->source->weights_size);
     return ESPY_OK;
@@ -818,10 +838,17 @@ espy_status espy_format_parse_json(const struct host *host, const char *file, co
     return status;
 }
 
+espy_status espy_format_read_hand(const struct host *host, const char *name, const char *json,
+                                  size_t size, const struct format_hand *hand, struct graph *graph)
+{
+    const struct format_source source = {.hand = hand};
+    return espy_format_parse_json(host, name, json, size, &source, graph);
+}
+
 espy_status espy_format_read_json(const struct host *host, const char *name, const char *json,
                                   size_t size, espy_format_tensor_fn find, void *user,
                                   struct graph *graph)
 {
-    const struct format_source source = {.by_hand = true, .find = find, .find_user = user};
-    return espy_format_parse_json(host, name, json, size, &source, graph);
+    const struct format_hand hand = {.user = user, .find = find};
+    return espy_format_read_hand(host, name, json, size, &hand, graph);
 }

@@ -30,8 +30,10 @@ allow runtime/plan 'plan/[a-z_]+\.h' 'op/[a-z_]+\.h' 'format/graph\.h' 'base/[a-
 allow runtime/vk 'vk/[a-z_]+\.h' 'plan/plan\.h' 'base/[a-z_]+\.h'
 allow runtime/api 'api/[a-z_]+\.h' 'vk/vk\.h' 'plan/plan\.h' 'format/format\.h' 'base/[a-z_]+\.h' \
     'espy/[a-z]+\.h'
-allow tools/convert 'convert/[a-z_]+\.h' 'passes/passes\.h' 'format/(format|graph)\.h' 'op/op\.h' \
+allow tools/convert 'convert/[a-z_]+\.h' 'passes/passes\.h' 'layers/layers\.h' 'format/(format|graph)\.h' 'op/op\.h' \
     'base/[a-z_]+\.h' 'espy/espy\.h' 'onnx\.pb-c\.h'
+allow tools/layers 'layers/[a-z_]+\.h' 'format/(format|graph)\.h' 'op/op\.h' 'base/base\.h'
+allow tools/layers/blocks 'layers/layer\.h'
 allow tools/passes 'passes/[a-z_]+\.h' 'convert/convert\.h' 'format/(format|graph)\.h' 'op/op\.h' \
     'base/[a-z_]+\.h' 'espy/espy\.h'
 
