@@ -23,10 +23,16 @@ const char *espy_suite_shared(void)
 espy_status espy_suite_convert(const struct host *host, const char *path,
                                struct suite_model *model)
 {
+    return espy_suite_convert_hand(host, path, NULL, model);
+}
+
+espy_status espy_suite_convert_hand(const struct host *host, const char *path, const char *weights,
+                                    struct suite_model *model)
+{
     *model = (struct suite_model){.host = host};
     struct convert_report report;
     struct convert_model *converted = NULL;
-    const struct convert_params params = {.model_path = path};
+    const struct convert_params params = {.model_path = path, .weights_path = weights};
     espy_convert_report_init(&report, host);
     void *bytes = NULL;
     espy_status status = espy_convert_graph(host, &params, &report, &converted);

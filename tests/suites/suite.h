@@ -19,6 +19,9 @@ struct suite_model {
 };
 espy_status espy_suite_convert(const struct host *host, const char *path,
                                struct suite_model *model);
+// The same with the hand-written form and a safetensors file.
+espy_status espy_suite_convert_hand(const struct host *host, const char *path, const char *weights,
+                                    struct suite_model *model);
 void espy_suite_model_finish(struct suite_model *model);
 
 // Reads a TensorProto file or an .npy file into the arena.
