@@ -36,17 +36,22 @@ float power(float base, float exponent)
     return base < 0.0 && odd ? -result : result;
 }
 
-// C's fmod, exactly: long division by shifted divisors, each subtraction of which is exact.
+// C's fmod, exactly: long division by shifted divisors, each subtraction of which is exact. Floats
+// span SHIFTS_MAX doublings; a device that flushes subnormal numbers to zero would not stop by itself.
+const uint SHIFTS_MAX = 278;
+
 float remainder_of(float a, float b)
 {
     const float divisor = abs(b);
     float rest = abs(a);
     if (isnan(a) || isnan(b) || isinf(a) || divisor == 0.0)
         return intBitsToFloat(0x7fc00000);
+    if (isinf(b))
+        return a;
     float shifted = divisor;
-    while (shifted <= 0.5 * rest)
+    for (uint i = 0; i < SHIFTS_MAX && shifted <= 0.5 * rest; i++)
         shifted *= 2.0;
-    while (shifted >= divisor) {
+    for (uint i = 0; i <= SHIFTS_MAX && shifted >= divisor; i++) {
         if (rest >= shifted)
             rest -= shifted;
         shifted *= 0.5;
