@@ -74,7 +74,6 @@ espy_status espy_vk_candidate_choose(const struct host *host, const char *name,
 // What all pipelines of one shader share.
 struct vk_kernel {
     const struct shader *shader;
-    VkShaderModule module;
     VkDescriptorSetLayout set_layout;
     VkPipelineLayout layout;
 };
@@ -83,7 +82,8 @@ struct vk_pipeline {
     const struct vk_kernel *kernel;
     void *spec; // a copy; NULL when spec_size is 0
     uint32_t spec_size;
-    VkPipeline pipeline; // NULL until created
+    VkShaderModule module; // only while the pipeline is created
+    VkPipeline pipeline;   // NULL until created
     VkResult result;     // of the creation, set by a worker and read after it was joined
 };
 
@@ -107,6 +107,16 @@ void espy_vk_pipelines_finish(struct vk_device *device); // saves the cache
 // Finds or creates the pipeline of every dispatch; results has `count` entries. Thread-safe.
 espy_status espy_vk_pipelines_get(struct vk_device *device, const struct plan_dispatch *dispatches,
                                   uint32_t count, const struct vk_pipeline **results);
+
+// Writes the shader's words with values (one per specialization constant, NULL: the defaults) in place
+// of specialization constants, and returns their size in bytes (vk_specialize.c). words has room for
+// shader->words_size bytes, facts for espy_vk_specialize_room entries.
+struct spirv_fact {
+    uint32_t kind, value;
+};
+size_t espy_vk_specialize_room(const struct shader *shader);
+size_t espy_vk_specialize(const struct shader *shader, const uint32_t *values,
+                          struct spirv_fact *facts, uint32_t *words);
 
 // The file behind the VkPipelineCache (vk_cache_file.c).
 struct vk_cache_key {

@@ -27,8 +27,6 @@ static void kernel_finish(struct vk_device *device, struct vk_kernel *kernel)
         table->DestroyPipelineLayout(device->device, kernel->layout, NULL);
     if (kernel->set_layout != VK_NULL_HANDLE)
         table->DestroyDescriptorSetLayout(device->device, kernel->set_layout, NULL);
-    if (kernel->module != VK_NULL_HANDLE)
-        table->DestroyShaderModule(device->device, kernel->module, NULL);
     *kernel = (struct vk_kernel){0};
 }
 
@@ -68,16 +66,12 @@ static espy_status kernel_init(struct vk_device *device, const struct shader *sh
             .descriptorCount = 1,
             .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
     }
-    const VkShaderModuleCreateInfo module = {.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                                             .codeSize = shader->words_size,
-                                             .pCode = shader->words};
     const VkDescriptorSetLayoutCreateInfo set = {
         .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
         .bindingCount = count,
         .pBindings = bindings};
     const VkPushConstantRange push = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
                                       .size = shader->push_size};
-    VK(vk, vk->table.CreateShaderModule(device->device, &module, NULL, &kernel->module));
     VK(vk, vk->table.CreateDescriptorSetLayout(device->device, &set, NULL, &kernel->set_layout));
     const VkPipelineLayoutCreateInfo layout = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
@@ -154,19 +148,6 @@ static espy_status get_entry(struct vk_device *device, const struct plan_dispatc
 static VkResult create_pipeline(struct vk_device *device, struct vk_pipeline *item)
 {
     const struct shader *shader = item->kernel->shader;
-    VkSpecializationMapEntry entries[SHADER_SPEC_MAX];
-    assert(shader->spec_count <= SHADER_SPEC_MAX);
-    // Without values the shader's own defaults hold.
-    assert(item->spec_size == 0 || item->spec_size == shader->spec_count * sizeof(uint32_t));
-    const uint32_t count = item->spec_size > 0 ? shader->spec_count : 0;
-    for (uint32_t i = 0; i < count; i++)
-        entries[i] = (VkSpecializationMapEntry){.constantID = shader->spec_ids[i],
-                                                .offset = i * (uint32_t)sizeof(uint32_t),
-                                                .size = sizeof(uint32_t)};
-    const VkSpecializationInfo spec = {.mapEntryCount = count,
-                                       .pMapEntries = entries,
-                                       .dataSize = item->spec_size,
-                                       .pData = item->spec};
     const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo pin = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
         .requiredSubgroupSize = device->caps.subgroup_size};
@@ -176,9 +157,8 @@ static VkResult create_pipeline(struct vk_device *device, struct vk_pipeline *it
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                   .pNext = pinned ? &pin : NULL,
                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
-                  .module = item->kernel->module,
-                  .pName = "main",
-                  .pSpecializationInfo = &spec},
+                  .module = item->module,
+                  .pName = "main"},
         .layout = item->kernel->layout};
     return device->vk.table.CreateComputePipelines(device->device, device->pipelines.cache, 1,
                                                    &info, NULL, &item->pipeline);
@@ -204,6 +184,49 @@ static void create_items(void *user)
         creation->items[i]->result = create_pipeline(creation->device, creation->items[i]);
         if (creation->items[i]->result < 0)
             atomic_store(&creation->failed, true);
+    }
+}
+
+// A module per pipeline, with its constants in place.
+static espy_status create_modules(struct vk_device *device, struct vk_pipeline **items,
+                                  uint32_t count)
+{
+    struct vk_instance *vk = &device->vk;
+    espy_status status = ESPY_OK;
+    size_t room = 0, size = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct shader *shader = items[i]->kernel->shader;
+        room = espy_vk_specialize_room(shader) > room ? espy_vk_specialize_room(shader) : room;
+        size = shader->words_size > size ? shader->words_size : size;
+    }
+    struct spirv_fact *facts = espy_alloc_array(&vk->host, room, sizeof(*facts));
+    uint32_t *words = espy_alloc(&vk->host, size);
+    if (facts == NULL || words == NULL) {
+        status = espy_fail_memory(&vk->host, size + room * sizeof(*facts), "a shader");
+        goto error;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const struct shader *shader = items[i]->kernel->shader;
+        assert(items[i]->spec_size == 0 ||
+               items[i]->spec_size == shader->spec_count * sizeof(uint32_t));
+        const VkShaderModuleCreateInfo info = {
+            .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+            .codeSize = espy_vk_specialize(shader, items[i]->spec, facts, words),
+            .pCode = words};
+        VK(vk, vk->table.CreateShaderModule(device->device, &info, NULL, &items[i]->module));
+    }
+error:
+    espy_free(&vk->host, words);
+    espy_free(&vk->host, facts);
+    return status;
+}
+
+static void destroy_modules(struct vk_device *device, struct vk_pipeline **items, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (items[i]->module != VK_NULL_HANDLE)
+            device->vk.table.DestroyShaderModule(device->device, items[i]->module, NULL);
+        items[i]->module = VK_NULL_HANDLE;
     }
 }
 
@@ -257,8 +280,12 @@ espy_status espy_vk_pipelines_get(struct vk_device *device, const struct plan_di
             missing[missing_count++] = item;
         }
     }
-    status = create_missing(device, missing, missing_count);
+    if (missing_count > 0) {
+        CHECK(create_modules(device, missing, missing_count));
+        status = create_missing(device, missing, missing_count);
+    }
 error:
+    destroy_modules(device, missing, missing_count);
     for (uint32_t i = 0; i < missing_count; i++)
         missing[i]->result = VK_SUCCESS;
     espy_vk_mutex_unlock(&device->pipelines.mutex);
