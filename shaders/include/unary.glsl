@@ -1,6 +1,7 @@
 // Pointwise functions of one float. `function` is a specialization constant wherever this is called,
 // so that the driver's compiler keeps one branch. Arguments of exp and tanh are clamped: some
 // drivers return NaN where the mathematical value is merely large.
+#include "trigonometry.glsl"
 #include "unary_codes.glsl"
 
 float safe_tanh(float x)
@@ -68,7 +69,7 @@ float unary(uint function, float x, float a, float b)
     case UNARY_CEIL: return ceil(x);
     case UNARY_CELU: return max(x, 0.0) + min(0.0, a * (exp(min(x, 0.0) / a) - 1.0));
     case UNARY_CLIP: return min(max(x, a), b);
-    case UNARY_COS: return cos(x);
+    case UNARY_COS: return cosine(x);
     case UNARY_COSH: return 0.5 * (exp(x) + exp(-x));
     case UNARY_ELU: return x >= 0.0 ? x : a * expm1_negative(x);
     case UNARY_ERF: return erf(x);
@@ -90,13 +91,13 @@ float unary(uint function, float x, float a, float b)
     case UNARY_SHRINK: return x < -b ? x + a : (x > b ? x - a : 0.0);
     case UNARY_SIGMOID: return sigmoid(x);
     case UNARY_SIGN: return sign(x);
-    case UNARY_SIN: return sin(x);
+    case UNARY_SIN: return sine(x);
     case UNARY_SINH: return sinh_exact(x);
     case UNARY_SOFTPLUS: return softplus(x);
     case UNARY_SOFTSIGN: return x / (1.0 + abs(x));
     case UNARY_SQRT: return sqrt(x);
     case UNARY_SWISH: return x * sigmoid(a * x);
-    case UNARY_TAN: return tan(x);
+    case UNARY_TAN: return sine(x) / cosine(x);
     case UNARY_TANH: return safe_tanh(x);
     case UNARY_THRESHOLDED_RELU: return x > a ? x : 0.0;
     }
