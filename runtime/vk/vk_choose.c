@@ -100,8 +100,8 @@ static void describe(const struct vk_table *table, VkPhysicalDevice physical, ui
     table->GetPhysicalDeviceFeatures2(physical, &features);
     table->GetPhysicalDeviceProperties2(physical, &more);
     // Both strings are at most 255 characters; cutting the pair short is fine.
-    snprintf(info->driver, sizeof(info->driver), "%.120s %.120s", driver.driverName,
-             driver.driverInfo);
+    snprintf(info->driver, sizeof(info->driver), "%.120s%s%.120s", driver.driverName,
+             driver.driverInfo[0] != '\0' ? " " : "", driver.driverInfo);
     info->subgroup_size = subgroup.subgroupSize;
     info->storage_float16 = features11.storageBuffer16BitAccess;
     info->arithmetic_int64 = features.features.shaderInt64;
@@ -110,6 +110,41 @@ static void describe(const struct vk_table *table, VkPhysicalDevice physical, ui
     else if (!features12.timelineSemaphore)
         candidate->unusable = "it has no timeline semaphores";
     info->usable = candidate->unusable == NULL;
+}
+
+static uint32_t type_rank(espy_device_type type)
+{
+    switch (type) {
+    case ESPY_DEVICE_DISCRETE_GPU:
+        return 4;
+    case ESPY_DEVICE_INTEGRATED_GPU:
+        return 3;
+    case ESPY_DEVICE_VIRTUAL_GPU:
+        return 2;
+    case ESPY_DEVICE_OTHER:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+// GPUs of one type stay in the loader's order, which the user can set. Of software drivers the one
+// that computes with wider vectors, which are its subgroups, is the faster.
+static bool better(const struct vk_candidate *a, const struct vk_candidate *b)
+{
+    if (type_rank(a->info.type) != type_rank(b->info.type))
+        return type_rank(a->info.type) > type_rank(b->info.type);
+    return a->info.type == ESPY_DEVICE_CPU && a->info.subgroup_size > b->info.subgroup_size;
+}
+
+static void mark_default(struct vk_candidate *candidates, uint32_t count)
+{
+    struct vk_candidate *best = NULL;
+    for (uint32_t i = 0; i < count; i++)
+        if (candidates[i].info.usable && (best == NULL || better(&candidates[i], best)))
+            best = &candidates[i];
+    if (best != NULL)
+        best->info.is_default = true;
 }
 
 espy_status espy_vk_candidates(struct vk_instance *vk, struct vk_candidate **candidates,
@@ -140,6 +175,7 @@ espy_status espy_vk_candidates(struct vk_instance *vk, struct vk_candidate **can
     for (uint32_t i = 0; i < found; i++)
         describe(&vk->table, physical[i], i, &list[i]);
     espy_free(&vk->host, physical);
+    mark_default(list, found);
     *candidates = list;
     *count = found;
     return ESPY_OK;
@@ -181,22 +217,6 @@ static bool parse_index(const char *name, uint32_t *index)
     return true;
 }
 
-static uint32_t rank(const struct vk_candidate *candidate)
-{
-    switch (candidate->info.type) {
-    case ESPY_DEVICE_DISCRETE_GPU:
-        return 4;
-    case ESPY_DEVICE_INTEGRATED_GPU:
-        return 3;
-    case ESPY_DEVICE_VIRTUAL_GPU:
-        return 2;
-    case ESPY_DEVICE_OTHER:
-        return 1;
-    default:
-        return 0;
-    }
-}
-
 static espy_status no_match(const struct host *host, const char *name,
                             const struct vk_candidate *candidates, uint32_t count)
 {
@@ -233,7 +253,7 @@ espy_status espy_vk_candidate_choose(const struct host *host, const char *name,
             continue;
         if (!candidate->info.usable)
             unusable = candidate;
-        else if (best == NULL || rank(candidate) > rank(best))
+        else if (best == NULL || better(candidate, best))
             best = candidate;
     }
     if (best == NULL && unusable != NULL)

@@ -227,6 +227,44 @@ Test(vk, a_software_driver_is_the_last_choice)
     cr_expect_not_null(strstr(host.error, "it is old"));
 }
 
+// Whatever order the loader has.
+Test(vk, of_software_drivers_the_one_with_the_widest_subgroups_is_chosen)
+{
+    struct vk_test_host host;
+    struct vk_candidate candidates[] = {
+        {.info = {.type = ESPY_DEVICE_CPU, .usable = true, .subgroup_size = 4, .name = "four"}},
+        {.info = {.type = ESPY_DEVICE_CPU, .usable = true, .subgroup_size = 8, .name = "eight"}}};
+    const struct vk_candidate *chosen = NULL;
+    vk_test_host_init(&host);
+    cr_assert_eq(espy_vk_candidate_choose(&host.host, NULL, candidates, 2, &chosen), ESPY_OK);
+    cr_expect_eq(chosen, &candidates[1]);
+    candidates[0].info.subgroup_size = 16;
+    cr_assert_eq(espy_vk_candidate_choose(&host.host, NULL, candidates, 2, &chosen), ESPY_OK);
+    cr_expect_eq(chosen, &candidates[0]);
+    cr_assert_eq(espy_vk_candidate_choose(&host.host, "eight", candidates, 2, &chosen), ESPY_OK);
+    cr_expect_eq(chosen, &candidates[1]);
+}
+
+Test(vk, one_of_the_listed_devices_is_the_default)
+{
+    struct vk_test_host host;
+    struct espy_device_info infos[16];
+    uint32_t count = 16, defaults = 0;
+    vk_test_host_init(&host);
+    cr_assert_eq(espy_vk_device_list(&host.host, infos, &count), ESPY_OK);
+    struct vk_device *device = NULL;
+    const struct vk_device_params params = {.host = &host.host};
+    cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK);
+    struct espy_device_info info;
+    espy_vk_device_info(device, &info);
+    espy_vk_device_destroy(&device);
+    for (uint32_t i = 0; i < count && i < 16; i++) {
+        defaults += infos[i].is_default;
+        cr_expect_eq(infos[i].is_default, infos[i].index == info.index);
+    }
+    cr_expect_eq(defaults, 1);
+}
+
 // ---- the memory budget --------------------------------------------------------------------------
 
 static VKAPI_ATTR VkResult VKAPI_CALL budget_extensions(VkPhysicalDevice physical,

@@ -128,6 +128,7 @@ struct espy_device_info {
     uint32_t api_version[3];      // Vulkan version of the device: major, minor, patch
     uint64_t memory_size;         // bytes in the largest device-local heap
     bool usable;                  // false: too old or without a compute queue
+    bool is_default;              // taken when espy_device_params.name is NULL
     bool storage_float16;         // float16 tensors are kept as 16 bit in buffers
     bool arithmetic_int64;        // int64 arithmetic runs on the device
     uint32_t subgroup_size;
@@ -144,7 +145,8 @@ typedef struct espy_device espy_device;
 struct espy_device_params {
     size_t size;
     // A part of the device's or driver's name (case does not matter), or a decimal index.
-    // Default: the best usable device, a CPU device only when there is nothing else.
+    // Default: the best usable device, a CPU device only when there is nothing else, and of several
+    // of those the one with the widest subgroups.
     const char *name;
     // Folder for the pipeline cache, created when missing. Default: $XDG_CACHE_HOME/espy, else
     // $HOME/.cache/espy. "" keeps no cache. A folder that cannot be written is only a warning.
