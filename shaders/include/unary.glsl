@@ -19,6 +19,14 @@ float softplus(float x)
     return max(x, 0.0) + log(1.0 + exp(-abs(x)));
 }
 
+// GLSL leaves log undefined at zero and below; SwiftShader has finite numbers there and for NaN.
+float logarithm(float x)
+{
+    if (!(x > 0.0))
+        return uintBitsToFloat(x == 0.0 ? 0xff800000u : 0x7fc00000u);
+    return isinf(x) ? x : log(x);
+}
+
 float erf(float x)
 {
     const float magnitude = abs(x);
@@ -81,7 +89,7 @@ float unary(uint function, float x, float a, float b)
     case UNARY_HARD_SIGMOID: return clamp(a * x + b, 0.0, 1.0);
     case UNARY_HARD_SWISH: return x * clamp(x * (1.0 / 6.0) + 0.5, 0.0, 1.0);
     case UNARY_LEAKY_RELU: return x < 0.0 ? a * x : x;
-    case UNARY_LOG: return log(x);
+    case UNARY_LOG: return logarithm(x);
     case UNARY_MISH: return x * safe_tanh(softplus(x));
     case UNARY_NEG: return -x;
     case UNARY_RECIPROCAL: return 1.0 / x;
