@@ -3,6 +3,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "types.glsl"
+#include "integers.glsl"
 #include "index.glsl"
 #include "binary.glsl"
 
@@ -47,68 +48,57 @@ VALUE wrap(VALUE value)
     return value;
 }
 
-// Division by zero gives 0, and the one quotient that does not fit wraps: drivers may trap on both.
-VALUE quotient(VALUE left, VALUE right)
-{
-    if (right == VALUE(0))
-        return VALUE(0);
-#if defined(VARIANT_U32)
-    return left / right;
-#elif defined(VARIANT_I64)
-    if (!IS_SIGNED)
-        return VALUE(uint64_t(left) / uint64_t(right));
-#endif
-#if !defined(VARIANT_U32)
-    const bool minus_one = right == VALUE(-1);
-    const VALUE safe = minus_one ? VALUE(1) : right;
-    return minus_one ? VALUE(0) - left : left / safe;
-#endif
-}
-
-VALUE modulo(VALUE left, VALUE right)
-{
-    if (right == VALUE(0))
-        return VALUE(0);
-    const VALUE rest = left - quotient(left, right) * right; // with left's sign
-#if !defined(VARIANT_U32)
-    if (FUNCTION == BINARY_MOD && IS_SIGNED && rest != VALUE(0) &&
-        (rest < VALUE(0)) != (right < VALUE(0)))
-        return rest + right;
-#endif
-    return rest;
-}
-
 bool less(VALUE left, VALUE right)
 {
-#if defined(VARIANT_I64)
-    if (!IS_SIGNED)
-        return uint64_t(left) < uint64_t(right);
-#endif
-    return left < right;
+    return LESS(left, right, IS_SIGNED);
 }
 
 bool negative(VALUE value)
 {
-    return IS_SIGNED && value < VALUE(0);
+    return IS_SIGNED && less(value, NUMBER(0));
+}
+
+// Division by zero gives 0, and the one quotient that does not fit wraps: drivers may trap on both.
+VALUE quotient(VALUE left, VALUE right)
+{
+    if (right == NUMBER(0))
+        return NUMBER(0);
+#if !defined(VARIANT_U32)
+    if (IS_SIGNED && right == NUMBER(-1))
+        return DIFFERENCE(NUMBER(0), left);
+#endif
+    return QUOTIENT(left, right, IS_SIGNED);
+}
+
+VALUE modulo(VALUE left, VALUE right)
+{
+    if (right == NUMBER(0))
+        return NUMBER(0);
+    // With left's sign.
+    const VALUE rest = DIFFERENCE(left, PRODUCT_OF(quotient(left, right), right));
+    if (FUNCTION == BINARY_MOD && rest != NUMBER(0) && negative(rest) != negative(right))
+        return SUM(rest, right);
+    return rest;
 }
 
 // A negative exponent leaves a fraction, of which only 1 and -1 have something left.
 VALUE whole_power(VALUE base, VALUE exponent)
 {
+    const VALUE zero = NUMBER(0), one = NUMBER(1);
     if (negative(exponent)) {
-        const bool odd = (exponent & VALUE(1)) != VALUE(0);
-        if (base == VALUE(1))
-            return VALUE(1);
-        if (negative(base) && base + VALUE(1) == VALUE(0))
-            return odd ? base : VALUE(1);
-        return VALUE(0);
+        const bool odd = (exponent & one) != zero;
+        if (base == one)
+            return one;
+        if (negative(base) && SUM(base, one) == zero)
+            return odd ? base : one;
+        return zero;
     }
-    VALUE result = VALUE(1), square = base;
-    for (uint i = 0; i < 64 && exponent != VALUE(0); i++) {
-        if ((exponent & VALUE(1)) != VALUE(0))
-            result *= square;
-        square *= square;
-        exponent >>= 1;
+    VALUE result = one, square = base;
+    for (uint i = 0; i < 64 && exponent != zero; i++) {
+        if ((exponent & one) != zero)
+            result = PRODUCT_OF(result, square);
+        square = PRODUCT_OF(square, square);
+        exponent = SHIFT_RIGHT(exponent, one);
     }
     return result;
 }
@@ -116,31 +106,25 @@ VALUE whole_power(VALUE base, VALUE exponent)
 // A shift by the width or more leaves nothing; such a shift itself is undefined.
 VALUE shifted(VALUE value, VALUE by)
 {
-    const VALUE width = VALUE(8 * WIDTH);
-    if (!less(by, width))
-        return VALUE(0);
-    if (FUNCTION == BINARY_SHIFT_LEFT)
-        return value << by;
-#if defined(VARIANT_I64)
-    return VALUE(uint64_t(value) >> uint64_t(by));
-#else
-    return value >> by; // narrow unsigned integers lie in an int as positive numbers
-#endif
+    if (!less(by, NUMBER(int(8 * WIDTH))))
+        return NUMBER(0);
+    // Narrow unsigned integers lie in an int as positive numbers.
+    return FUNCTION == BINARY_SHIFT_LEFT ? SHIFT_LEFT(value, by) : SHIFT_RIGHT(value, by);
 }
 
 VALUE combine(VALUE left, VALUE right)
 {
     switch (FUNCTION) {
-    case BINARY_ADD: return left + right;
-    case BINARY_SUB: return left - right;
-    case BINARY_MUL: return left * right;
+    case BINARY_ADD: return SUM(left, right);
+    case BINARY_SUB: return DIFFERENCE(left, right);
+    case BINARY_MUL: return PRODUCT_OF(left, right);
     case BINARY_DIV: return quotient(left, right);
     case BINARY_POW: return whole_power(left, right);
     case BINARY_MOD:
     case BINARY_FMOD: return modulo(left, right);
     case BINARY_MIN: return less(left, right) ? left : right;
     case BINARY_MAX: return less(left, right) ? right : left;
-    case BINARY_PRELU: return negative(left) ? left * right : left;
+    case BINARY_PRELU: return negative(left) ? PRODUCT_OF(left, right) : left;
     case BINARY_SHIFT_LEFT:
     case BINARY_SHIFT_RIGHT: return shifted(left, right);
     case BINARY_BITS_AND: return left & right;

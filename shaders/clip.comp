@@ -3,6 +3,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "types.glsl"
+#include "integers.glsl"
 #include "index.glsl"
 
 // Where a limit comes from.
@@ -36,7 +37,7 @@ VALUE pushed(uint first, uint second)
 #if IS_FLOAT
     return uintBitsToFloat(first);
 #elif defined(VARIANT_I64)
-    return int64_t(uint64_t(first) | (uint64_t(second) << 32));
+    return uvec2(first, second);
 #else
     return VALUE(first);
 #endif
@@ -44,11 +45,7 @@ VALUE pushed(uint first, uint second)
 
 bool less(VALUE left, VALUE right)
 {
-#if defined(VARIANT_I64)
-    if (!IS_SIGNED)
-        return uint64_t(left) < uint64_t(right);
-#endif
-    return left < right;
+    return LESS(left, right, IS_SIGNED);
 }
 
 void main()

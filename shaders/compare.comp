@@ -3,6 +3,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "types.glsl"
+#include "integers.glsl"
 #include "index.glsl"
 #include "binary_codes.glsl"
 
@@ -26,11 +27,7 @@ layout(push_constant) uniform Push {
 
 bool less(VALUE left, VALUE right)
 {
-#if defined(VARIANT_I64)
-    if (!IS_SIGNED)
-        return uint64_t(left) < uint64_t(right);
-#endif
-    return left < right;
+    return LESS(left, right, IS_SIGNED);
 }
 
 bool apply(VALUE left, VALUE right)
@@ -41,9 +38,9 @@ bool apply(VALUE left, VALUE right)
     case BINARY_GREATER_EQUAL: return less(right, left) || left == right; // NaN is neither
     case BINARY_LESS: return less(left, right);
     case BINARY_LESS_EQUAL: return less(left, right) || left == right;
-    case BINARY_AND: return left != VALUE(0) && right != VALUE(0);
-    case BINARY_OR: return left != VALUE(0) || right != VALUE(0);
-    case BINARY_XOR: return (left != VALUE(0)) != (right != VALUE(0));
+    case BINARY_AND: return left != NUMBER(0) && right != NUMBER(0);
+    case BINARY_OR: return left != NUMBER(0) || right != NUMBER(0);
+    case BINARY_XOR: return (left != NUMBER(0)) != (right != NUMBER(0));
     }
     return false;
 }

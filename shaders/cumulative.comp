@@ -4,6 +4,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "types.glsl"
+#include "integers.glsl"
 #include "index.glsl"
 
 layout(constant_id = 3) const uint STAGE = 0;
@@ -27,7 +28,7 @@ layout(push_constant) uniform Push {
 
 VALUE joined(VALUE a, VALUE b)
 {
-    return PRODUCT != 0 ? a * b : a + b;
+    return PRODUCT != 0 ? PRODUCT_OF(a, b) : SUM(a, b);
 }
 
 void main()
@@ -41,7 +42,7 @@ void main()
     const uint end = min(begin + push.part_length, push.row_length);
     int from = push.x_offset + row_start_x(row) + int(begin) * push.x_step;
     int to = push.y_offset + row_start_y(row) + int(begin) * push.y_step;
-    VALUE total = VALUE(PRODUCT != 0 ? 1 : 0);
+    VALUE total = NUMBER(PRODUCT != 0 ? 1 : 0);
     if (STAGE == 2)
         for (uint p = 0; p < part; p++)
             total = joined(total, parts[row + p * push.rows]);

@@ -6,6 +6,7 @@
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "types.glsl"
+#include "integers.glsl"
 #include "vectors.glsl"
 #include "index.glsl"
 
@@ -44,6 +45,14 @@ layout(push_constant) uniform Push {
 #include "epilogue.glsl"
 #endif
 
+#ifdef VARIANT_I64
+#define ADD_SCALED(sum, factor, row)                                                               \
+    [[unroll]] for (uint j = 0; j < 4; j++)                                                        \
+        sum[j] = pair_sum(sum[j], pair_product(factor, row[j]))
+#else
+#define ADD_SCALED(sum, factor, row) sum += factor * row
+#endif
+
 int a_base, b_base;
 VALUE4 sums[ROWS][QUADS];
 
@@ -51,8 +60,8 @@ VALUE4 load_a(uint row, uint k)
 {
     const int at = a_base + int(min(row, push.rows - 1)) * push.a_row + int(k) * push.a_depth;
     if (A_MODE == 1)
-        return VALUE4(a4[at / 4]);
-    VALUE4 value = VALUE4(0);
+        return VALUE4_OF(a4[at / 4]);
+    VALUE4 value = VALUE4_ZERO;
     [[unroll]] for (uint j = 0; j < 4; j++)
         if (RAGGED == 0 || k + j < push.depth)
             value[j] = VALUE_OF(a[at + int(j) * push.a_depth]);
@@ -63,10 +72,10 @@ VALUE4 load_a(uint row, uint k)
 VALUE4 load_b(uint k, uint column)
 {
     if (RAGGED != 0 && k >= push.depth)
-        return VALUE4(0);
+        return VALUE4_ZERO;
     const int at = b_base + int(k) * push.b_depth;
     if (B_MODE == 1)
-        return VALUE4(b4[(at + int(min(column, (push.columns - 1) / 4 * 4))) / 4]);
+        return VALUE4_OF(b4[(at + int(min(column, (push.columns - 1) / 4 * 4))) / 4]);
     VALUE4 value;
     [[unroll]] for (uint j = 0; j < 4; j++)
         value[j] = VALUE_OF(b[at + int(min(column + j, push.columns - 1)) * push.b_column]);
@@ -80,7 +89,7 @@ void load_b_block(uint k, uint column, out VALUE4 rows[4])
         VALUE4 columns[4];
         [[unroll]] for (uint j = 0; j < 4; j++) {
             const int at = b_base + int(k) + int(min(column + j, push.columns - 1)) * push.b_column;
-            columns[j] = VALUE4(b4[at / 4]);
+            columns[j] = VALUE4_OF(b4[at / 4]);
         }
         [[unroll]] for (uint i = 0; i < 4; i++)
             rows[i] = VALUE4(columns[0][i], columns[1][i], columns[2][i], columns[3][i]);
@@ -101,7 +110,7 @@ VALUE finish(VALUE value, uint row, uint column)
 #if IS_FLOAT
         value += push.beta * term;
 #else
-        value += term;
+        value = SUM(value, term);
 #endif
     }
 #if IS_FLOAT
@@ -130,7 +139,7 @@ void main()
              inner * push.b_batch[2];
     [[unroll]] for (uint r = 0; r < ROWS; r++)
         [[unroll]] for (uint q = 0; q < QUADS; q++)
-            sums[r][q] = VALUE4(0);
+            sums[r][q] = VALUE4_ZERO;
 
     for (uint k = 0; k < push.depth; k += 4) {
         VALUE4 rows[QUADS][4];
@@ -140,7 +149,7 @@ void main()
             const VALUE4 value = load_a(row + r, k);
             [[unroll]] for (uint i = 0; i < 4; i++)
                 [[unroll]] for (uint q = 0; q < QUADS; q++)
-                    sums[r][q] += value[i] * rows[q][i];
+                    ADD_SCALED(sums[r][q], value[i], rows[q][i]);
         }
     }
 

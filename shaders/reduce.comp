@@ -4,6 +4,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "types.glsl"
+#include "integers.glsl"
 #include "index.glsl"
 #include "reduce_codes.glsl"
 
@@ -42,10 +43,8 @@ bool above(VALUE a, VALUE b)
 {
 #if IS_FLOAT
     return a > b || isnan(a);
-#elif defined(VARIANT_I64)
-    return NO_SIGN != 0 ? uint64_t(a) > uint64_t(b) : a > b;
 #else
-    return a > b;
+    return LESS(b, a, NO_SIGN == 0);
 #endif
 }
 
@@ -53,10 +52,8 @@ bool below(VALUE a, VALUE b)
 {
 #if IS_FLOAT
     return a < b || isnan(a);
-#elif defined(VARIANT_I64)
-    return NO_SIGN != 0 ? uint64_t(a) < uint64_t(b) : a < b;
 #else
-    return a < b;
+    return LESS(a, b, NO_SIGN == 0);
 #endif
 }
 
@@ -73,33 +70,33 @@ VALUE highest()
     return WIDTH == 0 ? 1 : NO_SIGN != 0 ? (1 << 8 * WIDTH) - 1 : ~(-1 << (8 * WIDTH - 1));
 }
 #else
-VALUE lowest() { return NO_SIGN != 0 ? 0 : int64_t(-1) << 63; }
-VALUE highest() { return NO_SIGN != 0 ? int64_t(-1) : ~(int64_t(-1) << 63); }
+VALUE lowest() { return uvec2(0u, NO_SIGN != 0 ? 0u : 0x80000000u); }
+VALUE highest() { return ~lowest(); }
 #endif
 
 Made nothing()
 {
     if (KIND == REDUCE_MAX)
-        return Made(lowest(), VALUE(0));
+        return Made(lowest(), NUMBER(0));
     if (KIND == REDUCE_MIN)
-        return Made(highest(), VALUE(0));
+        return Made(highest(), NUMBER(0));
 #if IS_FLOAT
     if (KIND == REDUCE_LOG_SUM_EXP)
         return Made(-3.402823466e38, 0.0);
 #endif
-    return Made(VALUE(KIND == REDUCE_PROD ? 1 : 0), VALUE(0));
+    return Made(NUMBER(KIND == REDUCE_PROD ? 1 : 0), NUMBER(0));
 }
 
 // One element as if it were all.
 Made only(VALUE value)
 {
     if (KIND == REDUCE_L2 || KIND == REDUCE_SUM_SQUARE)
-        return Made(value * value, VALUE(0));
+        return Made(PRODUCT_OF(value, value), NUMBER(0));
 #ifndef VARIANT_U32
     if (KIND == REDUCE_L1 && NO_SIGN == 0)
-        return Made(value < VALUE(0) ? -value : value, VALUE(0));
+        return Made(LESS(value, NUMBER(0), true) ? DIFFERENCE(NUMBER(0), value) : value, NUMBER(0));
 #endif
-    return Made(value, VALUE(1));
+    return Made(value, NUMBER(1));
 }
 
 #if IS_FLOAT
@@ -119,7 +116,7 @@ Made joined(Made a, Made b)
     if (KIND == REDUCE_MIN)
         return below(b.first, a.first) ? b : a;
     if (KIND == REDUCE_PROD)
-        return Made(a.first * b.first, a.second);
+        return Made(PRODUCT_OF(a.first, b.first), a.second);
 #if IS_FLOAT
     if (KIND == REDUCE_LOG_SUM_EXP) {
         if (b.first > a.first)
@@ -127,7 +124,7 @@ Made joined(Made a, Made b)
         return Made(a.first, a.second + b.second * decay(b.first, a.first));
     }
 #endif
-    return Made(a.first + b.first, a.second);
+    return Made(SUM(a.first, b.first), a.second);
 }
 
 VALUE finished(Made made)
@@ -136,21 +133,16 @@ VALUE finished(Made made)
 #if IS_FLOAT
         return made.first / float(push.row_length);
 #else
-        const VALUE divisor = VALUE(max(push.row_length, 1));
-#if defined(VARIANT_I64)
-        if (NO_SIGN != 0)
-            return VALUE(uint64_t(made.first) / uint64_t(divisor));
-#endif
-        return made.first / divisor;
+        return QUOTIENT(made.first, NUMBER(int(max(push.row_length, 1))), NO_SIGN == 0);
 #endif
     }
 #if IS_FLOAT
     if (KIND == REDUCE_L2)
         return sqrt(made.first);
     if (KIND == REDUCE_LOG_SUM)
-        return log(made.first);
+        return logarithm(made.first);
     if (KIND == REDUCE_LOG_SUM_EXP)
-        return made.first + log(made.second);
+        return made.first + logarithm(made.second);
 #endif
     return made.first;
 }
@@ -169,7 +161,7 @@ void main()
             if (KIND == REDUCE_LOG_SUM_EXP)
                 made = joined(made, Made(parts[2 * at], parts[2 * at + 1]));
             else
-                made = joined(made, Made(parts[at], VALUE(0)));
+                made = joined(made, Made(parts[at], NUMBER(0)));
         }
     } else {
         const uint begin = STAGE == 1 ? id / push.rows * push.part_length : 0;

@@ -4,6 +4,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "types.glsl"
+#include "integers.glsl"
 #include "index.glsl"
 #include "unary.glsl"
 
@@ -32,11 +33,13 @@ VALUE apply(VALUE value)
 #elif defined(VARIANT_U32)
     return FUNCTION == UNARY_SIGN ? min(value, 1u) : value;
 #else
+    const VALUE zero = NUMBER(0);
+    const bool negative = LESS(value, zero, WIDTH == 8); // of 64 bits, those with a sign have 8 bytes
     switch (FUNCTION) {
-    case UNARY_ABS: return value < 0 ? -value : value;
-    case UNARY_NEG: return -value;
-    case UNARY_RELU: return value < 0 ? VALUE(0) : value;
-    case UNARY_SIGN: return VALUE(sign(value));
+    case UNARY_ABS: return negative ? DIFFERENCE(zero, value) : value;
+    case UNARY_NEG: return DIFFERENCE(zero, value);
+    case UNARY_RELU: return negative ? zero : value;
+    case UNARY_SIGN: return NUMBER(negative ? -1 : value == zero ? 0 : 1);
     }
     return value;
 #endif

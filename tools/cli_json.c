@@ -39,7 +39,6 @@ void espy_json_add_device(cJSON *json, const struct espy_device_info *info)
     (void)cJSON_AddBoolToObject(device, "usable", info->usable);
     (void)cJSON_AddBoolToObject(device, "default", info->is_default);
     (void)cJSON_AddBoolToObject(device, "storage_float16", info->storage_float16);
-    (void)cJSON_AddBoolToObject(device, "arithmetic_int64", info->arithmetic_int64);
     (void)cJSON_AddNumberToObject(device, "subgroup_size", info->subgroup_size);
 }
 

@@ -22,14 +22,13 @@ static void print_text(const struct espy_device_info *infos, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         const struct espy_device_info *info = &infos[i];
         (void)printf("%u  %s%s\n"
-                     "   %s, Vulkan %u.%u.%u, %.1f GiB, subgroups of %u%s%s%s\n"
+                     "   %s, Vulkan %u.%u.%u, %.1f GiB, subgroups of %u%s%s\n"
                      "   driver %s\n",
                      info->index, espy_cli_clean(info->name, name, sizeof name),
                      info->is_default ? "  (used when --device is not given)" : "",
                      espy_device_type_text(info->type), info->api_version[0], info->api_version[1],
                      info->api_version[2], (double)info->memory_size / (1 << 30),
                      info->subgroup_size, info->storage_float16 ? ", float16 storage" : "",
-                     info->arithmetic_int64 ? ", int64" : "",
                      info->usable ? "" : ", NOT USABLE (needs Vulkan 1.2 and a compute queue)",
                      espy_cli_clean(info->driver, driver, sizeof driver));
     }

@@ -131,7 +131,7 @@ struct variant {
     struct push_block push;
     struct shader_binding bindings[SHADER_BINDINGS_MAX];
     bool is_present;
-    bool uses_subgroups, uses_int64, uses_storage16;
+    bool uses_subgroups, uses_storage16;
 };
 
 struct kernel {
@@ -434,9 +434,6 @@ static void read_capability(struct variant *variant, uint32_t capability)
     case 46: // SampledBuffer
     case 47: // ImageBuffer
     case 50: // ImageQuery
-        break;
-    case 11: // Int64
-        variant->uses_int64 = true;
         break;
     case 4433: // StorageBuffer16BitAccess
         variant->uses_storage16 = true;
@@ -969,7 +966,6 @@ static void write_variant(FILE *out, const struct kernel *kernel, const struct v
     fprintf(out, "    .spec_count = %" PRIu32 ",\n", kernel->spec_count);
     fprintf(out, "    .binding_count = %" PRIu32 ",\n", kernel->binding_count);
     fprintf(out, "    .uses_subgroups = %s,\n", variant->uses_subgroups ? "true" : "false");
-    fprintf(out, "    .uses_int64 = %s,\n", variant->uses_int64 ? "true" : "false");
     fprintf(out, "    .uses_storage16 = %s,\n", variant->uses_storage16 ? "true" : "false");
     for (uint32_t i = 0; i < kernel->spec_count; i++) {
         fprintf(out, "%s%" PRIu32 "%s", i == 0 ? "    .spec_ids = {" : ", ", kernel->specs[i].id,

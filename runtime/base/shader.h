@@ -45,7 +45,7 @@ struct shader {
     uint32_t spec_count;   // members of struct <kernel>_spec
     uint32_t binding_count; // highest binding number + 1, all in descriptor set 0
     bool uses_subgroups;   // declares a GroupNonUniform capability
-    bool uses_int64, uses_storage16;
+    bool uses_storage16;
     uint32_t spec_ids[SHADER_SPEC_MAX]; // SpecId of each member, ascending
     struct shader_binding bindings[SHADER_BINDINGS_MAX];
 };

@@ -17,7 +17,6 @@ enum storage {
 struct caps {
     bool cpu;                // a software driver: few, long invocations; no shared-memory tiles
     bool storage_f16;        // 16-bit elements in storage buffers
-    bool arithmetic_i64;
     bool subgroups;          // basic, ballot, arithmetic and shuffle in compute
     uint32_t subgroup_size;
     uint32_t local_size;     // good size for one-dimensional kernels

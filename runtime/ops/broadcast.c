@@ -695,8 +695,6 @@ static espy_status lower_chain(struct op_lower *c, uint32_t code, const struct v
 static const char *host_reason(const struct op_lower *c)
 {
     const espy_dtype a = c->inputs[0].dtype, b = c->inputs[c->input_count - 1].dtype;
-    if (espy_lower_storage(c, a) == STORAGE_I64 && !c->caps->arithmetic_i64)
-        return "the device has no 64-bit integers";
     if (a != b && !(espy_dtype_is_float(a) && c->values[1].data != NULL))
         return "Pow of two types";
     return NULL;

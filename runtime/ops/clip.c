@@ -104,8 +104,6 @@ static void fill_push(const struct op_lower *c, const struct view *views, struct
 static espy_status lower(struct op_lower *c)
 {
     const enum storage storage = espy_lower_storage(c, c->inputs[0].dtype);
-    if (storage == STORAGE_I64 && !c->caps->arithmetic_i64)
-        return espy_lower_on_host(c, "the device has no 64-bit integers");
     const struct view x = espy_lower_input(c, 0);
     struct view low, high;
     struct clip_spec spec = CLIP_SPEC_DEFAULT;

@@ -466,12 +466,9 @@ static void lower_panel(struct op_lower *c, const struct product *p, const struc
 static espy_status lower(struct op_lower *c)
 {
     struct terms terms = terms_of(c->attrs, c->node->op);
-    const enum storage storage = espy_lower_storage(c, c->outputs[0].dtype);
     const bool is_float = espy_dtype_is_float(c->outputs[0].dtype);
     const struct shape *a_shape = &c->inputs[0].shape;
     terms.has_c = espy_lower_has(c, 2);
-    if (storage == STORAGE_I64 && !c->caps->arithmetic_i64)
-        return espy_lower_on_host(c, "the device has no 64-bit integers");
     if (!is_float && (terms.attrs.alpha != 1 || (terms.has_c && terms.attrs.beta != 1)))
         return espy_lower_on_host(c, "integers with alpha or beta");
     if (a_shape->dims[terms.attrs.trans_a ? 0 : a_shape->rank - 1] > DEPTH_MAX)

@@ -278,8 +278,6 @@ static espy_status lower(struct op_lower *c)
     const uint32_t mask = mask_of(attrs, espy_lower_has(c, 1) ? &c->values[1] : NULL, shape->rank);
     const bool alias =
         is_same_of_one(kind) && c->step_count == 0 && espy_axes_count(shape, mask) == 1;
-    if (!alias && espy_lower_storage(c, dtype) == STORAGE_I64 && !c->caps->arithmetic_i64)
-        return espy_lower_on_host(c, "the device has no 64-bit integers");
     if (is_real(kind) && !espy_dtype_is_float(dtype))
         return espy_lower_on_host(c, "a root or logarithm of integers");
     const struct view x = espy_axes_input(c, 0, mask, AXES_RANK_MAX);

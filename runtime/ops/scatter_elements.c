@@ -134,13 +134,9 @@ static void dispatch_updates(struct op_lower *c, const struct view *y)
 
 static espy_status lower(struct op_lower *c)
 {
-    const struct scatter_elements_attrs *attrs = c->attrs;
     size_t updates = 0, count = 0;
     espy_shape_count(&c->inputs[1].shape, &updates); // cannot overflow: they are inputs
     espy_shape_count(&c->inputs[0].shape, &count);
-    if (attrs->reduction != SCATTER_NONE && !c->caps->arithmetic_i64 &&
-        espy_lower_storage(c, c->inputs[0].dtype) == STORAGE_I64)
-        return espy_lower_on_host(c, "the device has no 64-bit integers");
     const struct view x = espy_lower_input(c, 0);
     if (updates == 0) {
         espy_lower_alias(c, 0, &x);

@@ -197,9 +197,6 @@ static espy_status lower(struct op_lower *c)
 {
     const struct scatter_nd_attrs *attrs = c->attrs;
     const struct parts p = divide(&c->inputs[0].shape, &c->inputs[1].shape);
-    if (attrs->reduction != SCATTER_NONE && !c->caps->arithmetic_i64 &&
-        espy_lower_storage(c, c->inputs[0].dtype) == STORAGE_I64)
-        return espy_lower_on_host(c, "the device has no 64-bit integers");
     if (p.tuples == 0 || p.slice == 0 || p.slices == 0) {
         const struct view x = espy_lower_input(c, 0);
         espy_lower_alias(c, 0, &x);

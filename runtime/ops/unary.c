@@ -78,8 +78,6 @@ static espy_status lower(struct op_lower *c)
 {
     const struct op_step step = step_of(c->node);
     const enum storage storage = espy_lower_storage(c, c->inputs[0].dtype);
-    if (storage == STORAGE_I64 && !c->caps->arithmetic_i64)
-        return espy_lower_on_host(c, "the device has no 64-bit integers");
     if (step.function == UNARY_SHRINK && !espy_dtype_is_float(c->inputs[0].dtype))
         return espy_lower_on_host(c, "Shrink of integers");
     const struct view x = espy_lower_input(c, 0);

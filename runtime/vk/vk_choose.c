@@ -104,7 +104,6 @@ static void describe(const struct vk_table *table, VkPhysicalDevice physical, ui
              driver.driverInfo[0] != '\0' ? " " : "", driver.driverInfo);
     info->subgroup_size = subgroup.subgroupSize;
     info->storage_float16 = features11.storageBuffer16BitAccess;
-    info->arithmetic_int64 = features.features.shaderInt64;
     if (!find_queue_family(table, physical, &candidate->queue_family))
         candidate->unusable = "it has no compute queue";
     else if (!features12.timelineSemaphore)

@@ -34,7 +34,6 @@ static void fill_caps(struct vk_device *device, const struct vk_device_params *p
     // CPU drivers convert every half they load, and the fast kernels there are for 32 bit.
     caps->storage_f16 =
         device->info.storage_float16 && (!caps->cpu || params->float16_storage);
-    caps->arithmetic_i64 = device->info.arithmetic_int64;
     caps->subgroups = (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0 &&
                       (subgroup.supportedOperations & wanted) == wanted;
     caps->subgroup_size = max_u32(subgroup.subgroupSize, 1);
@@ -139,8 +138,7 @@ static espy_status open_device(struct vk_device *device, const struct vk_device_
     const VkPhysicalDeviceFeatures2 features = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
         .pNext = &features11,
-        .features = {.shaderInt64 = device->caps.arithmetic_i64,
-                     // 16-bit texels of one component
+        .features = {// 16-bit texels of one component
                      .shaderStorageImageExtendedFormats =
                          offered.features.shaderStorageImageExtendedFormats}};
     device->pins_subgroup_size = can_pin_subgroup_size(device);

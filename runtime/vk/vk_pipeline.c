@@ -34,9 +34,7 @@ static espy_status check_shader(const struct vk_device *device, const struct sha
 {
     const struct caps *caps = &device->caps;
     const char *lacks = NULL;
-    if (shader->uses_int64 && !caps->arithmetic_i64)
-        lacks = "64-bit integers";
-    else if (shader->uses_storage16 && !caps->storage_f16)
+    if (shader->uses_storage16 && !caps->storage_f16)
         lacks = "16-bit storage";
     else if (shader->uses_subgroups && !caps->subgroups)
         lacks = "subgroup operations";

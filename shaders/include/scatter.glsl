@@ -4,6 +4,8 @@
 #include "scatter_codes.glsl"
 
 #ifdef VALUE
+#include "integers.glsl"
+
 VALUE wrap(VALUE value)
 {
 #ifdef VARIANT_I32
@@ -19,19 +21,15 @@ VALUE wrap(VALUE value)
 
 bool less(VALUE a, VALUE b)
 {
-#ifdef VARIANT_I64
-    if (!IS_SIGNED)
-        return uint64_t(a) < uint64_t(b);
-#endif
-    return a < b;
+    return LESS(a, b, IS_SIGNED);
 }
 
 VALUE join(VALUE there, VALUE update)
 {
     if (REDUCTION == SCATTER_ADD)
-        return wrap(there + update);
+        return wrap(SUM(there, update));
     if (REDUCTION == SCATTER_MUL)
-        return wrap(there * update);
+        return wrap(PRODUCT_OF(there, update));
 #if IS_FLOAT
     if (isnan(update))
         return update;

@@ -28,9 +28,8 @@ float fit_half(float x)
 #define VALUE_OF(x) (x)
 #define STORED_OF(x) (x)
 #elif defined(VARIANT_I64)
-#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
-#define STORED int64_t
-#define VALUE int64_t
+#define STORED uvec2 // low word, high word
+#define VALUE uvec2
 #define VALUE_OF(x) (x)
 #define STORED_OF(x) (x)
 #elif defined(VARIANT_W16)

@@ -21,7 +21,13 @@ vec4 fit_half4(vec4 v)
 #define VALUE4 uvec4
 #define STORED4_OF(v) (v)
 #elif defined(VARIANT_I64)
-#define STORED4 i64vec4
-#define VALUE4 i64vec4
+#define STORED4 uvec2[4]
+#define VALUE4 uvec2[4]
+#define VALUE4_OF(v) (v)
+#define VALUE4_ZERO uvec2[4](uvec2(0), uvec2(0), uvec2(0), uvec2(0))
 #define STORED4_OF(v) (v)
+#endif
+#ifndef VALUE4_OF
+#define VALUE4_OF(v) VALUE4(v)
+#define VALUE4_ZERO VALUE4(0)
 #endif

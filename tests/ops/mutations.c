@@ -17,7 +17,6 @@
 enum { TENSORS_MAX = 64, ELEMENTS_MAX = 1 << 16, MUTATIONS = 60 };
 
 static const struct caps device_caps = {.storage_f16 = true,
-                                        .arithmetic_i64 = true,
                                         .subgroups = true,
                                         .subgroup_size = 8,
                                         .local_size = 64,

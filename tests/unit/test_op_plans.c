@@ -24,7 +24,6 @@ static const struct device devices[] = {
     {"a CPU",
      {.cpu = true,
       .storage_f16 = true,
-      .arithmetic_i64 = true,
       .subgroups = true,
       .subgroup_size = 8,
       .local_size = 8,
@@ -46,7 +45,6 @@ static const struct device devices[] = {
       .texel_elements_max = 65536}},
     {"a GPU",
      {.storage_f16 = true,
-      .arithmetic_i64 = true,
       .subgroups = true,
       .subgroup_size = 32,
       .local_size = 128,
@@ -92,10 +90,9 @@ static const char *missing(const struct caps *caps, const struct plan *plan,
     for (uint32_t b = 0; b < dispatch->binding_count; b++)
         if (dispatch->bindings[b].buffer >= plan->buffer_count)
             return "a buffer at every binding";
-    return shader->uses_int64 && !caps->arithmetic_i64    ? "64-bit integers"
-           : shader->uses_storage16 && !caps->storage_f16 ? "16-bit storage"
-           : shader->uses_subgroups && !caps->subgroups   ? "subgroups"
-                                                          : NULL;
+    return shader->uses_storage16 && !caps->storage_f16 ? "16-bit storage"
+           : shader->uses_subgroups && !caps->subgroups ? "subgroups"
+                                                        : NULL;
 }
 
 static void check_plan(const struct op_case *op_case, const struct device *device,

@@ -130,7 +130,6 @@ struct espy_device_info {
     bool usable;                  // false: too old or without a compute queue
     bool is_default;              // taken when espy_device_params.name is NULL
     bool storage_float16;         // float16 tensors are kept as 16 bit in buffers
-    bool arithmetic_int64;        // int64 arithmetic runs on the device
     uint32_t subgroup_size;
     char name[256], driver[256];  // as the driver reports them
 };
