@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 
 extern char **environ;
 
-enum { TEXT_SIZE = 65536, ARGUMENTS_MAX = 12 };
+enum { TEXT_SIZE = 65536, ARGUMENTS_MAX = 14 };
 
 struct result {
     int code;
@@ -29,6 +30,25 @@ static inline void slurp(const char *path, char text[TEXT_SIZE])
     (void)unlink(path);
 }
 
+// ESPY_TEST_DEVICE is the device of every command that runs a model and is given none.
+static inline void add_device(char **argv)
+{
+    char *device = getenv("ESPY_TEST_DEVICE");
+    size_t count = 0;
+    bool takes_one = false;
+    for (; argv[count]; count++) {
+        takes_one = takes_one || (count == 1 && (strcmp(argv[1], "run") == 0 ||
+                                                 strcmp(argv[1], "bench") == 0 ||
+                                                 strcmp(argv[1], "verify") == 0));
+        if (strcmp(argv[count], "--device") == 0 || strcmp(argv[count], "-d") == 0)
+            return;
+    }
+    if (!device || !takes_one || count < 3 || count + 2 > ARGUMENTS_MAX)
+        return;
+    argv[count] = strdup("--device");
+    argv[count + 1] = strdup(device);
+}
+
 // Runs `espy` with arguments up to NULL. Standard input is empty.
 static inline void run(const char *const *arguments, struct result *result)
 {
@@ -40,6 +60,7 @@ static inline void run(const char *const *arguments, struct result *result)
     (void)snprintf(err, sizeof err, "/tmp/espy-cli-err-%ld", (long)getpid());
     for (size_t i = 0; i < ARGUMENTS_MAX && arguments[i]; i++)
         argv[i + 1] = strdup(arguments[i]);
+    add_device(argv);
     cr_assert_eq(posix_spawn_file_actions_init(&actions), 0);
     const int flags = O_WRONLY | O_CREAT | O_TRUNC;
     (void)posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);

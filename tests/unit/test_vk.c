@@ -13,7 +13,8 @@
 static struct vk_device *make_device(struct vk_test_host *host, vk_table_hook hook)
 {
     struct vk_device *device = NULL;
-    const struct vk_device_params params = {.host = &host->host, .validation = true, .hook = hook};
+    const struct vk_device_params params = {
+        .host = &host->host, .name = getenv("ESPY_TEST_DEVICE"), .validation = true, .hook = hook};
     cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK, "%s", host->error);
     return device;
 }
@@ -318,7 +319,8 @@ Test(vk, going_beyond_the_budget_is_a_warning)
     cr_assert_not_null(test);
     vk_test_host_init(&host);
     vk_test_plan_init(test, false);
-    const struct vk_device_params params = {.host = &host.host, .hook = budget_hook};
+    const struct vk_device_params params = {
+        .host = &host.host, .name = getenv("ESPY_TEST_DEVICE"), .hook = budget_hook};
     cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK, "%s", host.error);
     cr_assert_eq(espy_vk_program_create(device, &test->plan, &program), ESPY_OK, "%s", host.error);
     cr_expect_eq(host.warnings, 1, "%u warnings", host.warnings);
@@ -552,7 +554,7 @@ Test(vk, programs_of_one_device_run_in_several_threads)
     struct thread_job jobs[THREADS];
     pthread_t threads[THREADS];
     espy_host_init(&host, NULL);
-    const struct vk_device_params params = {.host = &host};
+    const struct vk_device_params params = {.host = &host, .name = getenv("ESPY_TEST_DEVICE")};
     cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK);
     for (uint32_t i = 0; i < THREADS; i++) {
         jobs[i] = (struct thread_job){.device = device, .bias = i % 3};
@@ -634,7 +636,8 @@ static bool use_cache(const char *folder, bool program_too)
     cr_assert_not_null(test);
     vk_test_host_init(&host);
     vk_test_plan_init(test, false);
-    const struct vk_device_params params = {.host = &host.host, .cache_dir = folder};
+    const struct vk_device_params params = {
+        .host = &host.host, .name = getenv("ESPY_TEST_DEVICE"), .cache_dir = folder};
     cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK, "%s", host.error);
     const bool refused = host.refused;
     if (program_too)
@@ -683,7 +686,8 @@ Test(vk, a_folder_that_cannot_be_made_is_a_warning)
     struct vk_test_host host;
     struct vk_device *device = NULL;
     vk_test_host_init(&host);
-    const struct vk_device_params params = {.host = &host.host, .cache_dir = "/dev/null/cache"};
+    const struct vk_device_params params = {
+        .host = &host.host, .name = getenv("ESPY_TEST_DEVICE"), .cache_dir = "/dev/null/cache"};
     cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK, "%s", host.error);
     cr_expect_eq(host.warnings, 1);
     cr_expect_eq(host.errors, 0);

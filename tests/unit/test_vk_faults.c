@@ -155,8 +155,11 @@ static espy_status whole_life(struct vk_test_host *host, const struct vk_test_pl
 {
     struct vk_device *device = NULL;
     struct vk_program *program = NULL;
-    const struct vk_device_params params = {
-        .host = &host->host, .validation = validation, .hook = fault_hook, .hook_user = &discrete};
+    const struct vk_device_params params = {.host = &host->host,
+                                            .name = getenv("ESPY_TEST_DEVICE"),
+                                            .validation = validation,
+                                            .hook = fault_hook,
+                                            .hook_user = &discrete};
     espy_status status = espy_vk_device_create(&params, &device);
     if (status == ESPY_OK)
         status = espy_vk_program_create(device, &test->plan, &program);
@@ -260,8 +263,10 @@ Test(vk_faults, a_lost_device_stays_lost)
     struct vk_device *device = NULL;
     struct vk_program *program = NULL;
     bool discrete = false;
-    const struct vk_device_params params = {
-        .host = &host.host, .hook = fault_hook, .hook_user = &discrete};
+    const struct vk_device_params params = {.host = &host.host,
+                                            .name = getenv("ESPY_TEST_DEVICE"),
+                                            .hook = fault_hook,
+                                            .hook_user = &discrete};
     cr_assert_not_null(test);
     vk_test_host_init(&host);
     vk_test_plan_init(test, false);
@@ -292,8 +297,10 @@ Test(vk_faults, a_timeout_is_no_error_and_the_run_goes_on)
     struct vk_device *device = NULL;
     struct vk_program *program = NULL;
     bool discrete = true;
-    const struct vk_device_params params = {
-        .host = &host.host, .hook = fault_hook, .hook_user = &discrete};
+    const struct vk_device_params params = {.host = &host.host,
+                                            .name = getenv("ESPY_TEST_DEVICE"),
+                                            .hook = fault_hook,
+                                            .hook_user = &discrete};
     cr_assert_not_null(test);
     vk_test_host_init(&host);
     vk_test_plan_init(test, false);
