@@ -5,17 +5,34 @@
 
 struct dtype_row {
     const char *name;
-    size_t size;
+    uint32_t bits;
 };
 
 static const struct dtype_row rows[] = {
-    [ESPY_DTYPE_NONE] = {"none", 0}, [ESPY_FLOAT32] = {"float32", 4},
-    [ESPY_FLOAT16] = {"float16", 2}, [ESPY_BFLOAT16] = {"bfloat16", 2},
-    [ESPY_FLOAT64] = {"float64", 8}, [ESPY_INT8] = {"int8", 1},
-    [ESPY_UINT8] = {"uint8", 1},     [ESPY_INT16] = {"int16", 2},
-    [ESPY_UINT16] = {"uint16", 2},   [ESPY_INT32] = {"int32", 4},
-    [ESPY_UINT32] = {"uint32", 4},   [ESPY_INT64] = {"int64", 8},
-    [ESPY_UINT64] = {"uint64", 8},   [ESPY_BOOL] = {"bool", 1},
+    [ESPY_DTYPE_NONE] = {"none", 0},
+    [ESPY_FLOAT32] = {"float32", 32},
+    [ESPY_FLOAT16] = {"float16", 16},
+    [ESPY_BFLOAT16] = {"bfloat16", 16},
+    [ESPY_FLOAT64] = {"float64", 64},
+    [ESPY_INT8] = {"int8", 8},
+    [ESPY_UINT8] = {"uint8", 8},
+    [ESPY_INT16] = {"int16", 16},
+    [ESPY_UINT16] = {"uint16", 16},
+    [ESPY_INT32] = {"int32", 32},
+    [ESPY_UINT32] = {"uint32", 32},
+    [ESPY_INT64] = {"int64", 64},
+    [ESPY_UINT64] = {"uint64", 64},
+    [ESPY_BOOL] = {"bool", 8},
+    [ESPY_INT4] = {"int4", 4},
+    [ESPY_UINT4] = {"uint4", 4},
+    [ESPY_INT2] = {"int2", 2},
+    [ESPY_UINT2] = {"uint2", 2},
+    [ESPY_FLOAT4E2M1] = {"float4e2m1", 4},
+    [ESPY_FLOAT8E4M3FN] = {"float8e4m3fn", 8},
+    [ESPY_FLOAT8E4M3FNUZ] = {"float8e4m3fnuz", 8},
+    [ESPY_FLOAT8E5M2] = {"float8e5m2", 8},
+    [ESPY_FLOAT8E5M2FNUZ] = {"float8e5m2fnuz", 8},
+    [ESPY_FLOAT8E8M0] = {"float8e8m0", 8},
 };
 enum { ROW_COUNT = sizeof(rows) / sizeof(rows[0]) };
 
@@ -31,9 +48,23 @@ const char *espy_dtype_name(espy_dtype dtype)
     return find_row(dtype)->name;
 }
 
+uint32_t espy_dtype_bits(espy_dtype dtype)
+{
+    return find_row(dtype)->bits;
+}
+
 size_t espy_dtype_size(espy_dtype dtype)
 {
-    return find_row(dtype)->size;
+    return find_row(dtype)->bits / 8;
+}
+
+bool espy_dtype_data_size(espy_dtype dtype, size_t count, size_t *size)
+{
+    const uint32_t bits = espy_dtype_bits(dtype);
+    if (bits >= 8)
+        return espy_checked_mul(count, bits / 8, size);
+    *size = bits == 0 ? 0 : count / (8 / bits) + (count % (8 / bits) != 0);
+    return true;
 }
 
 espy_dtype espy_dtype_from_name(const char *name)
@@ -44,15 +75,35 @@ espy_dtype espy_dtype_from_name(const char *name)
     return ESPY_DTYPE_NONE;
 }
 
+const struct float_form *espy_dtype_float_form(espy_dtype dtype)
+{
+    static const struct float_form forms[] = {
+        [ESPY_FLOAT4E2M1] = {2, 1, 1, FLOAT_FINITE},
+        [ESPY_FLOAT8E4M3FN] = {4, 3, 7, FLOAT_ONE_NAN},
+        [ESPY_FLOAT8E4M3FNUZ] = {4, 3, 8, FLOAT_NAN_FOR_MINUS_ZERO},
+        [ESPY_FLOAT8E5M2] = {5, 2, 15, FLOAT_IEEE},
+        [ESPY_FLOAT8E5M2FNUZ] = {5, 2, 16, FLOAT_NAN_FOR_MINUS_ZERO},
+        [ESPY_FLOAT8E8M0] = {8, 0, 127, FLOAT_POWER},
+    };
+    const int index = (int)dtype;
+    return index >= ESPY_FLOAT4E2M1 && index <= ESPY_FLOAT8E8M0 ? &forms[index] : NULL;
+}
+
 bool espy_dtype_is_float(espy_dtype dtype)
 {
     return dtype == ESPY_FLOAT32 || dtype == ESPY_FLOAT16 || dtype == ESPY_BFLOAT16 ||
-           dtype == ESPY_FLOAT64;
+           dtype == ESPY_FLOAT64 || espy_dtype_float_form(dtype) != NULL;
 }
 
 bool espy_dtype_is_signed(espy_dtype dtype)
 {
-    return dtype == ESPY_INT8 || dtype == ESPY_INT16 || dtype == ESPY_INT32 || dtype == ESPY_INT64;
+    return dtype == ESPY_INT8 || dtype == ESPY_INT16 || dtype == ESPY_INT32 ||
+           dtype == ESPY_INT64 || dtype == ESPY_INT4 || dtype == ESPY_INT2;
+}
+
+bool espy_dtype_is_narrow(espy_dtype dtype)
+{
+    return espy_dtype_bits(dtype) < 8 || espy_dtype_float_form(dtype) != NULL;
 }
 
 bool espy_shape_count(const struct shape *shape, size_t *count)

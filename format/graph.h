@@ -164,5 +164,11 @@ const char *espy_shape_text(const struct shape *shape, char *buffer, size_t size
 espy_dtype espy_dtype_from_name(const char *name);
 bool espy_dtype_is_float(espy_dtype dtype);
 bool espy_dtype_is_signed(espy_dtype dtype); // signed integers
+// Types that tensors are stored in but not computed with: integers below 8 bits, floats below 16.
+bool espy_dtype_is_narrow(espy_dtype dtype);
+// The form of floats below 16 bits; NULL for every other type.
+const struct float_form *espy_dtype_float_form(espy_dtype dtype);
+// Bytes that count elements take, the last one filled up. false on overflow.
+bool espy_dtype_data_size(espy_dtype dtype, size_t count, size_t *size);
 
 #endif // FORMAT_GRAPH_H_

@@ -114,9 +114,7 @@ static espy_status check_shape(const struct checker *checker, const char *place,
             known.dims[known.rank++] = dim;
     }
     size_t count, size;
-    const size_t element_size = espy_dtype_size(value->dtype);
-    if (!espy_shape_count(&known, &count) ||
-        !espy_checked_mul(count, element_size == 0 ? 1 : element_size, &size))
+    if (!espy_shape_count(&known, &count) || !espy_dtype_data_size(value->dtype, count, &size))
         return refuse(checker, place, "the shape has more elements than memory can hold");
     return ESPY_OK;
 }
@@ -131,10 +129,14 @@ static espy_status check_constant(const struct checker *checker, const char *pla
     size_t count;
     if (!espy_shape_count(&value->shape, &count))
         return refuse(checker, place, "a tensor's shape must be all numbers, not %s", shape);
-    // Cannot overflow: check_shape has multiplied the same.
-    if (value->data_size != count * espy_dtype_size(value->dtype))
+    size_t size = 0;
+    espy_dtype_data_size(value->dtype, count, &size); // cannot overflow: check_shape did the same
+    if (value->data_size != size)
         return refuse(checker, place, "%zu bytes of data, but %s of %s takes %zu", value->data_size,
-                      espy_dtype_name(value->dtype), shape, count * espy_dtype_size(value->dtype));
+                      espy_dtype_name(value->dtype), shape, size);
+    const uint32_t used = (uint32_t)(count % 8) * espy_dtype_bits(value->dtype) % 8;
+    if (used > 0 && ((const unsigned char *)value->data)[size - 1] >> used != 0)
+        return refuse(checker, place, "the bits after the last element are not zero");
     if (value->dtype == ESPY_BOOL) {
         const unsigned char *bytes = value->data;
         for (size_t i = 0; i < count; i++)
@@ -155,7 +157,7 @@ static espy_status check_value(struct checker *checker, uint32_t index)
     if (espy_map_get(&checker->values, value->name) != MAP_NONE)
         return refuse(checker, place, "the name is used twice");
     TRY(espy_map_put(&checker->values, value->name, index));
-    if (value->dtype != ESPY_DTYPE_NONE && espy_dtype_size(value->dtype) == 0)
+    if (value->dtype != ESPY_DTYPE_NONE && espy_dtype_bits(value->dtype) == 0)
         return refuse(checker, place, "unknown dtype %d", (int)value->dtype);
     if (value->has_shape)
         TRY(check_shape(checker, place, value));

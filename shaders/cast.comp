@@ -7,6 +7,8 @@
 #include "types.glsl"
 #include "index.glsl"
 #include "cast_codes.glsl"
+#include "packed.glsl"
+#include "small_float.glsl"
 
 layout(constant_id = 3) const uint FUNCTION = CAST_VALUE;
 layout(constant_id = 4) const uint KIND = KIND_F32;       // of the input
@@ -14,6 +16,8 @@ layout(constant_id = 5) const uint TARGET = TARGET_FLOAT;
 layout(constant_id = 6) const uint WIDTH = 32;            // of the output's host type, in bits
 layout(constant_id = 7) const uint RANK = 8;
 layout(constant_id = 8) const uint SIGNS = 3;             // IsInf: 1 negative, 2 positive
+layout(constant_id = 9) const uint X_BITS = 32;           // of an element of the input: KIND_I32
+layout(constant_id = 10) const uint X_SIGNED = 1;         // whether those extend a sign
 
 layout(binding = 0) readonly buffer X { uint x[]; };
 layout(binding = 1) writeonly buffer Y { STORED y[]; };
@@ -47,7 +51,7 @@ Element load(int index)
         e.low = x[2 * index];
         e.high = x[2 * index + 1];
     } else {
-        e.low = x[index];
+        e.low = KIND == KIND_I32 ? uint(PACKED_AT(x, index, X_BITS, X_SIGNED != 0)) : x[index];
         e.high = KIND == KIND_I32 ? uint(int(e.low) >> 31) : 0u;
     }
     return e;
@@ -133,6 +137,8 @@ void store(uint index, Element e)
         e.low = floatBitsToUint(number_of(e));
     } else if (TARGET == TARGET_BFLOAT16) {
         e.low = floatBitsToUint(rounded_bfloat16(number_of(e)));
+    } else if (TARGET == TARGET_SMALL) {
+        e.low = floatBitsToUint(rounded_small(number_of(e)));
     } else {
         if (IS_NUMBER)
             e = truncated(e);

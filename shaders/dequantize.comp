@@ -4,13 +4,17 @@
 #extension GL_GOOGLE_include_directive : require
 #include "types.glsl"
 #include "index.glsl"
+#include "packed.glsl"
 #include "param.glsl"
 
 layout(constant_id = 3) const uint RANK = 6;
 layout(constant_id = 4) const uint SCALE_KIND = PARAM_F32;
 layout(constant_id = 5) const uint HAS_ZERO = 0;
+layout(constant_id = 6) const uint X_BITS = 32;  // of an element
+layout(constant_id = 7) const uint X_SIGNED = 1; // those that are narrower extend a sign
+layout(constant_id = 8) const uint X_FLOAT = 0;  // input and zero points are floats
 
-layout(binding = 0) readonly buffer X { int x[]; };
+layout(binding = 0) readonly buffer X { uint x[]; };
 layout(binding = 1) readonly buffer Scale { uint scale[]; };
 layout(binding = 2) readonly buffer Zero { int zero[]; };
 layout(binding = 3) writeonly buffer Y { STORED y[]; };
@@ -47,5 +51,10 @@ void main()
     }
     const float factor = PARAM_AT(SCALE_KIND, scale, push.scale_offset + at);
     const int offset = HAS_ZERO != 0 ? zero[push.zero_offset + at] : 0;
-    y[to] = STORED_OF(difference(x[from], offset) * factor);
+    if (X_FLOAT != 0) {
+        const float shift = HAS_ZERO != 0 ? intBitsToFloat(offset) : 0.0;
+        y[to] = STORED_OF((uintBitsToFloat(x[from]) - shift) * factor);
+    } else {
+        y[to] = STORED_OF(difference(PACKED_AT(x, from, X_BITS, X_SIGNED != 0), offset) * factor);
+    }
 }

@@ -6,6 +6,7 @@
 #include "index.glsl"
 #include "param.glsl"
 #include "quantize.glsl"
+#include "small_float.glsl"
 
 layout(constant_id = 3) const uint RANK = 6;
 layout(constant_id = 4) const uint SCALE_KIND = PARAM_F32;
@@ -13,6 +14,7 @@ layout(constant_id = 5) const uint HAS_ZERO = 0;
 layout(constant_id = 6) const uint DROPPED = 0; // bits of the quotient's mantissa
 layout(constant_id = 7) const int LOW = 0;      // of the output's host type
 layout(constant_id = 8) const int HIGH = 255;
+layout(constant_id = 9) const uint Y_FLOAT = 0; // output and zero points are floats
 
 layout(binding = 0) readonly buffer X { STORED x[]; };
 layout(binding = 1) readonly buffer Scale { uint scale[]; };
@@ -43,7 +45,13 @@ void main()
         rest = outer;
     }
     const float divisor = PARAM_AT(SCALE_KIND, scale, push.scale_offset + at);
-    const float quotient = exact_quotient(float(VALUE_OF(x[from])), divisor);
-    y[to] = quantized(rounded_mantissa(quotient, DROPPED),
-                      HAS_ZERO != 0 ? zero[push.zero_offset + at] : 0, LOW, HIGH);
+    const float quotient =
+        rounded_mantissa(exact_quotient(float(VALUE_OF(x[from])), divisor), DROPPED);
+    const int offset = HAS_ZERO != 0 ? zero[push.zero_offset + at] : 0;
+    if (Y_FLOAT != 0) {
+        const float shift = HAS_ZERO != 0 ? intBitsToFloat(offset) : 0.0;
+        y[to] = floatBitsToInt(rounded_small(quotient + shift));
+    } else {
+        y[to] = quantized(quotient, offset, LOW, HIGH);
+    }
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli_number.h"
+#include "format/graph.h"
 #include "npy.h"
 
 enum { SHAPE_TEXT_SIZE = 256 };
@@ -201,7 +202,7 @@ static bool allocate(struct espy_tensor *tensor, size_t *count, struct cli_messa
             return espy_message_set(message, "input '%s' is too large", tensor->name);
         total *= dim;
     }
-    tensor->size = total * espy_dtype_size(tensor->dtype);
+    espy_dtype_data_size(tensor->dtype, total, &tensor->size); // cannot overflow: total is small
     tensor->data = calloc(1, tensor->size ? tensor->size : 1);
     if (!tensor->data)
         return espy_message_set(message, "out of memory for input '%s' (%zu bytes)", tensor->name,

@@ -3,10 +3,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "format/graph.h"
+
 bool espy_number_is_float(espy_dtype dtype)
 {
-    return dtype == ESPY_FLOAT32 || dtype == ESPY_FLOAT16 || dtype == ESPY_BFLOAT16 ||
-           dtype == ESPY_FLOAT64;
+    return espy_dtype_is_float(dtype);
 }
 
 static double from_half(uint16_t bits)
@@ -48,6 +49,23 @@ static uint16_t to_bfloat16(double value)
     return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
+// An element of a type of at most 8 bits, which may be a part of a byte.
+static uint8_t get_bits(espy_dtype dtype, const void *data, size_t index)
+{
+    const unsigned bits = espy_dtype_bits(dtype);
+    const size_t at = index * bits;
+    return (uint8_t)(((const uint8_t *)data)[at / 8] >> at % 8 & ((1u << bits) - 1));
+}
+
+static void set_bits(espy_dtype dtype, void *data, size_t index, unsigned value)
+{
+    const unsigned bits = espy_dtype_bits(dtype);
+    const size_t at = index * bits;
+    const unsigned mask = ((1u << bits) - 1) << at % 8;
+    uint8_t *byte = (uint8_t *)data + at / 8;
+    *byte = (uint8_t)((*byte & ~mask) | (value << at % 8 & mask));
+}
+
 double espy_number_get(espy_dtype dtype, const void *data, size_t index)
 {
     switch (dtype) {
@@ -80,6 +98,20 @@ double espy_number_get(espy_dtype dtype, const void *data, size_t index)
         return (double)((const int64_t *)data)[index];
     case ESPY_UINT64:
         return (double)((const uint64_t *)data)[index];
+    case ESPY_UINT4:
+    case ESPY_UINT2:
+        return get_bits(dtype, data, index);
+    case ESPY_INT4:
+        return (get_bits(dtype, data, index) ^ 8) - 8;
+    case ESPY_INT2:
+        return (get_bits(dtype, data, index) ^ 2) - 2;
+    case ESPY_FLOAT4E2M1:
+    case ESPY_FLOAT8E4M3FN:
+    case ESPY_FLOAT8E4M3FNUZ:
+    case ESPY_FLOAT8E5M2:
+    case ESPY_FLOAT8E5M2FNUZ:
+    case ESPY_FLOAT8E8M0:
+        return espy_small_to_number(espy_dtype_float_form(dtype), get_bits(dtype, data, index));
     case ESPY_DTYPE_NONE:
         break;
     }
@@ -149,6 +181,27 @@ void espy_number_set(espy_dtype dtype, void *data, size_t index, double value)
     case ESPY_BOOL:
         ((uint8_t *)data)[index] = value != 0;
         break;
+    case ESPY_INT4:
+        set_bits(dtype, data, index, (unsigned)(int)held(value, -8, 7));
+        break;
+    case ESPY_UINT4:
+        set_bits(dtype, data, index, (unsigned)held(value, 0, 15));
+        break;
+    case ESPY_INT2:
+        set_bits(dtype, data, index, (unsigned)(int)held(value, -2, 1));
+        break;
+    case ESPY_UINT2:
+        set_bits(dtype, data, index, (unsigned)held(value, 0, 3));
+        break;
+    case ESPY_FLOAT4E2M1:
+    case ESPY_FLOAT8E4M3FN:
+    case ESPY_FLOAT8E4M3FNUZ:
+    case ESPY_FLOAT8E5M2:
+    case ESPY_FLOAT8E5M2FNUZ:
+    case ESPY_FLOAT8E8M0:
+        set_bits(dtype, data, index,
+                 espy_number_to_small(espy_dtype_float_form(dtype), value, false, FLOAT_NEAREST));
+        break;
     case ESPY_DTYPE_NONE:
         break;
     }
@@ -171,9 +224,8 @@ static struct integer get_integer(espy_dtype dtype, const void *data, size_t ind
 
 static bool integer_fits(struct integer value, espy_dtype to)
 {
-    const unsigned width = (unsigned)espy_dtype_size(to) * 8;
-    const bool is_signed =
-        to == ESPY_INT8 || to == ESPY_INT16 || to == ESPY_INT32 || to == ESPY_INT64;
+    const unsigned width = espy_dtype_bits(to);
+    const bool is_signed = espy_dtype_is_signed(to);
     if (to == ESPY_BOOL)
         return value.bits <= 1;
     if (value.negative)
@@ -199,8 +251,10 @@ void espy_number_convert(espy_dtype from, const void *data, size_t count, espy_d
 {
     const bool wide = !espy_number_is_float(from) && espy_dtype_size(to) == 8;
     if (from == to) {
+        size_t size = 0;
+        espy_dtype_data_size(to, count, &size); // cannot overflow: it is there
         if (count)
-            memcpy(result, data, count * espy_dtype_size(to));
+            memcpy(result, data, size);
         return;
     }
     for (size_t i = 0; i < count; i++) {

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "cli_file.h"
+#include "cli_number.h"
+#include "format/graph.h"
 
 #define NPY_MAGIC "\x93NUMPY"
 enum { MAGIC_SIZE = 6, PREFIX_SIZE = 10, HEADER_ALIGNMENT = 64 };
@@ -291,15 +293,29 @@ void espy_npy_free(struct npy *array)
     *array = (struct npy){0};
 }
 
-// bfloat16 is the upper half of a float32.
-static float *widen(const uint16_t *from, size_t count)
+// The type that NumPy has for a tensor's elements: it knows neither bfloat16 nor what is narrower
+// than a byte, nor floats of a byte.
+static espy_dtype numpy_type(espy_dtype dtype)
 {
-    float *wide =
-        count <= SIZE_MAX / sizeof *wide ? malloc(count ? count * sizeof *wide : 1) : NULL;
-    for (size_t i = 0; wide && i < count; i++) {
-        const uint32_t bits = (uint32_t)from[i] << 16;
-        memcpy(&wide[i], &bits, sizeof bits);
-    }
+    if (dtype == ESPY_BFLOAT16)
+        return ESPY_FLOAT32;
+    if (!espy_dtype_is_narrow(dtype))
+        return dtype;
+    if (espy_dtype_is_float(dtype))
+        return ESPY_FLOAT32;
+    return espy_dtype_is_signed(dtype) ? ESPY_INT8 : ESPY_UINT8;
+}
+
+static void *widen(const struct espy_tensor *tensor, espy_dtype to, size_t *size)
+{
+    size_t count = 1;
+    for (uint32_t i = 0; i < tensor->rank; i++)
+        count *= (size_t)tensor->dims[i]; // cannot overflow: they are all there
+    if (!espy_dtype_data_size(to, count, size))
+        return NULL;
+    void *wide = malloc(*size ? *size : 1);
+    if (wide)
+        espy_number_convert(tensor->dtype, tensor->data, count, to, wide);
     return wide;
 }
 
@@ -329,15 +345,15 @@ static size_t print_header(const struct espy_tensor *tensor, espy_dtype dtype, c
 bool espy_npy_write(const char *path, const struct espy_tensor *tensor, struct cli_message *message)
 {
     char header[512];
-    float *wide = NULL;
-    espy_dtype dtype = tensor->dtype;
+    void *wide = NULL;
+    const espy_dtype dtype = numpy_type(tensor->dtype);
     struct cli_part parts[2] = {{.data = header}, {tensor->data, tensor->size}};
-    if (dtype == ESPY_BFLOAT16) {
-        dtype = ESPY_FLOAT32;
-        wide = widen(tensor->data, tensor->size / 2);
+    if (dtype != tensor->dtype) {
+        size_t size = 0;
+        wide = widen(tensor, dtype, &size);
         if (!wide)
             return espy_message_set(message, "%s: out of memory writing it", path);
-        parts[1] = (struct cli_part){wide, tensor->size * 2};
+        parts[1] = (struct cli_part){wide, size};
     }
     parts[0].size = print_header(tensor, dtype, header, sizeof header);
     const bool ok = espy_file_write(path, parts, 2, message);

@@ -66,8 +66,7 @@ static espy_status check_input(espy_session *session, uint32_t index,
     *type = (struct op_type){.dtype = tensor->dtype, .shape = {.rank = tensor->rank}};
     memcpy(type->shape.dims, tensor->dims, tensor->rank * sizeof(*tensor->dims));
     size_t count, size;
-    if (!espy_shape_count(&type->shape, &count) ||
-        !espy_checked_mul(count, espy_dtype_size(type->dtype), &size))
+    if (!espy_shape_count(&type->shape, &count) || !espy_dtype_data_size(type->dtype, count, &size))
         return espy_fail(host, ESPY_INVALID_ARGUMENT, "input '%s' is too large", value->name);
     if (with_data && (tensor->size != size || (tensor->data == NULL && size > 0)))
         return espy_fail(host, ESPY_INVALID_ARGUMENT,
@@ -264,9 +263,10 @@ static void fill_type(const struct op_type *type, struct espy_tensor *tensor)
 
 static size_t size_of(const struct op_type *type)
 {
-    size_t count = 0;
+    size_t count = 0, size = 0;
     espy_shape_count(&type->shape, &count); // cannot overflow: espy_op_infer checked it
-    return count * espy_dtype_size(type->dtype);
+    espy_dtype_data_size(type->dtype, count, &size);
+    return size;
 }
 
 // What is known of an output before a run: at least what the file says.

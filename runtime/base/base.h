@@ -87,6 +87,26 @@ uint16_t espy_float_to_half(float value); // round to nearest even; too large gi
 float espy_bfloat16_to_float(uint16_t bits);
 uint16_t espy_float_to_bfloat16(float value); // round to nearest even
 
+// Floats of at most 8 bits: a sign, an exponent and a mantissa, of a few forms.
+enum float_special {
+    FLOAT_IEEE,               // infinities and NaNs have the largest exponent
+    FLOAT_ONE_NAN,            // no infinities; all bits but the sign's set is NaN
+    FLOAT_NAN_FOR_MINUS_ZERO, // no infinities; what would be minus zero is NaN
+    FLOAT_FINITE,             // neither; NaN becomes the largest number
+    FLOAT_POWER               // positive powers of two only: no sign, no zero; 255 is NaN
+};
+struct float_form {
+    int exponent_bits, mantissa_bits, bias;
+    enum float_special special;
+};
+enum float_rounding { FLOAT_NEAREST, FLOAT_UP, FLOAT_DOWN }; // UP, DOWN: of FLOAT_POWER only
+
+double espy_small_to_number(const struct float_form *form, uint8_t bits);
+// To nearest even; FLOAT_POWER as asked, ties up. What is too large becomes the largest number when
+// it saturates, else infinity or NaN.
+uint8_t espy_number_to_small(const struct float_form *form, double value, bool saturate,
+                             enum float_rounding rounding);
+
 // CRC-32 (polynomial 0xEDB88320, as in zlib and PNG) of bytes, going on from crc (0 at the start).
 uint32_t espy_crc32(uint32_t crc, const void *bytes, size_t size);
 // FNV-1a, 64 bit, going on from hash (ESPY_HASH_START at the start).

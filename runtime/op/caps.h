@@ -7,11 +7,13 @@
 
 // How a tensor's elements lie in device memory.
 enum storage {
-    STORAGE_F32, // float32; float64 and bfloat16 too
-    STORAGE_F16, // float16 where the device has 16-bit storage, else STORAGE_F32
-    STORAGE_I32, // int8..int32, uint8, uint16, bool, widened to 32 bit
-    STORAGE_U32, // uint32
-    STORAGE_I64  // int64 and uint64: 8 bytes, low word first
+    STORAGE_F32,   // float32; float64, bfloat16 and floats of 8 bits and less too
+    STORAGE_F16,   // float16 where the device has 16-bit storage, else STORAGE_F32
+    STORAGE_I32,   // int2..int32, uint2..uint16, bool, widened to 32 bit
+    STORAGE_U32,   // uint32
+    STORAGE_I64,   // int64 and uint64: 8 bytes, low word first
+    STORAGE_PACKED // a constant as it is on the host, for kernels that read words of 32 bits and
+                   // take elements out of them (espy_lower_packed_input); never written
 };
 
 struct caps {

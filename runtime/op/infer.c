@@ -109,6 +109,16 @@ void espy_infer_copy(struct op_infer *c, uint32_t o, uint32_t i)
         c->outputs[o] = c->inputs[i];
 }
 
+static espy_status refuse_narrow(const struct op_infer *c, const char *verb,
+                                 const struct op_type *types, uint32_t count)
+{
+    for (uint32_t i = 0; i < count && (c->node->op->flags & OP_NARROW) == 0; i++)
+        if (types[i].dtype != ESPY_DTYPE_NONE && espy_dtype_is_narrow(types[i].dtype))
+            return espy_infer_unsupported(c, "does not %s %s; cast it", verb,
+                                          espy_dtype_name(types[i].dtype));
+    return ESPY_OK;
+}
+
 espy_status espy_op_infer(const struct host *host, struct arena *arena, const struct op_node *node,
                           const struct op_type *inputs, const struct tensor *values,
                           uint32_t input_count, struct op_type *outputs, uint32_t output_count,
@@ -124,17 +134,21 @@ espy_status espy_op_infer(const struct host *host, struct arena *arena, const st
                          .outputs = outputs,
                          .arena = arena,
                          .needs = GRAPH_NONE};
+    *needs = GRAPH_NONE;
+    TRY(refuse_narrow(&c, "take", inputs, input_count));
     const espy_status status = node->op->infer(&c);
     *needs = status == ESPY_UNSUPPORTED ? c.needs : GRAPH_NONE;
     if (status != ESPY_OK)
         return status;
+    TRY(refuse_narrow(&c, "make", outputs, output_count));
     for (uint32_t o = 0; o < output_count; o++) {
         size_t count, size;
         if (!espy_shape_count(&outputs[o].shape, &count) ||
-            !espy_checked_mul(count, espy_dtype_size(outputs[o].dtype), &size))
+            !espy_dtype_data_size(outputs[o].dtype, count, &size))
             return espy_infer_fail(&c, "output %u would be larger than memory can be", o);
     }
-    if (node->step_count > 0 && !espy_dtype_is_float(outputs[0].dtype))
+    if (node->step_count > 0 &&
+        (!espy_dtype_is_float(outputs[0].dtype) || espy_dtype_is_narrow(outputs[0].dtype)))
         return espy_infer_fail(&c, "an epilogue needs a float output, not %s",
                                espy_dtype_name(outputs[0].dtype));
     return ESPY_OK;

@@ -46,6 +46,10 @@ bool espy_lower_wants(const struct op_lower *c, uint32_t o); // output o is ther
 struct view espy_lower_input(struct op_lower *c, uint32_t i);
 // Row-major dense, offset anything.
 struct view espy_lower_dense_input(struct op_lower *c, uint32_t i);
+// The same, but integers of at most 16 bits that are constant stay as small as they are on the
+// host: then the view's storage is STORAGE_PACKED, an element has espy_dtype_bits, the first of a
+// word is in its lowest bits, and strides and the offset count elements.
+struct view espy_lower_packed_input(struct op_lower *c, uint32_t i);
 // NCHW-shaped (rank >= 3) and channels-last dense: strides of N, D.., H, W, C descending.
 struct view espy_lower_channels_last_input(struct op_lower *c, uint32_t i);
 

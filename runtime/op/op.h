@@ -74,6 +74,13 @@ int64_t espy_tensor_integer(const struct tensor *tensor, size_t index); // float
 // Integers wrap to their width as C's unsigned conversion does; bool stores value != 0.
 void espy_tensor_set_number(struct tensor *tensor, size_t index, double value);
 void espy_tensor_set_integer(struct tensor *tensor, size_t index, int64_t value);
+// For the floats that have an espy_dtype_float_form: set_number does not saturate and rounds to the
+// nearest.
+void espy_tensor_set_small(struct tensor *tensor, size_t index, double value, bool saturate,
+                           enum float_rounding rounding);
+// Copies count elements, whose types are the same; elements of some types share bytes.
+void espy_tensor_move(struct tensor *to, size_t to_index, const struct tensor *from,
+                      size_t from_index, size_t count);
 size_t espy_tensor_size(const struct tensor *tensor); // bytes
 
 // ---- the three questions an operator answers -----------------------------------------------------
@@ -171,11 +178,12 @@ struct tensor espy_control_copy(struct arena *arena, const struct tensor *tensor
 struct op_lower; // op/lower.h
 
 enum op_flag {
-    OP_SHAPE_ONLY = 1, // reference reads shapes and types of inputs, never data (Shape, Size)
-    OP_EPILOGUE = 2,   // lower applies the node's steps (espy_lower_epilogue)
-    OP_HOST_ONLY = 4,  // shape arithmetic or control that has no kernel by design; lower is NULL
-    OP_POINTWISE = 8,  // one element in, one out: may become an epilogue step by its name
-    OP_DATA_SHAPE = 16 // how many elements come out is decided by the elements that go in (NonZero)
+    OP_SHAPE_ONLY = 1,  // reference reads shapes and types of inputs, never data (Shape, Size)
+    OP_EPILOGUE = 2,    // lower applies the node's steps (espy_lower_epilogue)
+    OP_HOST_ONLY = 4,   // shape arithmetic or control that has no kernel by design; lower is NULL
+    OP_POINTWISE = 8,   // one element in, one out: may become an epilogue step by its name
+    OP_DATA_SHAPE = 16, // how many elements come out is decided by those that go in (NonZero)
+    OP_NARROW = 32      // takes and makes types that are not computed with (espy_dtype_is_narrow)
 };
 
 struct op {

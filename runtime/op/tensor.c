@@ -5,7 +5,37 @@
 
 size_t espy_tensor_size(const struct tensor *tensor)
 {
-    return tensor->count * espy_dtype_size(tensor->type.dtype);
+    size_t size = 0;
+    espy_dtype_data_size(tensor->type.dtype, tensor->count, &size); // cannot overflow: it is there
+    return size;
+}
+
+// The bits of an element of a type of at most 8, which may be a part of a byte.
+static uint8_t get_bits(const struct tensor *tensor, size_t index)
+{
+    const uint32_t bits = espy_dtype_bits(tensor->type.dtype), per_byte = 8 / bits;
+    const uint8_t byte = ((const uint8_t *)tensor->data)[index / per_byte];
+    return (uint8_t)(byte >> index % per_byte * bits & ((1u << bits) - 1));
+}
+
+static void set_bits(struct tensor *tensor, size_t index, uint8_t value)
+{
+    const uint32_t bits = espy_dtype_bits(tensor->type.dtype), per_byte = 8 / bits;
+    const uint32_t shift = (uint32_t)(index % per_byte) * bits, mask = ((1u << bits) - 1) << shift;
+    uint8_t *byte = (uint8_t *)tensor->data + index / per_byte;
+    *byte = (uint8_t)((*byte & ~mask) | ((uint32_t)value << shift & mask));
+}
+
+void espy_tensor_move(struct tensor *to, size_t to_index, const struct tensor *from,
+                      size_t from_index, size_t count)
+{
+    const size_t size = espy_dtype_size(from->type.dtype);
+    if (size == 0)
+        for (size_t i = 0; i < count; i++)
+            set_bits(to, to_index + i, get_bits(from, from_index + i));
+    else if (count > 0)
+        memcpy((char *)to->data + to_index * size, (const char *)from->data + from_index * size,
+               count * size);
 }
 
 double espy_tensor_number(const struct tensor *tensor, size_t index)
@@ -23,6 +53,14 @@ double espy_tensor_number(const struct tensor *tensor, size_t index)
         return ((const double *)data)[index];
     case ESPY_UINT64:
         return (double)((const uint64_t *)data)[index];
+    case ESPY_FLOAT4E2M1:
+    case ESPY_FLOAT8E4M3FN:
+    case ESPY_FLOAT8E4M3FNUZ:
+    case ESPY_FLOAT8E5M2:
+    case ESPY_FLOAT8E5M2FNUZ:
+    case ESPY_FLOAT8E8M0:
+        return espy_small_to_number(espy_dtype_float_form(tensor->type.dtype),
+                                    get_bits(tensor, index));
     default:
         return (double)espy_tensor_integer(tensor, index);
     }
@@ -59,6 +97,13 @@ int64_t espy_tensor_integer(const struct tensor *tensor, size_t index)
     case ESPY_INT64:
     case ESPY_UINT64:
         return ((const int64_t *)data)[index];
+    case ESPY_UINT4:
+    case ESPY_UINT2:
+        return get_bits(tensor, index);
+    case ESPY_INT4:
+        return (get_bits(tensor, index) ^ 8) - 8;
+    case ESPY_INT2:
+        return (get_bits(tensor, index) ^ 2) - 2;
     default:
         return integer_of(espy_tensor_number(tensor, index));
     }
@@ -90,6 +135,14 @@ void espy_tensor_set_number(struct tensor *tensor, size_t index, double value)
                 ? (uint64_t)value
                 : (uint64_t)integer_of(value);
         break;
+    case ESPY_FLOAT4E2M1:
+    case ESPY_FLOAT8E4M3FN:
+    case ESPY_FLOAT8E4M3FNUZ:
+    case ESPY_FLOAT8E5M2:
+    case ESPY_FLOAT8E5M2FNUZ:
+    case ESPY_FLOAT8E8M0:
+        espy_tensor_set_small(tensor, index, value, false, FLOAT_NEAREST);
+        break;
     default:
         espy_tensor_set_integer(tensor, index, integer_of(value));
     }
@@ -116,10 +169,24 @@ void espy_tensor_set_integer(struct tensor *tensor, size_t index, int64_t value)
     case ESPY_UINT64:
         ((int64_t *)data)[index] = value;
         break;
+    case ESPY_INT4:
+    case ESPY_UINT4:
+    case ESPY_INT2:
+    case ESPY_UINT2:
+        set_bits(tensor, index, (uint8_t)value);
+        break;
     case ESPY_BOOL:
         ((uint8_t *)data)[index] = value != 0;
         break;
     default:
         espy_tensor_set_number(tensor, index, (double)value);
     }
+}
+
+void espy_tensor_set_small(struct tensor *tensor, size_t index, double value, bool saturate,
+                           enum float_rounding rounding)
+{
+    set_bits(
+        tensor, index,
+        espy_number_to_small(espy_dtype_float_form(tensor->type.dtype), value, saturate, rounding));
 }

@@ -1,11 +1,13 @@
 // Pointwise operators whose result has another type, and those that look at bits: Cast, CastLike,
 // Not, BitwiseNot, IsNaN, IsInf. Floats become integers towards zero; what an int64 cannot hold
 // becomes the nearest that it can, NaN 0, and narrower integers keep their low bits.
+// Floats below 16 bits are rounded to as ONNX's tables for Cast say.
 #include <math.h>
 
 #include "op/axes.h"
 #include "op/lower.h"
 #include "op/op.h"
+#include "ops/small_float.h"
 #include "shaders/cast.spv.h"
 #include "shaders/include/cast_codes.glsl"
 
@@ -13,8 +15,8 @@ enum { CPU_RUN = 16 }; // enough that starting an invocation is small beside its
 
 struct cast_attrs {
     espy_dtype to;                         // Cast
-    bool saturate;                         // Cast, CastLike: for 8-bit floats only
-    const char *round_mode;                // likewise
+    bool saturate;                         // Cast, CastLike: to floats of 8 bits
+    int round_mode;                        // to float8e8m0: enum float_rounding
     bool detect_negative, detect_positive; // IsInf
 };
 
@@ -55,11 +57,15 @@ static espy_status infer_test(struct op_infer *c)
 
 static void reference_cast(struct op_eval *c)
 {
+    const struct cast_attrs *attrs = c->attrs;
     const struct tensor *x = &c->inputs[0];
-    const bool floats =
-        espy_dtype_is_float(x->type.dtype) || espy_dtype_is_float(c->outputs[0].type.dtype);
+    const espy_dtype to = c->outputs[0].type.dtype;
+    const bool floats = espy_dtype_is_float(x->type.dtype) || espy_dtype_is_float(to);
     for (size_t i = 0; i < x->count; i++) {
-        if (floats)
+        if (espy_dtype_float_form(to) != NULL)
+            espy_tensor_set_small(&c->outputs[0], i, espy_tensor_number(x, i), attrs->saturate,
+                                  (enum float_rounding)attrs->round_mode);
+        else if (floats)
             espy_tensor_set_number(&c->outputs[0], i, espy_tensor_number(x, i));
         else
             espy_tensor_set_integer(&c->outputs[0], i, espy_tensor_integer(x, i));
@@ -112,10 +118,13 @@ static uint32_t kind_of(const struct view *x)
     }
 }
 
-static uint32_t target_of(espy_dtype dtype)
+static uint32_t target_of(const struct op_lower *c, espy_dtype dtype)
 {
     if (dtype == ESPY_BFLOAT16)
         return TARGET_BFLOAT16;
+    if (espy_dtype_float_form(dtype) != NULL ||
+        (dtype == ESPY_FLOAT16 && espy_lower_storage(c, dtype) != STORAGE_F16))
+        return TARGET_SMALL;
     if (espy_dtype_is_float(dtype))
         return TARGET_FLOAT;
     if (dtype == ESPY_BOOL)
@@ -123,20 +132,19 @@ static uint32_t target_of(espy_dtype dtype)
     return espy_dtype_is_signed(dtype) ? TARGET_SIGNED : TARGET_UNSIGNED;
 }
 
-// Elements of x's type lie in memory just as those of type `to` with the same values do.
-static bool same_words(const struct op_lower *c, const struct view *x, espy_dtype to)
+// Elements of the one type lie in memory just as those of the other with the same values do.
+static bool same_words(const struct op_lower *c, espy_dtype from, espy_dtype to)
 {
-    const espy_dtype from = x->dtype;
     if (from == to)
         return true;
-    if (espy_lower_storage(c, to) != x->storage)
+    if (espy_lower_storage(c, to) != espy_lower_storage(c, from))
         return false;
     if (espy_dtype_is_float(to))
-        return to != ESPY_BFLOAT16;
-    if (x->storage == STORAGE_I64)
+        return to == ESPY_FLOAT32 || to == ESPY_FLOAT64;
+    if (espy_lower_storage(c, from) == STORAGE_I64)
         return true;
     const bool fits_sign = espy_dtype_is_signed(to) || !espy_dtype_is_signed(from);
-    const bool wider = espy_dtype_size(to) > espy_dtype_size(from);
+    const bool wider = espy_dtype_bits(to) > espy_dtype_bits(from);
     return to != ESPY_BOOL && fits_sign && (from == ESPY_BOOL || wider);
 }
 
@@ -157,12 +165,41 @@ static void fill_push(const struct op_lower *c, const struct view *views, struct
     push->count = (uint32_t)(rows * push->runs);
 }
 
-static espy_status convert(struct op_lower *c, uint32_t function)
+// float16 on devices that keep it in 32 bits.
+static void half_spec(struct cast_spec *spec)
+{
+    spec->small_special = SMALL_IEEE;
+    spec->small_mantissa_bits = 10;
+    spec->small_exponent_min = -14;
+    spec->small_largest = 0x477fe000u; // 65504
+    spec->small_saturate = 0;
+}
+
+static void fill_spec(const struct op_lower *c, const struct view *x, struct cast_spec *spec)
 {
     const struct cast_attrs *attrs = c->attrs;
-    const struct view x = espy_lower_input(c, 0);
+    const espy_dtype to = c->outputs[0].dtype;
+    spec->kind = kind_of(x);
+    spec->target = target_of(c, to);
+    spec->width = espy_dtype_bits(to);
+    spec->x_bits = x->storage == STORAGE_PACKED ? espy_dtype_bits(x->dtype) : 32;
+    spec->x_signed = espy_dtype_is_signed(x->dtype);
+    spec->signs = (attrs->detect_negative ? 1u : 0u) | (attrs->detect_positive ? 2u : 0u);
+    if (espy_dtype_float_form(to) != NULL)
+        SMALL_FLOAT_SPEC(spec, to, attrs->saturate);
+    else if (spec->target == TARGET_SMALL)
+        half_spec(spec);
+}
+
+static espy_status convert(struct op_lower *c, uint32_t function)
+{
+    const espy_dtype to = c->outputs[0].dtype;
+    if (to == ESPY_FLOAT8E8M0 && c->inputs[0].dtype != to)
+        return espy_lower_on_host(c, "conversion to float8e8m0");
+    const bool moves = function == CAST_VALUE && same_words(c, c->inputs[0].dtype, to);
+    const struct view x = moves ? espy_lower_input(c, 0) : espy_lower_packed_input(c, 0);
     TRY(espy_lower_status(c));
-    if (function == CAST_VALUE && same_words(c, &x, c->outputs[0].dtype)) {
+    if (moves) {
         struct view y = x;
         y.dtype = c->outputs[0].dtype;
         espy_lower_alias(c, 0, &y);
@@ -175,11 +212,8 @@ static espy_status convert(struct op_lower *c, uint32_t function)
     struct cast_spec spec = CAST_SPEC_DEFAULT;
     spec.local_size_x = c->caps->local_size;
     spec.function = function;
-    spec.kind = kind_of(&x);
-    spec.target = target_of(y.dtype);
-    spec.width = 8 * (uint32_t)espy_dtype_size(y.dtype);
+    fill_spec(c, &x, &spec);
     spec.rank = espy_view_collapse(views, 2);
-    spec.signs = (attrs->detect_negative ? 1u : 0u) | (attrs->detect_positive ? 2u : 0u);
     struct cast_push push = {0};
     fill_push(c, views, &push);
     struct op_dispatch dispatch = {.shader = cast_shaders.variants[espy_word_variant(y.storage)],
@@ -221,16 +255,18 @@ static espy_status lower_is_inf(struct op_lower *c)
 
 // ---- table --------------------------------------------------------------------------------------
 
-// Conversions to 8-bit floats, which there are none of here, are the only ones that heed these.
-#define UNUSED_ATTRS                                                                           \
-    {.name = "saturate",                                                                       \
-     .type = OP_BOOL,                                                                          \
-     .offset = offsetof(struct cast_attrs, saturate),                                          \
-     .fallback = 1,                                                                            \
-     .help = "of 8-bit floats; not used"},                                                     \
-    {                                                                                          \
-        .name = "round_mode", .type = OP_STRING,                                               \
-        .offset = offsetof(struct cast_attrs, round_mode), .help = "of 8-bit floats; not used" \
+static const char *const round_modes[] = {
+    [FLOAT_NEAREST] = "nearest", [FLOAT_UP] = "up", [FLOAT_DOWN] = "down", NULL};
+
+#define SMALL_ATTRS                                                                               \
+    {.name = "saturate",                                                                          \
+     .type = OP_BOOL,                                                                             \
+     .offset = offsetof(struct cast_attrs, saturate),                                             \
+     .fallback = 1,                                                                               \
+     .help = "what is too large for a float of 8 bits becomes its largest number"},               \
+    {                                                                                             \
+        .name = "round_mode", .type = OP_ENUM, .offset = offsetof(struct cast_attrs, round_mode), \
+        .fallback = FLOAT_UP, .choices = round_modes, .help = "of conversions to float8e8m0"      \
     }
 
 static const struct op_attr cast_rows[] = {{.name = "to",
@@ -238,8 +274,8 @@ static const struct op_attr cast_rows[] = {{.name = "to",
                                             .offset = offsetof(struct cast_attrs, to),
                                             .required = true,
                                             .help = "type of the result"},
-                                           UNUSED_ATTRS};
-static const struct op_attr cast_like_rows[] = {UNUSED_ATTRS};
+                                           SMALL_ATTRS};
+static const struct op_attr cast_like_rows[] = {SMALL_ATTRS};
 static const struct op_attr is_inf_rows[] = {
     {.name = "detect_negative",
      .type = OP_BOOL,
@@ -263,9 +299,10 @@ static const struct op_attr is_inf_rows[] = {
 static const struct op ops[] = {
     POINTWISE("BitwiseNot", "all bits the other way", 1, infer_bitwise_not, bitwise_not,
               .attrs = NULL),
-    POINTWISE("Cast", "the same values in another type", 1, infer_cast, cast, ATTRS(cast_rows)),
+    POINTWISE("Cast", "the same values in another type", 1, infer_cast, cast, ATTRS(cast_rows),
+              .flags = OP_NARROW),
     POINTWISE("CastLike", "the same values in the type of the second input", 2, infer_cast, cast,
-              ATTRS(cast_like_rows)),
+              ATTRS(cast_like_rows), .flags = OP_NARROW),
     POINTWISE("IsInf", "true where infinite", 1, infer_test, is_inf, ATTRS(is_inf_rows)),
     POINTWISE("IsNaN", "true where not a number", 1, infer_test, is_nan, .attrs = NULL),
     POINTWISE("Not", "true where false", 1, infer_not, not, .attrs = NULL),

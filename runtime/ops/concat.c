@@ -1,6 +1,4 @@
 // Concat: every input is copied to its place in the output.
-#include <string.h>
-
 #include "op/lower.h"
 #include "op/op.h"
 
@@ -51,15 +49,13 @@ static void reference(struct op_eval *c)
 {
     const struct shape *y = &c->outputs[0].type.shape;
     const uint32_t axis = axis_of(c->attrs, y->rank);
-    size_t outer = 1, inner = espy_dtype_size(c->outputs[0].type.dtype);
+    size_t outer = 1, inner = 1, to = 0;
     for (uint32_t d = 0; d < y->rank; d++)
         *(d < axis ? &outer : &inner) *= d == axis ? 1 : (size_t)y->dims[d];
-    char *to = c->outputs[0].data;
     for (size_t o = 0; o < outer; o++) {
         for (uint32_t i = 0; i < c->input_count; i++) {
             const size_t run = inner * (size_t)c->inputs[i].type.shape.dims[axis];
-            if (run > 0)
-                memcpy(to, (const char *)c->inputs[i].data + o * run, run);
+            espy_tensor_move(&c->outputs[0], to, &c->inputs[i], o * run, run);
             to += run;
         }
     }
@@ -91,6 +87,7 @@ static espy_status lower(struct op_lower *c)
 
 static const struct op ops[] = {{.name = "Concat",
                                  .summary = "the inputs one after another along a dimension",
+                                 .flags = OP_NARROW,
                                  .inputs_min = 1,
                                  .inputs_max = OP_VARIADIC,
                                  .outputs_min = 1,

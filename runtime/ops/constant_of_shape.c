@@ -62,6 +62,7 @@ static const struct op_attr attrs_rows[] = {
 
 static const struct op ops[] = {{.name = "ConstantOfShape",
                                  .summary = "one number in every element",
+                                 .flags = OP_NARROW,
                                  .inputs_min = 1,
                                  .inputs_max = 1,
                                  .outputs_min = 1,

@@ -55,10 +55,9 @@ static void gather_reference(struct op_eval *c)
     const struct shape *shape = &x->type.shape;
     const uint32_t axis = axis_of(c->attrs, shape->rank);
     const size_t outer = indexing_product(shape, 0, axis);
-    const size_t run =
-        indexing_product(shape, axis + 1, shape->rank) * espy_dtype_size(x->type.dtype);
+    const size_t run = indexing_product(shape, axis + 1, shape->rank);
     const size_t dim = (size_t)shape->dims[axis];
-    char *to = c->outputs[0].data;
+    size_t to = 0;
     for (size_t o = 0; o < outer && run > 0; o++) {
         for (size_t i = 0; i < indices->count; i++) {
             int64_t index = espy_tensor_integer(indices, i);
@@ -67,7 +66,7 @@ static void gather_reference(struct op_eval *c)
                                (long long)index, dim);
                 return;
             }
-            memcpy(to, (const char *)x->data + (o * dim + (size_t)index) * run, run);
+            espy_tensor_move(&c->outputs[0], to, x, (o * dim + (size_t)index) * run, run);
             to += run;
         }
     }
@@ -227,6 +226,7 @@ static espy_status elements_lower(struct op_lower *c)
 static const struct op ops[] = {
     {.name = "Gather",
      .summary = "the slices of x at given places of one dimension",
+     .flags = OP_NARROW,
      .inputs_min = 2,
      .inputs_max = 2,
      .outputs_min = 1,

@@ -178,7 +178,6 @@ static void pad_elements(int mode, const struct padding *p, const struct tensor 
                          const struct tensor *value, struct tensor *y)
 {
     const struct shape *from = &x->type.shape, *to = &y->type.shape;
-    const size_t size = espy_dtype_size(x->type.dtype);
     int64_t index[ESPY_RANK_MAX] = {0}, strides[ESPY_RANK_MAX];
     indexing_strides(from, strides);
     for (size_t i = 0; i < y->count; i++) {
@@ -189,13 +188,12 @@ static void pad_elements(int mode, const struct padding *p, const struct tensor 
             inside = k >= 0;
             at += k * strides[d];
         }
-        char *target = (char *)y->data + i * size;
         if (inside)
-            memcpy(target, (const char *)x->data + (size_t)at * size, size);
+            espy_tensor_move(y, i, x, (size_t)at, 1);
         else if (value != NULL)
-            memcpy(target, value->data, size);
+            espy_tensor_move(y, i, value, 0, 1);
         else
-            memset(target, 0, size);
+            espy_tensor_set_integer(y, i, 0);
         for (uint32_t d = to->rank; d-- > 0 && ++index[d] == to->dims[d];)
             index[d] = 0;
     }
@@ -373,6 +371,7 @@ static const struct op ops[] = {
      .lower = center_crop_pad_lower},
     {.name = "Pad",
      .summary = "elements added around a tensor or taken away: x, pads, value, axes",
+     .flags = OP_NARROW,
      .inputs_min = 2,
      .inputs_max = 4,
      .outputs_min = 1,

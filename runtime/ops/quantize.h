@@ -22,6 +22,12 @@ static inline bool quantize_is_small(espy_dtype dtype)
     return quantize_is_8_bit(dtype) || dtype == ESPY_INT16 || dtype == ESPY_UINT16;
 }
 
+// What quantized tensors consist of: integers of at most 16 bits, floats of at most 8.
+static inline bool quantize_is_quantized(espy_dtype dtype)
+{
+    return quantize_is_small(dtype) || (espy_dtype_is_narrow(dtype) && dtype != ESPY_FLOAT8E8M0);
+}
+
 static inline bool quantize_is_scale(espy_dtype dtype)
 {
     return dtype == ESPY_FLOAT32 || dtype == ESPY_FLOAT16 || dtype == ESPY_BFLOAT16;
@@ -29,16 +35,11 @@ static inline bool quantize_is_scale(espy_dtype dtype)
 
 static inline struct quantize_range quantize_range_of(espy_dtype dtype)
 {
-    switch (dtype) {
-    case ESPY_INT8:
-        return (struct quantize_range){INT8_MIN, INT8_MAX};
-    case ESPY_INT16:
-        return (struct quantize_range){INT16_MIN, INT16_MAX};
-    case ESPY_UINT16:
-        return (struct quantize_range){0, UINT16_MAX};
-    default:
-        return (struct quantize_range){0, UINT8_MAX};
-    }
+    if (!quantize_is_quantized(dtype)) // sums of products, which have all their bits
+        return (struct quantize_range){INT32_MIN, INT32_MAX};
+    const int32_t count = (int32_t)1 << espy_dtype_bits(dtype);
+    return espy_dtype_is_signed(dtype) ? (struct quantize_range){-count / 2, count / 2 - 1}
+                                       : (struct quantize_range){0, count - 1};
 }
 
 // To the nearest even integer, plus zero, saturated. NaN counts as 0.

@@ -5,6 +5,7 @@
 #include "op/lower.h"
 #include "op/op.h"
 #include "ops/quantize.h"
+#include "ops/small_float.h"
 #include "shaders/dequantize.spv.h"
 #include "shaders/quantize.spv.h"
 
@@ -86,7 +87,7 @@ static espy_status check_parameters(const struct op_infer *c)
     const espy_dtype scale = c->inputs[1].dtype;
     if (scale == ESPY_INT32)
         return espy_infer_unsupported(c, "scales of type int32");
-    if (!quantize_is_scale(scale))
+    if (!quantize_is_scale(scale) && scale != ESPY_FLOAT8E8M0)
         return espy_infer_fail(c, "scales of type %s", espy_dtype_name(scale));
     const struct shape *shape = &c->inputs[1].shape;
     if (espy_infer_has(c, 2) && !espy_shape_equal(&c->inputs[2].shape, shape) &&
@@ -109,9 +110,9 @@ static espy_status infer_quantize(struct op_infer *c)
     if (attrs->output_dtype != ESPY_DTYPE_NONE && attrs->output_dtype != y)
         return espy_infer_fail(c, "'output_dtype' is %s, but the zero point has type %s",
                                espy_dtype_name(attrs->output_dtype), espy_dtype_name(y));
-    if (!quantize_is_small(y))
-        return espy_infer_unsupported(c, "makes integers of 8 and 16 bits, not %s",
-                                      espy_dtype_name(y));
+    if (!quantize_is_quantized(y))
+        return espy_infer_fail(c, "makes integers and floats of few bits, not %s",
+                               espy_dtype_name(y));
     if (attrs->precision != ESPY_DTYPE_NONE && !quantize_is_scale(attrs->precision))
         return espy_infer_unsupported(c, "a division in %s", espy_dtype_name(attrs->precision));
     espy_infer_copy(c, 0, 0);
@@ -123,8 +124,8 @@ static espy_status infer_dequantize(struct op_infer *c)
 {
     const struct quantize_attrs *attrs = c->attrs;
     const espy_dtype x = c->inputs[0].dtype;
-    if (!quantize_is_small(x) && x != ESPY_INT32)
-        return espy_infer_unsupported(c, "does not take %s", espy_dtype_name(x));
+    if (!quantize_is_quantized(x) && x != ESPY_INT32)
+        return espy_infer_fail(c, "does not take %s", espy_dtype_name(x));
     if (espy_infer_has(c, 2) && c->inputs[2].dtype != x)
         return espy_infer_fail(c, "a zero point of type %s for integers of type %s",
                                espy_dtype_name(c->inputs[2].dtype), espy_dtype_name(x));
@@ -161,16 +162,24 @@ static void quantize_element(struct op_eval *c, size_t at, size_t parameter)
     const espy_dtype precision = precision_of(c->attrs, c->inputs[1].type.dtype);
     const float x = (float)espy_tensor_number(&c->inputs[0], at);
     const float scale = (float)espy_tensor_number(&c->inputs[1], parameter);
+    const float quotient = rounded_to(x / scale, precision);
+    const struct quantize_attrs *attrs = c->attrs;
+    struct tensor *y = &c->outputs[0];
+    if (espy_dtype_float_form(y->type.dtype) != NULL) {
+        const double zero = espy_eval_has(c, 2) ? espy_tensor_number(&c->inputs[2], parameter) : 0;
+        espy_tensor_set_small(y, at, (double)(quotient + (float)zero), attrs->saturate,
+                              FLOAT_NEAREST);
+        return;
+    }
     const int64_t zero = espy_eval_has(c, 2) ? espy_tensor_integer(&c->inputs[2], parameter) : 0;
-    espy_tensor_set_integer(&c->outputs[0], at,
-                            quantize_round(rounded_to(x / scale, precision), zero,
-                                           quantize_range_of(c->outputs[0].type.dtype)));
+    espy_tensor_set_integer(y, at,
+                            quantize_round(quotient, zero, quantize_range_of(y->type.dtype)));
 }
 
 static void dequantize_element(struct op_eval *c, size_t at, size_t parameter)
 {
-    const int64_t zero = espy_eval_has(c, 2) ? espy_tensor_integer(&c->inputs[2], parameter) : 0;
-    const double x = (double)(espy_tensor_integer(&c->inputs[0], at) - zero);
+    const double zero = espy_eval_has(c, 2) ? espy_tensor_number(&c->inputs[2], parameter) : 0;
+    const double x = espy_tensor_number(&c->inputs[0], at) - zero;
     espy_tensor_set_number(&c->outputs[0], at, x * espy_tensor_number(&c->inputs[1], parameter));
 }
 
@@ -236,7 +245,7 @@ static void dispatch(struct op_lower *c, const struct op_dispatch *like, uint32_
 static void dispatch_quantize(struct op_lower *c, const struct job *job)
 {
     const espy_dtype precision = precision_of(c->attrs, job->scale.dtype);
-    const struct quantize_range range = quantize_range_of(job->y.dtype);
+    const struct quantize_attrs *attrs = c->attrs;
     struct view views[3] = {job->x, job->y, job->parameters};
     struct quantize_spec spec = QUANTIZE_SPEC_DEFAULT;
     struct quantize_push push;
@@ -245,8 +254,14 @@ static void dispatch_quantize(struct op_lower *c, const struct job *job)
     spec.scale_kind = quantize_param_kind(&job->scale);
     spec.has_zero = job->has_zero;
     spec.dropped = precision == ESPY_FLOAT16 ? 13 : precision == ESPY_BFLOAT16 ? 16 : 0;
-    spec.low = range.low;
-    spec.high = range.high;
+    if (espy_dtype_is_float(job->y.dtype)) {
+        spec.y_float = 1;
+        SMALL_FLOAT_SPEC(&spec, job->y.dtype, attrs->saturate);
+    } else {
+        const struct quantize_range range = quantize_range_of(job->y.dtype);
+        spec.low = range.low;
+        spec.high = range.high;
+    }
     fill_quantize_push(job, views, &push);
     const struct op_dispatch made = {.shader =
                                          quantize_shaders.variants[espy_variant(job->x.storage)],
@@ -262,6 +277,9 @@ static void dispatch_dequantize(struct op_lower *c, const struct job *job)
 {
     struct view views[3] = {job->x, job->y, job->parameters};
     struct dequantize_spec spec = DEQUANTIZE_SPEC_DEFAULT;
+    spec.x_float = espy_dtype_is_float(job->x.dtype);
+    spec.x_signed = espy_dtype_is_signed(job->x.dtype);
+    spec.x_bits = job->x.storage == STORAGE_PACKED ? espy_dtype_bits(job->x.dtype) : 32;
     struct quantize_push same;
     struct dequantize_push push;
     spec.local_size_x = c->caps->local_size;
@@ -322,12 +340,19 @@ static void lower_blocks(struct op_lower *c, const struct layout *layout, const 
     }
 }
 
+// Quantized constants, which are dense, are read as the file has them.
+static struct view quantized_input(struct op_lower *c, bool dense)
+{
+    const struct view packed = espy_lower_packed_input(c, 0);
+    return packed.storage == STORAGE_PACKED || !dense ? packed : espy_lower_dense_input(c, 0);
+}
+
 static espy_status lower(struct op_lower *c,
                          void (*function)(struct op_lower *c, const struct job *job))
 {
     const struct layout layout = layout_of(c->host, c->node, c->inputs);
     const bool dense = layout.blocked || c->inputs[0].shape.rank > KERNEL_RANK;
-    struct job job = {.x = dense ? espy_lower_dense_input(c, 0) : espy_lower_input(c, 0),
+    struct job job = {.x = quantized_input(c, dense),
                       .scale = espy_lower_dense_input(c, 1),
                       .zero = {.buffer = VIEW_NONE},
                       .has_zero = espy_lower_has(c, 2)};
@@ -377,7 +402,9 @@ static const struct op_attr quantize_rows[] = {
     COMMON_ATTRS,
     {ATTR("precision", OP_DTYPE, precision),
      .help = "type that has the precision of the division; by default the scale's"},
-    {ATTR("saturate", OP_BOOL, saturate), .fallback = 1, .help = "integers always saturate"}};
+    {ATTR("saturate", OP_BOOL, saturate), .fallback = 1,
+     .help = "what is too large for a float of 8 bits becomes its largest number; "
+             "integers always saturate"}};
 static const struct op_attr dequantize_rows[] = {COMMON_ATTRS};
 
 #define ROWS(rows) .attrs = rows, .attr_count = sizeof(rows) / sizeof((rows)[0])
@@ -385,6 +412,7 @@ static const struct op_attr dequantize_rows[] = {COMMON_ATTRS};
 static const struct op ops[] = {
     {.name = "DequantizeLinear",
      .summary = "(x - zero point) * scale",
+     .flags = OP_NARROW,
      .inputs_min = 2,
      .inputs_max = 3,
      .outputs_min = 1,
@@ -396,6 +424,7 @@ static const struct op ops[] = {
      .lower = lower_dequantize},
     {.name = "QuantizeLinear",
      .summary = "x / scale to the nearest even integer, plus the zero point, saturated",
+     .flags = OP_NARROW,
      .inputs_min = 2,
      .inputs_max = 3,
      .outputs_min = 1,

@@ -241,11 +241,12 @@ static const struct op_attr reshape_attrs_rows[] = {
      .help = "1: a 0 in shape means no elements; 0: it keeps the input's dimension"}};
 
 #define ATTRS(rows) .attrs = rows, .attr_count = sizeof(rows) / sizeof((rows)[0])
-#define RESHAPE(op_name, text, in_min, in_max, out_max, infer_fn, ...)                        \
-    {                                                                                         \
-        .name = op_name, .summary = text, .inputs_min = in_min, .inputs_max = in_max,         \
-        .outputs_min = 1, .outputs_max = out_max, .attrs_size = sizeof(struct reshape_attrs), \
-        .infer = infer_fn, .reference = reference, .lower = lower, __VA_ARGS__                \
+#define RESHAPE(op_name, text, in_min, in_max, out_max, infer_fn, ...)                         \
+    {                                                                                          \
+        .name = op_name, .summary = text, .inputs_min = in_min, .inputs_max = in_max,          \
+        .outputs_min = 1, .outputs_max = out_max, .flags = OP_NARROW,                          \
+        .attrs_size = sizeof(struct reshape_attrs), .infer = infer_fn, .reference = reference, \
+        .lower = lower, __VA_ARGS__                                                            \
     }
 
 static const struct op ops[] = {

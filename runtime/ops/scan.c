@@ -134,7 +134,7 @@ static espy_status take_slice(const struct scan *scan, uint32_t slice, size_t in
 {
     const struct tensor *from = &scan->c->inputs[scan->state_count + slice];
     const uint32_t axis = slice_axis(scan, slice);
-    size_t outer = 1, run = espy_dtype_size(from->type.dtype);
+    size_t outer = 1, run = 1;
     *taken = (struct tensor){.type = {from->type.dtype, {.rank = from->type.shape.rank - 1}}};
     for (uint32_t d = 0; d < from->type.shape.rank; d++) {
         const int64_t dim = from->type.shape.dims[d];
@@ -147,9 +147,8 @@ static espy_status take_slice(const struct scan *scan, uint32_t slice, size_t in
     taken->data = espy_arena_alloc(arena, espy_tensor_size(taken));
     if (taken->data == NULL)
         return ESPY_OUT_OF_MEMORY;
-    for (size_t o = 0; o < outer && run > 0; o++)
-        memcpy((unsigned char *)taken->data + o * run,
-               (const unsigned char *)from->data + (o * scan->trips + index) * run, run);
+    for (size_t o = 0; o < outer; o++)
+        espy_tensor_move(taken, o * run, from, (o * scan->trips + index) * run, run);
     return ESPY_OK;
 }
 

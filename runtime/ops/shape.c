@@ -74,7 +74,7 @@ static const struct op ops[] = {
      .inputs_max = 1,
      .outputs_min = 1,
      .outputs_max = 1,
-     .flags = OP_SHAPE_ONLY | OP_HOST_ONLY,
+     .flags = OP_NARROW | OP_SHAPE_ONLY | OP_HOST_ONLY,
      .attrs = shape_rows,
      .attr_count = sizeof(shape_rows) / sizeof(shape_rows[0]),
      .attrs_size = sizeof(struct shape_attrs),
@@ -86,7 +86,7 @@ static const struct op ops[] = {
      .inputs_max = 1,
      .outputs_min = 1,
      .outputs_max = 1,
-     .flags = OP_SHAPE_ONLY | OP_HOST_ONLY,
+     .flags = OP_NARROW | OP_SHAPE_ONLY | OP_HOST_ONLY,
      .infer = infer_size,
      .reference = reference_size},
 };

@@ -86,12 +86,13 @@ static inline espy_status stack_join(const struct op_control *c, const struct st
     joined->data = espy_arena_alloc(c->arena, espy_tensor_size(joined));
     if (joined->data == NULL)
         return ESPY_OUT_OF_MEMORY;
-    const size_t run = outer == 0 ? 0 : stack->size / outer; // bytes inside of the new axis
+    // Elements inside of the new axis.
+    const size_t run = joined->count == 0 ? 0 : joined->count / stack->count / outer;
     for (size_t i = 0; i < stack->count && run > 0; i++) {
         const size_t place = reversed ? stack->count - 1 - i : i;
+        const struct tensor one = {stack->type, outer * run, stack->bytes + i * stack->size};
         for (size_t o = 0; o < outer; o++)
-            memcpy((unsigned char *)joined->data + (o * stack->count + place) * run,
-                   stack->bytes + i * stack->size + o * run, run);
+            espy_tensor_move(joined, (o * stack->count + place) * run, &one, o * run, run);
     }
     return ESPY_OK;
 }

@@ -10,12 +10,11 @@
 static void gather_strided(const struct tensor *x, size_t start, const int64_t *strides,
                            struct tensor *y)
 {
-    const size_t size = espy_dtype_size(x->type.dtype);
     const struct shape *shape = &y->type.shape;
     int64_t index[ESPY_RANK_MAX] = {0};
     int64_t from = (int64_t)start;
     for (size_t i = 0; i < y->count; i++) {
-        memcpy((char *)y->data + i * size, (const char *)x->data + (size_t)from * size, size);
+        espy_tensor_move(y, i, x, (size_t)from, 1);
         for (uint32_t d = shape->rank; d-- > 0;) { // the next element in row-major order
             from += strides[d];
             if (++index[d] < shape->dims[d])
@@ -362,6 +361,7 @@ static espy_status expand_lower(struct op_lower *c)
 static const struct op ops[] = {
     {.name = "Expand",
      .summary = "x repeated to a larger shape, as broadcasting does",
+     .flags = OP_NARROW,
      .inputs_min = 2,
      .inputs_max = 2,
      .outputs_min = 1,
@@ -371,6 +371,7 @@ static const struct op ops[] = {
      .lower = expand_lower},
     {.name = "Slice",
      .summary = "a range with a step of some dimensions: x, starts, ends, axes, steps",
+     .flags = OP_NARROW,
      .inputs_min = 3,
      .inputs_max = 5,
      .outputs_min = 1,
@@ -380,6 +381,7 @@ static const struct op ops[] = {
      .lower = slice_lower},
     {.name = "Split",
      .summary = "x cut along one dimension",
+     .flags = OP_NARROW,
      .inputs_min = 1,
      .inputs_max = 2,
      .outputs_min = 1,
@@ -392,6 +394,7 @@ static const struct op ops[] = {
      .lower = split_lower},
     {.name = "Transpose",
      .summary = "the dimensions in another order",
+     .flags = OP_NARROW,
      .inputs_min = 1,
      .inputs_max = 1,
      .outputs_min = 1,

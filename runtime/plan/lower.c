@@ -181,6 +181,41 @@ struct view espy_lower_dense_input(struct op_lower *c, uint32_t i)
     return espy_planner_dense(c, value_of_input(c, i));
 }
 
+// The host's bytes as they are, so that the upload converts nothing.
+static struct view upload_packed(struct op_lower *c, uint32_t value)
+{
+    struct planner *planner = c->planner;
+    const struct tensor *tensor = &planner->plan->walk.values[value];
+    const size_t size = espy_tensor_size(tensor);
+    const uint32_t buffer = espy_planner_add_buffer(planner, PLAN_CONSTANT, ESPY_UINT8, size,
+                                                    planner->params->graph->values[value].name);
+    if (buffer == VIEW_NONE)
+        return no_view;
+    planner->buffers[buffer].data = tensor->data;
+    planner->buffers[buffer].storage = STORAGE_PACKED;
+    planner->buffers[buffer].size = size == 0 ? 16 : (size + 15) / 16 * 16;
+    struct view view =
+        espy_planner_dense_view(planner, buffer, tensor->type.dtype, &tensor->type.shape);
+    view.storage = STORAGE_PACKED;
+    return view;
+}
+
+struct view espy_lower_packed_input(struct op_lower *c, uint32_t i)
+{
+    c->planner->touched = true;
+    const uint32_t value = value_of_input(c, i);
+    const espy_dtype dtype = c->inputs[i].dtype;
+    const bool packs = espy_dtype_bits(dtype) <= 16 && !espy_dtype_is_float(dtype);
+    if (!packs || c->values[i].data == NULL || c->planner->status != ESPY_OK)
+        return view_of_value(c, value);
+    struct place *place = &c->planner->places[value];
+    if (!place->has_packed) {
+        place->packed = upload_packed(c, value);
+        place->has_packed = place->packed.buffer != VIEW_NONE;
+    }
+    return place->packed;
+}
+
 struct view espy_lower_channels_last_input(struct op_lower *c, uint32_t i)
 {
     c->planner->touched = true;
@@ -298,7 +333,9 @@ struct view espy_lower_constant(struct op_lower *c, espy_dtype dtype, const stru
     const uint32_t buffer = espy_planner_add_buffer(planner, PLAN_CONSTANT, dtype, count, NULL);
     if (buffer == VIEW_NONE)
         return no_view;
-    void *copy = espy_arena_copy(&planner->plan->memory, bytes, count * espy_dtype_size(dtype));
+    size_t size = 0;
+    espy_dtype_data_size(dtype, count, &size); // cannot overflow: the bytes are there
+    void *copy = espy_arena_copy(&planner->plan->memory, bytes, size);
     if (copy == NULL)
         planner->status = ESPY_OUT_OF_MEMORY;
     planner->buffers[buffer].data = copy;

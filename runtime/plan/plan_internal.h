@@ -8,8 +8,8 @@
 struct place {
     bool placed;
     struct view view;
-    bool has_dense, has_channels_last;
-    struct view dense, channels_last;
+    bool has_dense, has_channels_last, has_packed;
+    struct view dense, channels_last, packed;
 };
 
 struct planner {

@@ -9,11 +9,9 @@ static const char *kind_name(enum plan_buffer_kind kind)
 
 static const char *storage_name(enum storage storage)
 {
-    static const char *const names[] = {[STORAGE_F32] = "f32",
-                                        [STORAGE_F16] = "f16",
-                                        [STORAGE_I32] = "i32",
-                                        [STORAGE_U32] = "u32",
-                                        [STORAGE_I64] = "i64"};
+    static const char *const names[] = {
+        [STORAGE_F32] = "f32", [STORAGE_F16] = "f16", [STORAGE_I32] = "i32",
+        [STORAGE_U32] = "u32", [STORAGE_I64] = "i64", [STORAGE_PACKED] = "packed"};
     return names[storage];
 }
 

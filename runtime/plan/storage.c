@@ -17,7 +17,7 @@ enum storage espy_storage_of(const struct caps *caps, espy_dtype dtype)
     case ESPY_UINT64:
         return STORAGE_I64;
     default:
-        return STORAGE_I32;
+        return espy_dtype_is_float(dtype) ? STORAGE_F32 : STORAGE_I32;
     }
 }
 
@@ -28,6 +28,8 @@ size_t espy_storage_size(enum storage storage)
         return 2;
     case STORAGE_I64:
         return 8;
+    case STORAGE_PACKED:
+        return 1;
     default:
         return 4;
     }
@@ -45,6 +47,8 @@ static espy_dtype same_layout(enum storage storage, espy_dtype dtype)
         return ESPY_UINT32;
     case STORAGE_I64:
         return dtype;
+    case STORAGE_PACKED:
+        return ESPY_UINT8;
     default:
         return ESPY_INT32;
     }

@@ -34,6 +34,7 @@ static struct texel_format texel_format(enum storage storage, uint32_t component
         return four ? (struct texel_format){VK_FORMAT_R32G32B32A32_UINT, 16}
                     : (struct texel_format){VK_FORMAT_R32G32_UINT, 8};
     case STORAGE_F32:
+    case STORAGE_PACKED: // bound as words only
         break;
     }
     return four ? (struct texel_format){VK_FORMAT_R32G32B32A32_SFLOAT, 16}

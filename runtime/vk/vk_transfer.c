@@ -128,11 +128,21 @@ void espy_vk_transfer_finish(struct vk_program *program)
 
 // ---- constants ----------------------------------------------------------------------------------
 
+// Where element `first` lies on the host. What goes in parts has whole bytes in each: parts begin
+// at multiples of 8 elements wherever these share bytes.
+static size_t host_offset(espy_dtype dtype, size_t first)
+{
+    size_t offset = 0;
+    assert(espy_dtype_bits(dtype) >= 8 || first % 8 == 0);
+    espy_dtype_data_size(dtype, first, &offset); // cannot overflow: the elements are there
+    return offset;
+}
+
 static void encode(const struct plan_buffer *buffer, size_t first, size_t count, void *bytes)
 {
     const unsigned char *elements = buffer->data;
     espy_storage_encode(buffer->storage, buffer->dtype,
-                        elements + first * espy_dtype_size(buffer->dtype), count, bytes);
+                        elements + host_offset(buffer->dtype, first), count, bytes);
 }
 
 // Constants of one program on their way through a bounded staging buffer.
@@ -241,12 +251,11 @@ static espy_status write_through_scratch(struct vk_program *program, const struc
                                          const struct range *range, const unsigned char *elements)
 {
     const size_t chunk = (size_t)program->scratch_size / range->element_size;
-    const size_t host_size = espy_dtype_size(view->dtype);
     for (size_t done = 0; done < range->count;) {
         const size_t left = range->count - done;
         const size_t count = left < chunk ? left : chunk;
-        espy_storage_encode(view->storage, view->dtype, elements + done * host_size, count,
-                            program->upload.mapped + program->upload_scratch);
+        espy_storage_encode(view->storage, view->dtype, elements + host_offset(view->dtype, done),
+                            count, program->upload.mapped + program->upload_scratch);
         const VkBufferCopy region = {.srcOffset = program->upload_scratch,
                                      .dstOffset = program->plan->buffers[view->buffer].offset +
                                                   range->start + done * range->element_size,
@@ -262,7 +271,6 @@ static espy_status read_through_scratch(struct vk_program *program, const struct
                                         const struct range *range, unsigned char *elements)
 {
     const size_t chunk = (size_t)program->scratch_size / range->element_size;
-    const size_t host_size = espy_dtype_size(view->dtype);
     TRY(flush_pending(program));
     for (size_t done = 0; done < range->count;) {
         const size_t left = range->count - done;
@@ -275,7 +283,7 @@ static espy_status read_through_scratch(struct vk_program *program, const struct
                                   program->readback.buffer, &region));
         espy_storage_decode(view->storage, view->dtype,
                             program->readback.mapped + program->readback_scratch, count,
-                            elements + done * host_size);
+                            elements + host_offset(view->dtype, done));
         done += count;
     }
     return ESPY_OK;

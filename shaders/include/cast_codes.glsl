@@ -7,7 +7,7 @@
 
 #define KIND_F32 0
 #define KIND_F16 1
-#define KIND_I32 2 // signed; narrower unsigned integers and bools are positive numbers
+#define KIND_I32 2 // signed; narrower unsigned integers and bools are positive numbers; or packed
 #define KIND_U32 3
 #define KIND_I64 4
 #define KIND_U64 5
@@ -18,3 +18,4 @@
 #define TARGET_BOOL 2
 #define TARGET_SIGNED 3
 #define TARGET_UNSIGNED 4
+#define TARGET_SMALL 5 // floats of at most 16 bits that lie in memory as 32

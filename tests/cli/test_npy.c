@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli_file.h"
+#include "cli_number.h"
 #include "npy.h"
 
 static void make_path(char path[64])
@@ -202,6 +203,46 @@ Test(npy, truncations_and_flips_do_no_harm)
         }
         bytes[at] = good;
     }
+}
+
+Test(npy, types_that_numpy_has_not_are_written_as_others)
+{
+    static const struct {
+        espy_dtype dtype, written;
+        unsigned char bytes[2];
+        double numbers[3];
+    } cases[] = {{ESPY_INT4, ESPY_INT8, {0x98, 0x07}, {-8, -7, 7}},
+                 {ESPY_UINT4, ESPY_UINT8, {0x98, 0x07}, {8, 9, 7}},
+                 {ESPY_INT2, ESPY_INT8, {0x39, 0}, {1, -2, -1}},
+                 {ESPY_UINT2, ESPY_UINT8, {0x39, 0}, {1, 2, 3}},
+                 {ESPY_FLOAT4E2M1, ESPY_FLOAT32, {0x2f, 0x07}, {-6, 1, 6}}};
+    char path[64];
+    make_path(path);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned char bytes[2] = {cases[i].bytes[0], cases[i].bytes[1]};
+        struct espy_tensor tensor = {.name = "x",
+                                     .dtype = cases[i].dtype,
+                                     .rank = 1,
+                                     .dims = {3},
+                                     .data = bytes,
+                                     .size = espy_dtype_bits(cases[i].dtype) == 4 ? 2 : 1};
+        struct npy array;
+        struct cli_message message;
+        unsigned char back[2] = {0};
+        cr_assert(espy_npy_write(path, &tensor, &message), "%s", message.text);
+        cr_assert(espy_npy_read(path, &array, &message), "%s", message.text);
+        cr_expect_eq(array.dtype, cases[i].written);
+        for (size_t k = 0; k < 3; k++)
+            cr_expect_eq(espy_number_get(array.dtype, array.data, k), cases[i].numbers[k]);
+        cr_expect(espy_number_is_float(cases[i].dtype) ||
+                  espy_number_fits(array.dtype, array.data, 3, cases[i].dtype));
+        espy_number_convert(array.dtype, array.data, 3, cases[i].dtype, back);
+        cr_expect_eq(memcmp(back, bytes, sizeof back), 0, "%s", espy_dtype_name(cases[i].dtype));
+        espy_npy_free(&array);
+    }
+    static const int8_t too_large = 8;
+    cr_expect_not(espy_number_fits(ESPY_INT8, &too_large, 1, ESPY_INT4));
+    remove(path);
 }
 
 Test(npy, failed_write_leaves_nothing)

@@ -100,6 +100,34 @@ MINIMAL = {
 }
 MINIMAL_WEIGHTS = floats(1.0, -2.0)
 
+# Elements that share bytes, and floats of a byte: what there are of each must fill the last byte.
+SMALL_TENSORS = [
+    ("nibbles", "int4", [3], bytes([0x98, 0x07])),           # -8, -7, 7
+    ("nothing", "uint4", [0], b""),
+    ("pairs", "uint4", [2, 2], bytes([0x10, 0xf2])),          # 0, 1, 2, 15
+    ("quarters", "int2", [5], bytes([0b11100100, 0b10])),     # 0, 1, -2, -1, -2
+    ("quarter", "uint2", [1], bytes([3])),
+    ("e2m1", "float4e2m1", [3], bytes([0x2f, 0x07])),         # -6, 1, 6
+    ("e4m3fn", "float8e4m3fn", [2], bytes([0x38, 0x7f])),     # 1, NaN
+    ("e4m3fnuz", "float8e4m3fnuz", [2], bytes([0x40, 0x80])), # 1, NaN
+    ("e5m2", "float8e5m2", [2], bytes([0x3c, 0xfc])),         # 1, -infinity
+    ("e5m2fnuz", "float8e5m2fnuz", [1], bytes([0xff])),       # -57344
+    ("e8m0", "float8e8m0", [2], bytes([0x7f, 0xff])),         # 1, NaN
+]
+
+
+def small_types():
+    tensors, weights = {}, b""
+    for name, dtype, shape, payload in SMALL_TENSORS:
+        weights = pad(weights, 64)
+        tensors[name] = {"dtype": dtype, "shape": shape, "offset": len(weights),
+                         "size": len(payload)}
+        weights += payload
+    graph = {"espy": 1, "inputs": [{"name": "x", "dtype": "int4", "shape": ["n"]}],
+             "outputs": [{"name": "x"}], "tensors": tensors, "nodes": []}
+    return lines(graph), weights
+
+
 NO_WEIGHTS = {
     "espy": 1,
     "inputs": [{"name": "x", "dtype": "bool", "shape": []}],
@@ -303,6 +331,9 @@ def bad_tensors():
         "overlap": second(offset=0),
         "outside": second(),
         "bool": tensor(dtype="bool", shape=[8]),
+        "bits_size": tensor(dtype="int4", shape=[17]),
+        "bits_rounded_down": tensor(dtype="uint2", shape=[33]),
+        "bits_padding": tensor(dtype="int4", shape=[15]),
         "padding": container(lines(padded), MINIMAL_WEIGHTS + b"\1" + b"\0" * 55 + b"c"),
     }
     for key in ("dtype", "shape", "offset", "size"):
@@ -603,6 +634,7 @@ def main():
         "no_weights.espy": container(lines(NO_WEIGHTS)),
         "everything.espy": everything(),
         "bodies.espy": bodies(),
+        "small_types.espy": container(*small_types()),
     })
     bad = {}
     for kind, ending, files in [("container", "espy", bad_containers()),

@@ -85,9 +85,12 @@ char *espy_suite_read_text(const char *path, struct arena *arena)
 static espy_dtype dtype_of(int32_t data_type)
 {
     static const espy_dtype dtypes[] = {
-        ESPY_DTYPE_NONE, ESPY_FLOAT32, ESPY_UINT8,   ESPY_INT8,   ESPY_UINT16, ESPY_INT16,
-        ESPY_INT32,      ESPY_INT64,   ESPY_DTYPE_NONE, ESPY_BOOL, ESPY_FLOAT16, ESPY_FLOAT64,
-        ESPY_UINT32,     ESPY_UINT64,  ESPY_DTYPE_NONE, ESPY_DTYPE_NONE, ESPY_BFLOAT16};
+        ESPY_DTYPE_NONE,     ESPY_FLOAT32,  ESPY_UINT8,        ESPY_INT8,           ESPY_UINT16,
+        ESPY_INT16,          ESPY_INT32,    ESPY_INT64,        ESPY_DTYPE_NONE,     ESPY_BOOL,
+        ESPY_FLOAT16,        ESPY_FLOAT64,  ESPY_UINT32,       ESPY_UINT64,         ESPY_DTYPE_NONE,
+        ESPY_DTYPE_NONE,     ESPY_BFLOAT16, ESPY_FLOAT8E4M3FN, ESPY_FLOAT8E4M3FNUZ, ESPY_FLOAT8E5M2,
+        ESPY_FLOAT8E5M2FNUZ, ESPY_UINT4,    ESPY_INT4,         ESPY_FLOAT4E2M1,     ESPY_FLOAT8E8M0,
+        ESPY_UINT2,          ESPY_INT2};
     return data_type >= 0 && (size_t)data_type < sizeof(dtypes) / sizeof(dtypes[0])
                ? dtypes[data_type]
                : ESPY_DTYPE_NONE;

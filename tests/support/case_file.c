@@ -305,14 +305,13 @@ static struct tensor permuted(const struct tensor *from, const uint32_t *perm, s
     to.data = espy_arena_alloc(arena, espy_tensor_size(&to));
     for (uint32_t d = 0; d < rank; d++)
         to.type.shape.dims[d] = from->type.shape.dims[perm[d]];
-    const size_t size = espy_dtype_size(from->type.dtype);
     for (size_t i = 0; i < to.count; i++) {
         size_t rest = i, source = 0;
         for (uint32_t d = rank; d-- > 0;) {
             source += rest % (size_t)to.type.shape.dims[d] * strides[perm[d]];
             rest /= (size_t)to.type.shape.dims[d];
         }
-        memcpy((char *)to.data + i * size, (const char *)from->data + source * size, size);
+        espy_tensor_move(&to, i, from, source, 1);
     }
     return to;
 }

@@ -96,6 +96,68 @@ Test(base, floats_round_to_the_nearest_bfloat16_and_ties_to_even)
     cr_expect(espy_float_to_bfloat16(-0.0f) == 0x8000);
 }
 
+// ---- floats of 8 bits and less
+// --------------------------------------------------------------------
+
+static const struct {
+    const char *name;
+    struct float_form form;
+    uint8_t codes[6]; // and what they mean, from the types' definitions
+    double numbers[6];
+} small_forms[] = {
+    {"e4m3fn",
+     {4, 3, 7, FLOAT_ONE_NAN},
+     {0x01, 0x08, 0x38, 0x7e, 0xfe, 0x7f},
+     {0x1p-9, 0x1p-6, 1, 448, -448, (double)NAN}},
+    {"e4m3fnuz",
+     {4, 3, 8, FLOAT_NAN_FOR_MINUS_ZERO},
+     {0x01, 0x08, 0x40, 0x7f, 0xff, 0x80},
+     {0x1p-10, 0x1p-7, 1, 240, -240, (double)NAN}},
+    {"e5m2",
+     {5, 2, 15, FLOAT_IEEE},
+     {0x01, 0x04, 0x3c, 0x7b, 0xfc, 0x7f},
+     {0x1p-16, 0x1p-14, 1, 57344, -(double)INFINITY, (double)NAN}},
+    {"e5m2fnuz",
+     {5, 2, 16, FLOAT_NAN_FOR_MINUS_ZERO},
+     {0x01, 0x04, 0x40, 0x7f, 0xff, 0x80},
+     {0x1p-17, 0x1p-15, 1, 57344, -57344, (double)NAN}},
+    {"e2m1", {2, 1, 1, FLOAT_FINITE}, {0x0, 0x1, 0x2, 0x3, 0x7, 0xf}, {0, 0.5, 1, 1.5, 6, -6}},
+    {"e8m0",
+     {8, 0, 127, FLOAT_POWER},
+     {0, 1, 127, 128, 254, 255},
+     {0x1p-127, 0x1p-126, 1, 2, 0x1p127, (double)NAN}},
+};
+enum { SMALL_FORM_COUNT = sizeof(small_forms) / sizeof(small_forms[0]) };
+
+Test(base, small_floats_mean_what_their_definitions_say)
+{
+    for (size_t i = 0; i < SMALL_FORM_COUNT; i++)
+        for (size_t k = 0; k < 6; k++) {
+            const double number =
+                espy_small_to_number(&small_forms[i].form, small_forms[i].codes[k]);
+            const double wanted = small_forms[i].numbers[k];
+            cr_expect(number == wanted || (isnan(number) && isnan(wanted)), "%s 0x%02x: %g",
+                      small_forms[i].name, small_forms[i].codes[k], number);
+        }
+}
+
+Test(base, every_small_float_survives_a_round_trip)
+{
+    for (size_t i = 0; i < SMALL_FORM_COUNT; i++) {
+        const struct float_form *form = &small_forms[i].form;
+        const int bits = form->exponent_bits + form->mantissa_bits + (form->special != FLOAT_POWER);
+        for (unsigned code = 0; code < 1u << bits; code++) {
+            const double number = espy_small_to_number(form, (uint8_t)code);
+            const uint8_t back = espy_number_to_small(form, number, false, FLOAT_NEAREST);
+            if (isnan(number))
+                cr_expect(isnan(espy_small_to_number(form, back)), "%s 0x%02x", small_forms[i].name,
+                          code);
+            else
+                cr_expect(back == code, "%s 0x%02x gives 0x%02x", small_forms[i].name, code, back);
+        }
+    }
+}
+
 Test(base, a_nan_whose_high_bits_are_zero_stays_a_nan)
 {
     for (uint32_t bit = 0; bit < 23; bit++) {

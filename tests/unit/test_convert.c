@@ -274,6 +274,80 @@ Test(convert, every_way_to_write_a_tensor_gives_the_same_numbers)
     finish(&c);
 }
 
+// Elements that share bytes: raw, as whole bytes in int32_data, and with rubbish after the last.
+Test(convert, small_types_are_taken_in_both_ways_that_tensors_are_written)
+{
+    static const struct {
+        const char *name;
+        int32_t type; // ONNX's number
+        espy_dtype dtype;
+        unsigned char bytes[2];
+        double wanted[3];
+    } cases[] = {{"int4", 22, ESPY_INT4, {0x98, 0xf7}, {-8, -7, 7}},
+                 {"uint4", 21, ESPY_UINT4, {0x98, 0xf7}, {8, 9, 7}},
+                 {"int2", 26, ESPY_INT2, {0xf9, 0}, {1, -2, -1}},
+                 {"uint2", 25, ESPY_UINT2, {0xf9, 0}, {1, 2, 3}},
+                 {"float4e2m1", 23, ESPY_FLOAT4E2M1, {0x2f, 0xf7}, {-6, 1, 6}}};
+    enum { COUNT = sizeof(cases) / sizeof(cases[0]) };
+    static const int64_t dims[1] = {3};
+    static int32_t words[COUNT][2];
+    struct conversion c;
+    start(&c, 25);
+    for (size_t i = 0; i < COUNT; i++) {
+        const size_t size = cases[i].bytes[1] == 0 ? 1 : 2;
+        char name[32];
+        snprintf(name, sizeof(name), "%s_raw", cases[i].name);
+        test_initializer(&c.onnx, name, cases[i].type, dims, 1, cases[i].bytes, size);
+        test_output(&c.onnx, name);
+        EspyOnnx__TensorProto *typed =
+            test_initializer(&c.onnx, cases[i].name, cases[i].type, dims, 1, NULL, 0);
+        words[i][0] = cases[i].bytes[0];
+        words[i][1] = cases[i].bytes[1];
+        typed->n_int32_data = size;
+        typed->int32_data = words[i];
+        test_output(&c.onnx, cases[i].name);
+    }
+    test_input(&c.onnx, "x", ONNX_FLOAT, "4");
+    const struct graph *graph = import(&c);
+    cr_assert_eq(graph->output_count, 2 * COUNT);
+    for (uint32_t o = 0; o < graph->output_count; o++) {
+        const struct graph_value *value = &graph->values[graph->outputs[o].value];
+        unsigned char bytes[16];
+        memcpy(bytes, value->data, value->data_size);
+        const struct tensor tensor = {
+            .type = {value->dtype, value->shape}, .count = 3, .data = bytes};
+        cr_expect_eq(value->dtype, cases[o / 2].dtype, "%s", value->name);
+        for (size_t k = 0; k < 3; k++)
+            cr_expect_eq(espy_tensor_number(&tensor, k), cases[o / 2].wanted[k], "%s[%zu] is %g",
+                         value->name, k, espy_tensor_number(&tensor, k));
+    }
+    cr_expect_eq(espy_graph_check(graph), ESPY_OK); // so the bits after the last are zero
+    finish(&c);
+}
+
+Test(convert, types_that_are_only_stored_are_refused_where_they_would_be_computed_with)
+{
+    static const struct {
+        int32_t type;
+        const char *name;
+    } cases[] = {{22, "int4"}, {25, "uint2"}, {17, "float8e4m3fn"}, {23, "float4e2m1"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char words[64];
+        struct conversion c;
+        start(&c, 25);
+        test_input(&c.onnx, "x", cases[i].type, "4");
+        test_node(&c.onnx, "Add", "x x", "y")->name = "sum";
+        test_output(&c.onnx, "y");
+        cr_expect_eq(convert(&c), ESPY_UNSUPPORTED, "%s", cases[i].name);
+        cr_assert_eq(c.report.problem_count, 1);
+        cr_expect_str_eq(c.report.problems[0].node, "sum");
+        snprintf(words, sizeof(words), "does not take %s", cases[i].name);
+        cr_expect(strstr(c.report.problems[0].reason, words) != NULL, "%s",
+                  c.report.problems[0].reason);
+        finish(&c);
+    }
+}
+
 static espy_status import_external(struct conversion *c, const char *location, const char *offset,
                                    const char *length)
 {

@@ -145,6 +145,8 @@ Test(convert_safetensors, good_headers_are_read)
         {"{\"e\":{\"dtype\":\"F32\",\"shape\":[0,7],\"data_offsets\":[0,0]}}", 0, 1},
         {"{\"s\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]}}", 8, 1},
         {"{\"q\":{\"dtype\":\"F8_E4M3\",\"shape\":[3],\"data_offsets\":[0,3]}}", 3, 1},
+        {"{\"u\":{\"dtype\":\"C64\",\"shape\":[3],\"data_offsets\":[0,24]}}", 24,
+         1}, // not a type here
     };
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         struct test_host host;
@@ -186,6 +188,7 @@ Test(convert_safetensors, faulty_headers_are_refused)
          "\"data_offsets\":[0,4]}}",
          4},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 4},
+        {"{\"a\":{\"dtype\":\"F8_E5M2\",\"shape\":[3],\"data_offsets\":[0,4]}}", 4},
         {"{\"a\":7}", 0},
         {"{\"__metadata__\":{},\"__metadata__\":{}}", 0},
     };

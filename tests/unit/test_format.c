@@ -17,7 +17,8 @@
 #define BAD ESPY_SOURCE_DIR "/tests/corpus/bad/"
 
 static const char *const good_files[] = {GOOD "minimal.espy", GOOD "no_weights.espy",
-                                         GOOD "everything.espy", GOOD "bodies.espy"};
+                                         GOOD "everything.espy", GOOD "bodies.espy",
+                                         GOOD "small_types.espy"};
 enum { GOOD_COUNT = sizeof(good_files) / sizeof(good_files[0]) };
 
 // The hand-written form finds every tensor but those called z, and all are the same.
@@ -143,6 +144,43 @@ Test(format, golden_file_with_everything_means_what_it_says)
     cr_expect(((const float *)kernel->data)[5] == 6.0f);
     cr_expect_str_eq(none->name, "none");
     cr_expect(none->data != NULL && none->data_size == 0 && none->shape.dims[1] == 4);
+    espy_graph_finish(&graph);
+    cr_expect_eq(watch.live, 0);
+    free(bytes);
+}
+
+Test(format, golden_file_with_small_types_has_their_bytes)
+{
+    static const struct {
+        const char *name;
+        espy_dtype dtype;
+        size_t size;
+        unsigned char first;
+    } expected[] = {
+        {"nibbles", ESPY_INT4, 2, 0x98},        {"nothing", ESPY_UINT4, 0, 0},
+        {"pairs", ESPY_UINT4, 2, 0x10},         {"quarters", ESPY_INT2, 2, 0xe4},
+        {"quarter", ESPY_UINT2, 1, 3},          {"e2m1", ESPY_FLOAT4E2M1, 2, 0x2f},
+        {"e4m3fn", ESPY_FLOAT8E4M3FN, 2, 0x38}, {"e4m3fnuz", ESPY_FLOAT8E4M3FNUZ, 2, 0x40},
+        {"e5m2", ESPY_FLOAT8E5M2, 2, 0x3c},     {"e5m2fnuz", ESPY_FLOAT8E5M2FNUZ, 1, 0xff},
+        {"e8m0", ESPY_FLOAT8E8M0, 2, 0x7f}};
+    enum { COUNT = sizeof(expected) / sizeof(expected[0]) };
+    struct watch watch;
+    watch_init(&watch);
+    size_t size;
+    unsigned char *bytes = load(GOOD "small_types.espy", &size);
+    struct graph graph;
+    cr_assert_eq(espy_format_read(&watch.host, "golden", bytes, size, &graph), ESPY_OK);
+    cr_assert_eq(graph.value_count, COUNT + 1); // and the input
+    cr_expect_eq(graph.values[0].dtype, ESPY_INT4);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        const struct graph_value *value = &graph.values[i + 1];
+        cr_expect_str_eq(value->name, expected[i].name);
+        cr_expect_eq(value->dtype, expected[i].dtype, "%s", value->name);
+        cr_expect_eq(value->data_size, expected[i].size, "%s", value->name);
+        cr_expect(value->data_size == 0 ||
+                      ((const unsigned char *)value->data)[0] == expected[i].first,
+                  "%s", value->name);
+    }
     espy_graph_finish(&graph);
     cr_expect_eq(watch.live, 0);
     free(bytes);

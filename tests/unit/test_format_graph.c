@@ -281,7 +281,7 @@ static void value_name_bytes(struct example *e)
 }
 static void value_dtype(struct example *e)
 {
-    e->graph.values[e->a].dtype = (espy_dtype)14;
+    e->graph.values[e->a].dtype = (espy_dtype)24;
 }
 static void value_not_made(struct example *e)
 {

@@ -37,7 +37,8 @@ static espy_status find_tensor(void *user, const char *name, struct graph_value 
     value->data_size = tensor->size;
     value->data = tensor->data;
     // Kernels read elements in place; a safetensors file aligns nothing.
-    if ((uintptr_t)tensor->data % espy_dtype_size(tensor->dtype) != 0)
+    const size_t element_size = espy_dtype_size(tensor->dtype);
+    if (element_size > 1 && (uintptr_t)tensor->data % element_size != 0)
         value->data = espy_arena_copy(&model->arena, tensor->data, tensor->size);
     return value->data == NULL ? ESPY_OUT_OF_MEMORY : ESPY_OK;
 }

@@ -131,13 +131,13 @@ espy_status espy_import_numbers(struct importer *importer, const char *hint, esp
                                 uint32_t *index)
 {
     struct tensor tensor = {.type = {dtype, *shape}, .count = count};
-    tensor.data = espy_arena_array(&importer->graph->arena, count, espy_dtype_size(dtype));
+    tensor.data = espy_arena_alloc(&importer->graph->arena, espy_tensor_size(&tensor));
     if (tensor.data == NULL)
         return ESPY_OUT_OF_MEMORY;
     for (uint32_t i = 0; i < count; i++)
         espy_tensor_set_number(&tensor, i, numbers[i]);
-    return add_unique_constant(importer, hint, dtype, shape, tensor.data,
-                               count * espy_dtype_size(dtype), index);
+    return add_unique_constant(importer, hint, dtype, shape, tensor.data, espy_tensor_size(&tensor),
+                               index);
 }
 
 espy_status espy_import_integers(struct importer *importer, const char *hint,
@@ -174,7 +174,7 @@ espy_status espy_import_extra_string(struct importer *importer, struct import_no
 bool espy_import_constant_number(const struct graph_value *constant, double *number)
 {
     _Alignas(double) unsigned char bytes[sizeof(double)];
-    memcpy(bytes, constant->data, espy_dtype_size(constant->dtype));
+    memcpy(bytes, constant->data, constant->data_size);
     const struct tensor tensor = {
         .type = {constant->dtype, {.rank = 0}}, .count = 1, .data = bytes};
     *number = espy_tensor_number(&tensor, 0);

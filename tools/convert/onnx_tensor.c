@@ -24,16 +24,16 @@ static const struct {
     {"complex64", ESPY_DTYPE_NONE},
     {"complex128", ESPY_DTYPE_NONE},
     {"bfloat16", ESPY_BFLOAT16},
-    {"float8e4m3fn", ESPY_DTYPE_NONE},
-    {"float8e4m3fnuz", ESPY_DTYPE_NONE},
-    {"float8e5m2", ESPY_DTYPE_NONE},
-    {"float8e5m2fnuz", ESPY_DTYPE_NONE},
-    {"uint4", ESPY_DTYPE_NONE},
-    {"int4", ESPY_DTYPE_NONE},
-    {"float4e2m1", ESPY_DTYPE_NONE},
-    {"float8e8m0", ESPY_DTYPE_NONE},
-    {"uint2", ESPY_DTYPE_NONE},
-    {"int2", ESPY_DTYPE_NONE},
+    {"float8e4m3fn", ESPY_FLOAT8E4M3FN},
+    {"float8e4m3fnuz", ESPY_FLOAT8E4M3FNUZ},
+    {"float8e5m2", ESPY_FLOAT8E5M2},
+    {"float8e5m2fnuz", ESPY_FLOAT8E5M2FNUZ},
+    {"uint4", ESPY_UINT4},
+    {"int4", ESPY_INT4},
+    {"float4e2m1", ESPY_FLOAT4E2M1},
+    {"float8e8m0", ESPY_FLOAT8E8M0},
+    {"uint2", ESPY_UINT2},
+    {"int2", ESPY_INT2},
 };
 enum { DATA_TYPE_COUNT = sizeof(data_types) / sizeof(data_types[0]) };
 
@@ -61,6 +61,7 @@ static espy_status bad(const struct importer *importer, const char *name, const 
 static void store_integer(unsigned char *to, espy_dtype dtype, uint64_t bits)
 {
     switch (espy_dtype_size(dtype)) {
+    case 0: // several elements share this byte
     case 1: {
         const uint8_t value = (uint8_t)bits;
         memcpy(to, &value, sizeof(value));
@@ -95,13 +96,16 @@ static size_t typed_count(const onnx_tensor *tensor, espy_dtype dtype)
     case ESPY_UINT64:
         return tensor->n_uint64_data;
     default:
-        return tensor->n_int32_data; // also the bits of float16 and bfloat16
+        return tensor->n_int32_data; // also the bits of float16 and the like, and whole bytes of
+                                     // elements that share them
     }
 }
 
 static espy_status copy_typed(struct importer *importer, const onnx_tensor *tensor,
-                              const char *name, espy_dtype dtype, size_t count, const void **data)
+                              const char *name, espy_dtype dtype, size_t size, const void **data)
 {
+    const size_t element = espy_dtype_size(dtype) == 0 ? 1 : espy_dtype_size(dtype);
+    const size_t count = size / element;
     if (typed_count(tensor, dtype) != count)
         return bad(importer, name, "its data has another number of elements than its shape");
     if (dtype == ESPY_FLOAT32)
@@ -112,7 +116,6 @@ static espy_status copy_typed(struct importer *importer, const onnx_tensor *tens
         *data = tensor->int64_data;
     if (*data != NULL)
         return ESPY_OK;
-    const size_t element = espy_dtype_size(dtype);
     unsigned char *copy = espy_arena_array(&importer->graph->arena, count, element);
     if (copy == NULL)
         return ESPY_OUT_OF_MEMORY;
@@ -124,12 +127,14 @@ static espy_status copy_typed(struct importer *importer, const onnx_tensor *tens
     return ESPY_OK;
 }
 
-// Kernels read elements in place, so they must be aligned; a bool must be 0 or 1.
-static espy_status settle(struct importer *importer, espy_dtype dtype, size_t size,
+// Kernels read elements in place, so they must be aligned; a bool must be 0 or 1, and bits after
+// the last element 0.
+static espy_status settle(struct importer *importer, espy_dtype dtype, size_t count, size_t size,
                           const void **data)
 {
-    const bool aligned = (uintptr_t)*data % espy_dtype_size(dtype) == 0;
-    if (aligned && dtype != ESPY_BOOL)
+    const size_t element = espy_dtype_size(dtype);
+    const uint32_t used = (uint32_t)(count % 8) * espy_dtype_bits(dtype) % 8; // in the last byte
+    if (dtype != ESPY_BOOL && used == 0 && (element <= 1 || (uintptr_t)*data % element == 0))
         return ESPY_OK;
     unsigned char *copy = espy_arena_copy(&importer->graph->arena, *data, size);
     if (copy == NULL)
@@ -137,6 +142,8 @@ static espy_status settle(struct importer *importer, espy_dtype dtype, size_t si
     if (dtype == ESPY_BOOL)
         for (size_t i = 0; i < size; i++)
             copy[i] = copy[i] != 0;
+    if (used > 0)
+        copy[size - 1] &= (unsigned char)((1u << used) - 1);
     *data = copy;
     return ESPY_OK;
 }
@@ -157,8 +164,7 @@ espy_status espy_onnx_constant(struct importer *importer, const onnx_tensor *ten
     for (uint32_t i = 0; i < shape.rank; i++)
         shape.dims[i] = tensor->dims[i];
     size_t count, size;
-    if (!espy_shape_count(&shape, &count) ||
-        !espy_checked_mul(count, espy_dtype_size(dtype), &size))
+    if (!espy_shape_count(&shape, &count) || !espy_dtype_data_size(dtype, count, &size))
         return bad(importer, name, "its shape is negative or too large");
     const void *data = NULL;
     if (size == 0)
@@ -166,13 +172,13 @@ espy_status espy_onnx_constant(struct importer *importer, const onnx_tensor *ten
     else if (tensor->has_data_location && tensor->data_location == 1)
         TRY(espy_onnx_external(importer, tensor, name, size, &data));
     else if (!tensor->has_raw_data)
-        TRY(copy_typed(importer, tensor, name, dtype, count, &data));
+        TRY(copy_typed(importer, tensor, name, dtype, size, &data));
     else if (tensor->raw_data.len != size)
         return bad(importer, name, "its data has another size than its shape and type say");
     else
         data = tensor->raw_data.data;
     if (size != 0)
-        TRY(settle(importer, dtype, size, &data));
+        TRY(settle(importer, dtype, count, size, &data));
     TRY(espy_graph_add_constant(importer->graph, name, dtype, &shape, data, size, index));
     return espy_import_note(importer, *index, dtype, true);
 }

@@ -424,7 +424,8 @@ static espy_status rewrite_constant_of_shape(struct importer *importer, struct i
         return ESPY_OK;
     struct graph_value *value = &importer->graph->values[index];
     double number;
-    if (value->data_size != espy_dtype_size(value->dtype))
+    size_t count;
+    if (!espy_shape_count(&value->shape, &count) || count != 1)
         return espy_convert_problem(importer->report, node->name, node->op,
                                     "attribute 'value' must have one element");
     if (espy_import_constant_number(value, &number)) {

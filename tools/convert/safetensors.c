@@ -12,9 +12,21 @@ static const struct {
     const char *name;
     espy_dtype dtype;
 } types[] = {
-    {"F32", ESPY_FLOAT32}, {"F16", ESPY_FLOAT16}, {"BF16", ESPY_BFLOAT16}, {"F64", ESPY_FLOAT64},
-    {"I8", ESPY_INT8},     {"U8", ESPY_UINT8},    {"I16", ESPY_INT16},     {"U16", ESPY_UINT16},
-    {"I32", ESPY_INT32},   {"U32", ESPY_UINT32},  {"I64", ESPY_INT64},     {"U64", ESPY_UINT64},
+    {"F8_E4M3", ESPY_FLOAT8E4M3FN},
+    {"F8_E5M2", ESPY_FLOAT8E5M2},
+    {"F8_E8M0", ESPY_FLOAT8E8M0},
+    {"F32", ESPY_FLOAT32},
+    {"F16", ESPY_FLOAT16},
+    {"BF16", ESPY_BFLOAT16},
+    {"F64", ESPY_FLOAT64},
+    {"I8", ESPY_INT8},
+    {"U8", ESPY_UINT8},
+    {"I16", ESPY_INT16},
+    {"U16", ESPY_UINT16},
+    {"I32", ESPY_INT32},
+    {"U32", ESPY_UINT32},
+    {"I64", ESPY_INT64},
+    {"U64", ESPY_UINT64},
     {"BOOL", ESPY_BOOL},
 };
 
@@ -66,7 +78,7 @@ static espy_status read_place(const struct safetensors *file, const cJSON *offse
     if (tensor->dtype == ESPY_DTYPE_NONE)
         return ESPY_OK; // its element size is not known here
     if (!espy_shape_count(&tensor->shape, &count) ||
-        !espy_checked_mul(count, espy_dtype_size(tensor->dtype), &size) || size != tensor->size)
+        !espy_dtype_data_size(tensor->dtype, count, &size) || size != tensor->size)
         return bad(file, tensor->name, "data_offsets do not fit type and shape");
     return ESPY_OK;
 }

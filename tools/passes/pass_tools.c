@@ -134,7 +134,7 @@ espy_status espy_pass_constant(struct pass *pass, const char *hint, espy_dtype d
 {
     struct graph *graph = pass->graph;
     struct tensor tensor = {.type = {dtype, *shape}, .count = count};
-    tensor.data = espy_arena_array(&graph->arena, count, espy_dtype_size(dtype));
+    tensor.data = espy_arena_alloc(&graph->arena, espy_tensor_size(&tensor));
     const char *name = espy_pass_value_name(pass, hint);
     if (tensor.data == NULL || name == NULL)
         return ESPY_OUT_OF_MEMORY;

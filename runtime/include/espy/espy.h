@@ -72,13 +72,29 @@ typedef enum espy_dtype {
     ESPY_UINT32 = 10,
     ESPY_INT64 = 11,
     ESPY_UINT64 = 12,
-    ESPY_BOOL = 13 // one byte, 0 or 1
+    ESPY_BOOL = 13, // one byte, 0 or 1
+    // Of these several elements share a byte, the first in its lowest bits.
+    ESPY_INT4 = 14,
+    ESPY_UINT4 = 15,
+    ESPY_INT2 = 16,
+    ESPY_UINT2 = 17,
+    ESPY_FLOAT4E2M1 = 18,
+    // One byte each.
+    ESPY_FLOAT8E4M3FN = 19,
+    ESPY_FLOAT8E4M3FNUZ = 20,
+    ESPY_FLOAT8E5M2 = 21,
+    ESPY_FLOAT8E5M2FNUZ = 22,
+    ESPY_FLOAT8E8M0 = 23
 } espy_dtype;
 
 // Returns the name used in files and messages ("float32", "bool"), or "none".
 ESPY_API const char *espy_dtype_name(espy_dtype dtype);
-// Returns the size in bytes of one element; 0 for ESPY_DTYPE_NONE and unknown values.
+// Returns the size in bytes of one element; 0 for ESPY_DTYPE_NONE, unknown values, and types whose
+// elements share bytes.
 ESPY_API size_t espy_dtype_size(espy_dtype dtype);
+// Returns the size in bits of one element; 0 for ESPY_DTYPE_NONE and unknown values. A tensor has
+// count * bits / 8 bytes, rounded up.
+ESPY_API uint32_t espy_dtype_bits(espy_dtype dtype);
 
 // ---- context -----------------------------------------------------------------------------------
 
