@@ -250,6 +250,8 @@ static void print_text(const struct inspection *inspection)
                      inspection->session.info.name, inspection->plan.dispatch_count,
                      inspection->plan.stage_count, inspection->plan.host_node_count,
                      inspection->plan.data_dependent ? ", up to where shapes depend on data" : "");
+        if (inspection->plan.float64_as_float32)
+            (void)printf("float64      computed as float32\n");
     } else {
         (void)printf("peak memory  unknown: %s\n", inspection->unknown.text);
     }
@@ -347,6 +349,7 @@ static enum cli_exit print_json(const struct inspection *inspection)
         (void)cJSON_AddNumberToObject(json, "stages", plan->stage_count);
         (void)cJSON_AddNumberToObject(json, "host_nodes", plan->host_node_count);
         (void)cJSON_AddBoolToObject(json, "data_dependent", plan->data_dependent);
+        (void)cJSON_AddBoolToObject(json, "float64_as_float32", plan->float64_as_float32);
     } else {
         (void)cJSON_AddNullToObject(json, "peak_memory_bytes");
         (void)cJSON_AddStringToObject(json, "peak_memory_unknown", inspection->unknown.text);

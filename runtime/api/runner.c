@@ -62,7 +62,8 @@ static espy_status create(const struct runner_params *params, struct runner *run
                                                     .sources = sources,
                                                     .source_count = graph->input_count,
                                                     .keep_values = params->keep_values},
-                                           .memory_max = params->memory_max};
+                                           .memory_max = params->memory_max,
+                                           .float64_said = params->float64_said};
     TRY(espy_segment_create(&segment, &runner->first));
     return espy_runner_data_dependent(runner) ? make_chain(runner) : ESPY_OK;
 }
@@ -77,6 +78,7 @@ espy_status espy_runner_create(const struct runner_params *params, struct runner
     made->graph = params->graph;
     made->keep_values = params->keep_values;
     made->memory_max = params->memory_max;
+    made->float64_said = params->float64_said;
     espy_arena_init(&made->memory, params->host);
     espy_arena_init(&made->run_memory, params->host);
     const espy_status status = create(params, made);
@@ -322,7 +324,8 @@ static espy_status add_later(struct runner *runner, const struct op_source *sour
                                              .source_count = source_count,
                                              .done = runner->done,
                                              .keep_values = runner->keep_values},
-                                    .later = true};
+                                    .later = true,
+                                    .float64_said = runner->float64_said};
     if (runner->memory_max != 0) // at least 1, which no segment keeps: 0 would be no limit
         params.memory_max = taken < runner->memory_max ? runner->memory_max - taken : 1;
     if (runner->later_count >= LATER_MAX)

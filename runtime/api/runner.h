@@ -14,6 +14,7 @@ struct runner {
     const struct graph *graph;
     bool keep_values;
     uint64_t memory_max;
+    bool *float64_said; // see segment_params
     struct segment *first;
     struct segment **later; // made during runs and kept for others; the least recently used goes
     uint32_t later_count, later_capacity;
@@ -40,6 +41,7 @@ struct runner_params {
                                    // an entry NULL: not at hand
     bool keep_values;
     uint64_t memory_max;         // 0: no limit
+    bool *float64_said;          // see segment_params; must outlive the runner
 };
 
 espy_status espy_runner_create(const struct runner_params *params, struct runner **runner);

@@ -86,11 +86,23 @@ uint64_t espy_segment_memory(const struct segment *segment)
     return segment->plan.arena_size + segment->plan.constants_size;
 }
 
+// Once per session, whatever its plans.
+static void warn_of_float64(const struct segment_params *params, const struct plan *plan)
+{
+    if (plan->float64_node == GRAPH_NONE || params->float64_said == NULL || *params->float64_said)
+        return;
+    *params->float64_said = true;
+    espy_log(params->host, ESPY_LOG_WARNING,
+             "float64 is computed as float32 on the device, from node '%s' on",
+             plan->graph->nodes[plan->float64_node].name);
+}
+
 static espy_status create(const struct segment_params *params, struct segment *segment)
 {
     struct plan_params plan = params->plan;
     plan.caps = espy_vk_device_caps(params->device);
     TRY(espy_plan_build(&plan, &segment->plan));
+    warn_of_float64(params, &segment->plan);
     const uint64_t needed = espy_segment_memory(segment);
     if (params->memory_max != 0 && needed > params->memory_max)
         return espy_fail(params->host, ESPY_OUT_OF_MEMORY,

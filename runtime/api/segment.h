@@ -26,6 +26,7 @@ struct segment_params {
     struct plan_params plan; // caps may be NULL: the device's
     uint64_t memory_max;     // 0: no limit
     bool later;              // not the first of a run: everything it makes goes through the host
+    bool *float64_said;      // the session's: whether it has warned of float64; NULL: nobody does
 };
 
 espy_status espy_segment_create(const struct segment_params *params, struct segment **segment);

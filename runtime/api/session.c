@@ -123,7 +123,8 @@ static espy_status find_plan(espy_session *session, struct runner **runner)
                                          .inputs = session->types,
                                          .input_data = session->input_data,
                                          .keep_values = session->keep_values,
-                                         .memory_max = session->memory_max};
+                                         .memory_max = session->memory_max,
+                                         .float64_said = &session->float64_said};
     return espy_runner_cache_get(&session->plans, &params, runner);
 }
 
@@ -300,7 +301,8 @@ espy_status espy_session_plan(espy_session *session, const struct espy_tensor *i
                                     .stage_count = plan->stage_count,
                                     .dispatch_count = plan->dispatch_count,
                                     .host_node_count = plan->host_node_count,
-                                    .data_dependent = espy_runner_data_dependent(runner)};
+                                    .data_dependent = espy_runner_data_dependent(runner),
+                                    .float64_as_float32 = plan->float64_node != GRAPH_NONE};
     for (uint32_t o = 0; outputs != NULL && o < plan->graph->output_count; o++)
         fill_planned(runner, o, &outputs[o]);
     return ESPY_OK;

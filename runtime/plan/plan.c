@@ -176,6 +176,59 @@ static espy_status lower_node(struct planner *planner, uint32_t index)
     return status;
 }
 
+// A Cast between float64 and another float rounds as it would anyway, and integers of at most 16
+// bits are exact in both.
+static bool converts_exactly(const struct op_node *node, espy_dtype from, espy_dtype to)
+{
+    if (strcmp(node->op->name, "Cast") != 0 && strcmp(node->op->name, "CastLike") != 0)
+        return false;
+    if (from != ESPY_FLOAT64)
+        return espy_dtype_is_float(from) || espy_dtype_bits(from) <= 16;
+    return to != ESPY_FLOAT64 && espy_dtype_is_float(to);
+}
+
+static bool on_host(const struct plan *plan, uint32_t node)
+{
+    for (uint32_t i = 0; i < plan->host_node_count; i++)
+        if (plan->host_nodes[i].node == node)
+            return true;
+    return false;
+}
+
+// Whether a node that is lowered to the device has float64 among what it computes with.
+static bool has_float64(const struct planner *planner, uint32_t index)
+{
+    const struct graph_node *node = &planner->params->graph->nodes[index];
+    const struct op_walk *walk = &planner->plan->walk;
+    bool found = false, known = true;
+    espy_dtype first = ESPY_DTYPE_NONE;
+    for (uint32_t i = 0; i < node->input_count; i++) {
+        if (node->inputs[i] == GRAPH_NONE)
+            continue;
+        const espy_dtype dtype = walk->types[node->inputs[i]].dtype;
+        first = first == ESPY_DTYPE_NONE ? dtype : first;
+        found = found || dtype == ESPY_FLOAT64;
+    }
+    for (uint32_t o = 0; o < node->output_count; o++) {
+        if (node->outputs[o] == GRAPH_NONE)
+            continue;
+        const espy_dtype dtype = walk->types[node->outputs[o]].dtype;
+        found = (found || dtype == ESPY_FLOAT64) &&
+                !converts_exactly(&walk->nodes[index], first, dtype);
+        known = known && walk->values[node->outputs[o]].data != NULL;
+    }
+    return found && !known;
+}
+
+static void find_float64(struct planner *planner)
+{
+    struct plan *plan = planner->plan;
+    plan->float64_node = GRAPH_NONE;
+    for (uint32_t n = 0; n < plan->graph->node_count && plan->float64_node == GRAPH_NONE; n++)
+        if (!planner->skipped[n] && has_float64(planner, n) && !on_host(plan, n))
+            plan->float64_node = n;
+}
+
 static void count_uses(struct planner *planner)
 {
     const struct graph *graph = planner->params->graph;
@@ -374,7 +427,9 @@ static espy_status build(struct planner *planner)
     end_stage(planner);
     TRY(espy_plan_memory(planner, params->caps->buffer_alignment));
     TRY(espy_plan_barriers(planner));
-    return copy_lists(planner);
+    TRY(copy_lists(planner));
+    find_float64(planner);
+    return ESPY_OK;
 }
 
 espy_status espy_plan_build(const struct plan_params *params, struct plan *plan)

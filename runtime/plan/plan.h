@@ -99,6 +99,9 @@ struct plan {
     // in another plan, made when that data is there.
     uint32_t pending_count;
     bool *pending;            // [graph->node_count]
+    // The first node that reads or makes float64 on the device, which has it as float32;
+    // GRAPH_NONE: there is none. Conversions that lose nothing by that do not count.
+    uint32_t float64_node;
     uint32_t kept_count;      // keep_values: every value that lies in memory of its own
     struct plan_io *kept;
     uint64_t arena_size;      // bytes

@@ -247,6 +247,30 @@ Test(inspect, table_and_json)
     remove_folder(folder);
 }
 
+Test(inspect, float64_is_said_to_be_computed_as_float32)
+{
+    static const char json[] =
+        "{\"espy\": 1, \"inputs\": [{\"name\": \"x\", \"dtype\": \"float64\", \"shape\": [4]}],"
+        " \"outputs\": [{\"name\": \"y\"}],"
+        " \"nodes\": [{\"op\": \"Exp\", \"name\": \"n0\", \"inputs\": [\"x\"], \"outputs\": "
+        "[\"y\"]}]}";
+    const struct cli_part model = {json, sizeof json - 1};
+    struct cli_message message;
+    char folder[64];
+    make_folder(folder);
+    must((const char *[]){"inspect", "model.espy", NULL});
+    cr_expect_null(strstr(result.out, "float64"));
+    cr_assert(espy_file_write("model.json", &model, 1, &message));
+    must((const char *[]){"convert", "model.json", NULL});
+    must((const char *[]){"inspect", "model.espy", NULL});
+    cr_expect_not_null(strstr(result.out, "float64      computed as float32"), "%s", result.out);
+    must((const char *[]){"inspect", "--json", "model.espy", NULL});
+    cJSON *root = parse_json();
+    cr_expect(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(root, "float64_as_float32")));
+    cJSON_Delete(root);
+    remove_folder(folder);
+}
+
 Test(inspect, macs_and_parameters)
 {
     static const char json[] =

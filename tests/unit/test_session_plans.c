@@ -4,6 +4,8 @@
 // it was.
 #include "test_session_fixture.h"
 
+#include <math.h>
+
 #include "support/compare.h"
 #include "support/run_graph.h"
 #include "support/test_host.h"
@@ -368,4 +370,81 @@ Test(session_plans, random_graphs_give_what_their_references_give)
     cr_expect(espy_vk_device_validation_count(device) == 0, "%s", test.last_error);
     espy_vk_device_destroy(&device);
     cr_expect(test.live_count == 0);
+}
+
+// ---- float64
+// --------------------------------------------------------------------------------------
+
+static uint32_t make_cast(struct graph *graph, const char *name, uint32_t from, const char *to)
+{
+    const uint32_t value = MAKE(graph, "Cast", name, from);
+    cr_assert(espy_graph_set_string(graph, &graph->nodes[graph->node_count - 1], "to", to) ==
+              ESPY_OK);
+    return value;
+}
+
+// Computes in float64 twice, from float32 to float64.
+static void make_wide(struct graph *graph)
+{
+    const uint32_t x = make_input(graph, "x", ESPY_FLOAT32, SHAPE(-1));
+    const uint32_t wide = make_cast(graph, "wide", x, "float64");
+    make_output(graph, MAKE(graph, "Exp", "y", MAKE(graph, "Abs", "abs", wide)));
+}
+
+// Only goes through float64, and does shape arithmetic in it: half as many zeros.
+static void make_harmless(struct graph *graph)
+{
+    const uint32_t x = make_input(graph, "x", ESPY_FLOAT32, SHAPE(-1));
+    const uint32_t wide = make_cast(graph, "wide", x, "float64");
+    make_output(graph, MAKE(graph, "Abs", "y", make_cast(graph, "back", wide, "float32")));
+    const uint32_t size = make_cast(graph, "size", MAKE(graph, "Shape", "shape", x), "float64");
+    static const double half = 0.5;
+    const struct shape scalar = {.rank = 0};
+    uint32_t factor;
+    cr_assert(espy_graph_add_constant(graph, "half", ESPY_FLOAT64, &scalar, &half, sizeof(half),
+                                      &factor) == ESPY_OK);
+    const uint32_t count =
+        MAKE(graph, "Floor", "count", MAKE(graph, "Mul", "product", size, factor));
+    const uint32_t dims = make_cast(graph, "dims", count, "int64");
+    make_output(graph, MAKE(graph, "ConstantOfShape", "zeros", dims));
+}
+
+Test(session_plans, a_session_says_once_that_float64_is_computed_as_float32)
+{
+    struct lab lab;
+    lab_init(&lab, make_wide);
+    cr_expect_eq(lab.warnings, 0); // no plan yet
+    for (int64_t count = 1; count <= 3; count++) {
+        float x[3] = {1, -2, 0.5f};
+        double y[3];
+        struct espy_tensor input = FLOATS("x", x, count), output = ROOM("y", y);
+        struct espy_plan_info info;
+        input.size = (size_t)count * sizeof(float);
+        EXPECT_OK(&lab, espy_session_plan(lab.session, &input, 1, &info, NULL));
+        EXPECT_OK(&lab, espy_session_run(lab.session, &input, 1, &output, 1));
+        cr_expect(info.float64_as_float32);
+        cr_expect_eq(output.dtype, ESPY_FLOAT64);
+        for (int64_t i = 0; i < count; i++) {
+            const double wanted = exp(fabs((double)x[i]));
+            cr_expect(fabs(y[i] - wanted) <= 1e-6 * wanted, "%g", y[i]);
+        }
+    }
+    cr_expect_eq(lab.warnings, 1, "%u warnings", (unsigned)lab.warnings);
+    lab_close(&lab);
+}
+
+Test(session_plans, float64_that_loses_nothing_is_not_warned_of)
+{
+    struct lab lab;
+    lab_init(&lab, make_harmless);
+    float x[5] = {1, -2, 0.5f, -4, 3}, y[5] = {0}, zeros[2] = {7, 7};
+    struct espy_tensor input = FLOATS("x", x, 5), outputs[2] = {ROOM("y", y), ROOM("zeros", zeros)};
+    struct espy_plan_info info;
+    EXPECT_OK(&lab, espy_session_plan(lab.session, &input, 1, &info, NULL));
+    EXPECT_OK(&lab, espy_session_run(lab.session, &input, 1, outputs, 2));
+    cr_expect_not(info.float64_as_float32);
+    cr_expect(outputs[1].rank == 1 && outputs[1].dims[0] == 2 && zeros[0] == 0 && zeros[1] == 0);
+    cr_expect(y[1] == 2 && y[3] == 4);
+    cr_expect_eq(lab.warnings, 0);
+    lab_close(&lab);
 }

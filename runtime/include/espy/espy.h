@@ -263,6 +263,9 @@ struct espy_plan_info {
     // Shapes depend on what a run computes: all of the above is of the part up to there. What comes
     // after it is planned during a run, and those plans are kept too.
     bool data_dependent;
+    // The device computes float64 values as float32, in at least one node. A session's first such
+    // plan says so in a warning.
+    bool float64_as_float32;
 };
 
 // Plans for concrete input shapes (names, dtypes and dims are read; data only where a shape depends
