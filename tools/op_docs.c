@@ -2,6 +2,8 @@
 //
 //     op_docs                    prints the page
 //     op_docs --check FILE       fails unless FILE is that page
+#include <stdlib.h>
+
 #include "docs_page.h"
 #include "op/op.h"
 
@@ -21,6 +23,50 @@ static const char *const intro =
     "- *Host*: computes shapes and the like, while a model is planned or between two parts of a "
     "run.\n"
     "- *Epilogue*: up to four operators marked *step* may follow in the same kernel.\n";
+
+// Operators of ONNX's default domain that are not in the table, and why.
+struct absent_op {
+    const char *name, *reason;
+};
+
+#define STRINGS "works on strings; Espy has numbers only"
+#define RANDOM "draws random numbers, so that no two runs agree"
+#define SEQUENCES "works on lists of tensors; values are single tensors"
+#define OPTIONALS "works on tensors that may be absent; values are tensors"
+#define TRAINING "a loss function, which training uses"
+
+static const struct absent_op absent[] = {
+    {"Bernoulli", RANDOM},
+    {"ConcatFromSequence", SEQUENCES},
+    {"Constant", "becomes a tensor of the file"},
+    {"ImageDecoder", "reads compressed pictures; `espy run` and the application decode them"},
+    {"Multinomial", RANDOM},
+    {"NegativeLogLikelihoodLoss", TRAINING},
+    {"Optional", OPTIONALS},
+    {"OptionalGetElement", OPTIONALS},
+    {"OptionalHasElement", OPTIONALS},
+    {"RandomNormal", RANDOM},
+    {"RandomNormalLike", RANDOM},
+    {"RandomUniform", RANDOM},
+    {"RandomUniformLike", RANDOM},
+    {"RegexFullMatch", STRINGS},
+    {"Scatter", "the converter makes ScatterElements of it"},
+    {"SequenceAt", SEQUENCES},
+    {"SequenceConstruct", SEQUENCES},
+    {"SequenceEmpty", SEQUENCES},
+    {"SequenceErase", SEQUENCES},
+    {"SequenceInsert", SEQUENCES},
+    {"SequenceLength", SEQUENCES},
+    {"SequenceMap", SEQUENCES},
+    {"SoftmaxCrossEntropyLoss", TRAINING},
+    {"SplitToSequence", SEQUENCES},
+    {"StringConcat", STRINGS},
+    {"StringNormalizer", STRINGS},
+    {"StringSplit", STRINGS},
+    {"TfIdfVectorizer", "counts words and the like of texts"},
+    {"Upsample", "the converter makes Resize of it"},
+};
+enum { ABSENT_COUNT = sizeof(absent) / sizeof(absent[0]) };
 
 static void print_count(FILE *out, uint32_t low, uint32_t high, const char *what)
 {
@@ -118,15 +164,40 @@ static void print_op(FILE *out, const struct op *op)
         print_attrs(out, op);
 }
 
+static void print_absent(FILE *out)
+{
+    fputs(
+        "\n# What of ONNX is not here\n\n"
+        "Operators of ONNX's default domain that no .espy file has, and why. Operators of training "
+        "have\ndomains of their own.\n\n"
+        "| operator | why |\n|---|---|\n",
+        out);
+    for (uint32_t i = 0; i < ABSENT_COUNT; i++)
+        fprintf(out, "| %s | %s |\n", absent[i].name, absent[i].reason);
+}
+
 static void print_page(FILE *out)
 {
     const struct op *op;
     fputs(intro, out);
     for (uint32_t i = 0; (op = espy_op_at(i)) != NULL; i++)
         print_op(out, op);
+    print_absent(out);
+}
+
+// The list must not name what is there.
+static bool lists_only_absent(void)
+{
+    bool good = true;
+    for (uint32_t i = 0; i < ABSENT_COUNT; i++)
+        if (espy_op_find(absent[i].name) != NULL) {
+            fprintf(stderr, "%s is in the table: take it out of op_docs.c\n", absent[i].name);
+            good = false;
+        }
+    return good;
 }
 
 int main(int argc, char **argv)
 {
-    return docs_page_main(argc, argv, print_page);
+    return lists_only_absent() ? docs_page_main(argc, argv, print_page) : EXIT_FAILURE;
 }

@@ -90,3 +90,41 @@ Test(table, every_step_is_a_pointwise_operator)
         cr_expect(espy_op_find(info->op) != NULL, "step %s is no operator", info->op);
     }
 }
+
+// Names that the third column of the file has, such as "Add" or "Constant+Exp+Mul".
+static void expect_documented(char *names, const char *page)
+{
+    for (char *name = strtok(names, "+\t\n"); name != NULL; name = strtok(NULL, "+\t\n")) {
+        char heading[128], row[128];
+        snprintf(heading, sizeof(heading), "\n## %s\n", name);
+        snprintf(row, sizeof(row), "\n| %s | ", name);
+        cr_expect((strstr(page, heading) != NULL) != (strstr(page, row) != NULL),
+                  "%s is neither an operator nor in the list of those that are absent, or both",
+                  name);
+    }
+}
+
+Test(table, every_operator_of_onnx_s_tests_is_documented_or_has_a_reason)
+{
+    static char page[1 << 20];
+    FILE *docs = fopen(ESPY_SOURCE_DIR "/docs/operators.md", "rb");
+    cr_assert(docs != NULL && fread(page, 1, sizeof(page) - 1, docs) > 0);
+    fclose(docs);
+    FILE *list = fopen(ESPY_SOURCE_DIR "/../shared/onnx-node/node_relevant.tsv", "r");
+    if (list == NULL)
+        cr_skip_test("../shared is not there");
+    char line[2048];
+    uint32_t count = 0;
+    while (fgets(line, sizeof(line), list) != NULL) {
+        char *test = strchr(line, '\t');
+        char *names = test != NULL ? strchr(test + 1, '\t') : NULL;
+        char *end = names != NULL ? strchr(names + 1, '\t') : NULL;
+        if (end == NULL)
+            continue;
+        *end = '\0';
+        expect_documented(names + 1, page);
+        count++;
+    }
+    fclose(list);
+    cr_expect(count > 1000, "only %u tests are listed", count);
+}
