@@ -448,3 +448,47 @@ Test(session_plans, float64_that_loses_nothing_is_not_warned_of)
     cr_expect_eq(lab.warnings, 0);
     lab_close(&lab);
 }
+
+// ---- bfloat16
+// -------------------------------------------------------------------------------------
+
+// 1 + 2^-8 lies half way between two bfloat16: a value on the way may have it, an output has not.
+static void make_bfloat16(struct graph *graph)
+{
+    static const uint16_t weights[6] = {0x3f80, 0x4000, 0x3f80, 0x3b80, 0xbf80, 0x3f00};
+    static const uint16_t two = 0x4000;
+    const struct shape matrix = {2, {3, 2}}, scalar = {0, {0}};
+    const uint32_t x = make_input(graph, "x", ESPY_BFLOAT16, SHAPE(-1, 3));
+    const uint32_t w = make_constant(graph, "w", ESPY_BFLOAT16, &matrix, weights);
+    const uint32_t product = MAKE(graph, "MatMul", "product", x, w);
+    make_output(graph, product);
+    const uint32_t factor = make_constant(graph, "two", ESPY_BFLOAT16, &scalar, &two);
+    make_output(graph, MAKE(graph, "Mul", "twice", product, factor));
+}
+
+Test(session_plans, bfloat16_goes_in_and_comes_out_rounded_to_the_nearest)
+{
+    struct lab lab;
+    lab_init(&lab, make_bfloat16);
+    // Columns of w: 1, 1, -1 and 2, 2^-8, 0.5.
+    uint16_t x[6] = {0x3f80, 0x4040, 0x4000, 0x0000, 0x3f80, 0x4000}; // 1 3 2, 0 1 2
+    uint16_t product[4], twice[4];
+    struct espy_tensor input = {.name = "x",
+                                .dtype = ESPY_BFLOAT16,
+                                .rank = 2,
+                                .dims = {2, 3},
+                                .data = x,
+                                .size = sizeof(x)};
+    struct espy_tensor outputs[2] = {ROOM("product", product), ROOM("twice", twice)};
+    EXPECT_OK(&lab, espy_session_run(lab.session, &input, 1, outputs, 2));
+    // 2, 3 + 3/256 -> 3.015625; -1, 1 + 1/256 -> 1, the even one
+    static const uint16_t wanted[4] = {0x4000, 0x4041, 0xbf80, 0x3f80};
+    // 4, 6 + 6/256 -> 6.03125; -2, 2 + 2/256 -> 2
+    static const uint16_t wanted_twice[4] = {0x4080, 0x40c1, 0xc000, 0x4000};
+    for (size_t i = 0; i < 4; i++) {
+        cr_expect_eq(product[i], wanted[i], "product %zu: 0x%04x", i, product[i]);
+        cr_expect_eq(twice[i], wanted_twice[i], "twice %zu: 0x%04x", i, twice[i]);
+    }
+    cr_expect_eq(lab.warnings, 0);
+    lab_close(&lab);
+}
