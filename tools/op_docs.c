@@ -31,7 +31,8 @@ struct absent_op {
 
 #define STRINGS "works on strings; Espy has numbers only"
 #define RANDOM "draws random numbers, so that no two runs agree"
-#define SEQUENCES "works on lists of tensors; values are single tensors"
+#define SEQUENCES \
+    "lists of tensors; the converter follows them where it is known which tensors they have"
 #define OPTIONALS "works on tensors that may be absent; values are tensors"
 #define TRAINING "a loss function, which training uses"
 
@@ -57,7 +58,7 @@ static const struct absent_op absent[] = {
     {"SequenceErase", SEQUENCES},
     {"SequenceInsert", SEQUENCES},
     {"SequenceLength", SEQUENCES},
-    {"SequenceMap", SEQUENCES},
+    {"SequenceMap", "has a graph as an attribute, and works on lists of tensors"},
     {"SoftmaxCrossEntropyLoss", TRAINING},
     {"SplitToSequence", SEQUENCES},
     {"StringConcat", STRINGS},

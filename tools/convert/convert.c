@@ -196,8 +196,9 @@ static espy_status convert(struct convert_model *model, const struct convert_par
             TRY(espy_graph_prune(graph->bodies[b]));
         TRY(espy_graph_check(graph));
     }
-    if (report->problem_count == 0 && !params->keep_nodes)
-        TRY(espy_passes_run(model->host, graph, &report->counts));
+    if (report->problem_count == 0)
+        TRY((params->keep_nodes ? espy_passes_sequences : espy_passes_run)(model->host, graph,
+                                                                           &report->counts));
     report->nodes_after = graph->node_count;
     TRY(check_support(model, report));
     return espy_graph_check(graph);

@@ -32,6 +32,27 @@ static espy_status run_pass(const struct host *host, struct graph *graph,
     return prune(graph, &replaced);
 }
 
+static bool has_sequences(const struct graph *graph)
+{
+    for (uint32_t n = 0; n < graph->node_count; n++)
+        if (strstr(graph->nodes[n].op, "Sequence") != NULL &&
+            strcmp(graph->nodes[n].op, "ReverseSequence") != 0)
+            return true;
+    return false;
+}
+
+static espy_status run_sequences(const struct host *host, struct graph *graph,
+                                 struct pass_counts *counts)
+{
+    bool changed = true;
+    for (uint32_t round = 0; changed && round < ROUNDS_MAX && has_sequences(graph); round++) {
+        changed = false;
+        TRY(run_pass(host, graph, counts, espy_pass_fold, &changed)); // positions, lengths
+        TRY(run_pass(host, graph, counts, espy_pass_sequence, &changed));
+    }
+    return ESPY_OK;
+}
+
 static espy_status run_passes(const struct host *host, struct graph *graph,
                               struct pass_counts *counts)
 {
@@ -44,6 +65,7 @@ static espy_status run_passes(const struct host *host, struct graph *graph,
     bool changed = true;
     for (uint32_t round = 0; changed && round < ROUNDS_MAX; round++) {
         changed = false;
+        TRY(run_sequences(host, graph, counts)); // inference does not go past lists
         for (size_t i = 0; i < sizeof(passes) / sizeof(passes[0]); i++)
             TRY(run_pass(host, graph, counts, passes[i], &changed));
     }
@@ -84,6 +106,14 @@ static espy_status drop_bodies(const struct host *host, struct graph *network)
     }
     espy_free(host, named);
     return ESPY_OK;
+}
+
+espy_status espy_passes_sequences(const struct host *host, struct graph *graph,
+                                  struct pass_counts *counts)
+{
+    for (uint32_t b = 0; b < graph->body_count; b++)
+        TRY(run_sequences(host, graph->bodies[b], counts));
+    return run_sequences(host, graph, counts);
 }
 
 espy_status espy_passes_run(const struct host *host, struct graph *graph,

@@ -21,6 +21,9 @@ struct pass_counts {
 // Runs every pass over and over until none finds anything, on the bodies and then on the network.
 espy_status espy_passes_run(const struct host *host, struct graph *graph,
                             struct pass_counts *counts);
+// Only makes operators on tensors of what reads lists of tensors, as espy_passes_run does too.
+espy_status espy_passes_sequences(const struct host *host, struct graph *graph,
+                                  struct pass_counts *counts);
 
 // ---- facts: what is known of a graph, whatever of it is supported
 // --------------------------------------
@@ -71,6 +74,7 @@ typedef espy_status (*espy_pass_fn)(struct pass *pass);
 espy_status espy_pass_fold(struct pass *pass);       // known values become constants
 espy_status espy_pass_control(struct pass *pass);    // If, Loop and Scan that are decided already
 espy_status espy_pass_identity(struct pass *pass);   // nodes that change nothing
+espy_status espy_pass_sequence(struct pass *pass);   // SequenceAt and the like
 espy_status espy_pass_softmax(struct pass *pass);    // Flatten, Softmax, Reshape to Softmax
 espy_status espy_pass_duplicates(struct pass *pass); // equal nodes
 espy_status espy_pass_norm(struct pass *pass);       // normalisation into Conv, Gemm, MatMul
