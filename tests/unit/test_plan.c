@@ -329,6 +329,43 @@ Test(plan, work_on_constants_alone_is_done_before_the_first_run)
     bench_finish(&bench);
 }
 
+Test(plan, quantized_constants_stay_as_small_as_in_the_file)
+{
+    static const struct {
+        espy_dtype dtype;
+        uint64_t size; // of 81 * 81 elements, in whole blocks of 16 bytes
+    } cases[] = {{ESPY_INT4, 3296}, {ESPY_UINT2, 1648}, {ESPY_INT8, 6576}, {ESPY_UINT16, 13136}};
+    static const unsigned char elements[2 * 81 * 81];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct bench bench;
+        bench_init(&bench);
+        struct graph *graph = &bench.graph;
+        uint32_t q;
+        size_t size = 0;
+        cr_assert(espy_dtype_data_size(cases[i].dtype, 81 * 81, &size));
+        cr_assert(espy_graph_add_constant(graph, "q", cases[i].dtype, SHAPE(81, 81), elements, size,
+                                          &q) == ESPY_OK);
+        const uint32_t x = make_input(graph, "x", ESPY_FLOAT32, SHAPE(81, 81));
+        const uint32_t scale = make_weights(graph, "scale", SHAPE(81));
+        const uint32_t w = MAKE(graph, "DequantizeLinear", "w", q, scale);
+        make_output(graph, MAKE(graph, "Add", "y", x, w));
+        bench_plan(&bench, &gpu, false);
+        uint32_t packed = 0;
+        for (uint32_t b = 0; b < bench.plan.buffer_count; b++) {
+            const struct plan_buffer *buffer = &bench.plan.buffers[b];
+            packed += buffer->storage == STORAGE_PACKED;
+            cr_expect(buffer->storage != STORAGE_PACKED ||
+                          (buffer->kind == PLAN_CONSTANT && buffer->transient &&
+                           buffer->size == cases[i].size),
+                      "%s: %llu bytes", espy_dtype_name(cases[i].dtype),
+                      (unsigned long long)buffer->size);
+        }
+        cr_expect_eq(packed, 1, "%s", espy_dtype_name(cases[i].dtype));
+        cr_expect_eq(bench.plan.prepare_count, 1);
+        bench_finish(&bench);
+    }
+}
+
 Test(plan, shapes_and_small_constants_never_reach_the_device)
 {
     struct bench bench;
