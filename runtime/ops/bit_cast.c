@@ -14,7 +14,7 @@ static espy_status infer(struct op_infer *c)
 {
     const struct bit_cast_attrs *attrs = c->attrs;
     const espy_dtype from = c->inputs[0].dtype;
-    if (espy_dtype_size(attrs->to) != espy_dtype_size(from))
+    if (espy_dtype_bits(attrs->to) != espy_dtype_bits(from))
         return espy_infer_fail(c, "%s and %s have different sizes", espy_dtype_name(from),
                                espy_dtype_name(attrs->to));
     espy_infer_copy(c, 0, 0);
@@ -39,7 +39,7 @@ static void dispatch(struct op_lower *c, const struct view *x, const struct view
     struct bit_cast_spec spec = BIT_CAST_SPEC_DEFAULT;
     spec.local_size_x = c->caps->local_size;
     spec.rank = espy_view_collapse(views, 2);
-    spec.width = 8 * (uint32_t)espy_dtype_size(y->dtype);
+    spec.width = espy_dtype_bits(y->dtype);
     spec.widening = y->dtype == ESPY_BOOL            ? BIT_CAST_BOOL
                     : espy_dtype_is_signed(y->dtype) ? BIT_CAST_SIGN
                                                      : BIT_CAST_ZEROS;
@@ -81,7 +81,7 @@ static espy_status lower(struct op_lower *c)
     const struct view y = espy_lower_output_like(c, 0, &x);
     TRY(espy_lower_status(c));
     x.storage = y.storage; // words of the same size, whatever they stand for
-    if (espy_dtype_size(from) < 4)
+    if (espy_dtype_bits(from) < 32)
         dispatch(c, &x, &y);
     else
         espy_lower_copy(c, &x, &y);
@@ -96,6 +96,7 @@ static const struct op_attr attr_rows[] = {{.name = "to",
 
 static const struct op ops[] = {{.name = "BitCast",
                                  .summary = "the same bits as another type of the same size",
+                                 .flags = OP_NARROW,
                                  .inputs_min = 1,
                                  .inputs_max = 1,
                                  .outputs_min = 1,
