@@ -504,3 +504,27 @@ Test(convert_passes, no_more_steps_than_an_epilogue_holds)
     test_output(&p.onnx, "y");
     expect(&p, "Conv+Relu+Sigmoid+Tanh+Elu Abs");
 }
+
+Test(convert_passes, quantized_weights_stay_quantized)
+{
+    static const struct {
+        int64_t dims[2];
+        const char *input, *wanted;
+    } cases[] = {{{64, 100}, "2 64", "DequantizeLinear MatMul"}, {{8, 10}, "2 8", "MatMul"}};
+    static signed char numbers[64 * 100];
+    for (size_t i = 0; i < sizeof(numbers); i++)
+        numbers[i] = (signed char)(i * 37 % 256 - 128);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct passing p;
+        start(&p);
+        test_input(&p.onnx, "x", ONNX_FLOAT, cases[i].input);
+        // 3: int8
+        test_initializer(&p.onnx, "q", 3, cases[i].dims, 2, numbers,
+                         (size_t)(cases[i].dims[0] * cases[i].dims[1]));
+        number(&p, "scale", 0.25f);
+        test_node(&p.onnx, "DequantizeLinear", "q scale", "w");
+        test_node(&p.onnx, "MatMul", "x w", "y");
+        test_output(&p.onnx, "y");
+        expect(&p, cases[i].wanted);
+    }
+}

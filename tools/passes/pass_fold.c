@@ -3,8 +3,8 @@
 #include "passes/passes.h"
 
 // A value may replace the node that makes it when the file does not grow much by it: a mask made by
-// ConstantOfShape from three numbers stays three numbers.
-enum { SMALL_SIZE = 64 << 10 };
+// ConstantOfShape from three numbers stays three numbers. Weights were quantized to be small.
+enum { SMALL_SIZE = 64 << 10, SMALL_QUANTIZED_SIZE = 4 << 10 };
 
 static size_t constant_input_size(const struct pass *pass, const struct graph_node *node)
 {
@@ -27,7 +27,9 @@ static bool is_worth_folding(const struct pass *pass, const struct graph_node *n
         size += espy_tensor_size(&pass->facts->values[v]);
         uses += pass->facts->uses[v];
     }
-    return uses > 0 && (size <= SMALL_SIZE || size / 2 <= constant_input_size(pass, node));
+    const bool quantized = strcmp(node->op, "DequantizeLinear") == 0;
+    const size_t small = quantized ? SMALL_QUANTIZED_SIZE : SMALL_SIZE;
+    return uses > 0 && (size <= small || size / 2 <= constant_input_size(pass, node));
 }
 
 espy_status espy_pass_fold(struct pass *pass)
