@@ -40,41 +40,107 @@ static espy_status allocate(struct tensor *tensor, struct arena *arena)
     return tensor->data == NULL ? ESPY_OUT_OF_MEMORY : ESPY_OK;
 }
 
+espy_status espy_test_reference_values(const struct host *host, const struct graph *graph,
+                                       const struct tensor *inputs, struct arena *arena,
+                                       struct tensor *values)
+{
+    struct op_source *sources = espy_arena_array(arena, graph->input_count, sizeof(*sources));
+    if (sources == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    espy_test_sources(graph, inputs, true, sources);
+    // With every input known, the walk computes everything.
+    const struct op_walk_params params = {.sources = sources,
+                                          .source_count = graph->input_count,
+                                          .fold_elements_max = SIZE_MAX,
+                                          .run_bodies = true};
+    struct op_walk walk;
+    TRY(espy_walk_init(&walk, host, graph, &params));
+    for (uint32_t v = 0; v < graph->value_count; v++) {
+        values[v] = walk.values[v];
+        if (values[v].data != NULL)
+            values[v].data = espy_arena_copy(arena, values[v].data, espy_tensor_size(&values[v]));
+    }
+    espy_walk_finish(&walk);
+    return arena->failed ? ESPY_OUT_OF_MEMORY : ESPY_OK;
+}
+
+// Between two segments the host has seen to what is pending after the one and done before the other.
+static void count_run(const struct runner *runner, struct test_run_info *info)
+{
+    *info = (struct test_run_info){0};
+    for (const struct segment *s = runner->first; s != NULL; s = s->next) {
+        const struct plan *plan = &s->plan;
+        info->segment_count++;
+        info->stage_count += plan->stage_count;
+        info->dispatch_count += plan->dispatch_count;
+        info->host_node_count += plan->host_node_count;
+        for (uint32_t n = 0; n < plan->graph->node_count; n++)
+            info->between_count += plan->pending[n] && (s->next == NULL || s->next->done[n]);
+    }
+}
+
+// A runner that has run once.
+static espy_status run(const struct runner_params *base, const struct tensor *inputs,
+                       struct arena *arena, struct runner **runner)
+{
+    struct runner_params params = *base;
+    struct op_type *types;
+    TRY(input_types(params.graph, inputs, arena, &types));
+    const void **data = espy_arena_array(arena, params.graph->input_count, sizeof(*data));
+    if (data == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    for (uint32_t i = 0; i < params.graph->input_count; i++)
+        data[i] = inputs[i].data;
+    params.inputs = types;
+    params.input_data = data;
+    TRY(espy_runner_create(&params, runner));
+    espy_status status = espy_runner_start(*runner, data);
+    if (status == ESPY_OK)
+        status = espy_runner_finish(*runner, UINT64_MAX);
+    if (status != ESPY_OK)
+        espy_runner_destroy(runner);
+    return status;
+}
+
 espy_status espy_test_run(const struct host *host, struct vk_device *device,
                           const struct graph *graph, const struct tensor *inputs,
                           struct arena *arena, struct tensor *outputs, struct test_run_info *info)
 {
-    struct op_type *types;
-    TRY(input_types(graph, inputs, arena, &types));
-    const void **input_data = espy_arena_array(arena, graph->input_count, sizeof(*input_data));
-    if (input_data == NULL)
-        return ESPY_OUT_OF_MEMORY;
-    for (uint32_t i = 0; i < graph->input_count; i++)
-        input_data[i] = inputs[i].data;
+    const struct runner_params params = {.host = host, .device = device, .graph = graph};
     struct runner *runner = NULL;
-    const struct runner_params params = {.host = host,
-                                         .device = device,
-                                         .graph = graph,
-                                         .inputs = types,
-                                         .input_data = input_data};
-    TRY(espy_runner_create(&params, &runner));
-    espy_status status = espy_runner_start(runner, input_data);
-    if (status == ESPY_OK)
-        status = espy_runner_finish(runner, UINT64_MAX);
+    TRY(run(&params, inputs, arena, &runner));
+    espy_status status = ESPY_OK;
     for (uint32_t o = 0; o < graph->output_count && status == ESPY_OK; o++) {
         outputs[o].type = espy_runner_result(runner, o);
         status = allocate(&outputs[o], arena);
         if (status == ESPY_OK)
             status = espy_runner_read(runner, o, outputs[o].data);
     }
-    const struct plan *plan = &runner->first->plan;
-    if (info != NULL)
-        *info = (struct test_run_info){.stage_count = plan->stage_count,
-                                       .host_node_count = plan->host_node_count,
-                                       .dispatch_count = plan->dispatch_count};
-    for (struct segment *s = runner->first; status == ESPY_OK && info != NULL && s != NULL;
-         s = s->next)
-        info->segment_count++;
+    if (status == ESPY_OK && info != NULL)
+        count_run(runner, info);
+    espy_runner_destroy(&runner);
+    return status;
+}
+
+espy_status espy_test_run_values(const struct host *host, struct vk_device *device,
+                                 const struct graph *graph, const struct tensor *inputs,
+                                 struct arena *arena, struct tensor *values)
+{
+    const struct runner_params params = {
+        .host = host, .device = device, .graph = graph, .keep_values = true};
+    struct runner *runner = NULL;
+    TRY(run(&params, inputs, arena, &runner));
+    espy_status status = ESPY_OK;
+    memset(values, 0, graph->value_count * sizeof(*values));
+    for (const struct segment *s = runner->first; s != NULL; s = s->next) {
+        for (uint32_t k = 0; status == ESPY_OK && k < s->plan.kept_count; k++) {
+            struct tensor *value = &values[s->plan.kept[k].value];
+            value->type = s->plan.kept[k].type;
+            status = allocate(value, arena);
+            if (status == ESPY_OK)
+                status = espy_runner_read_kept(s, k, value->data);
+        }
+    }
     espy_runner_destroy(&runner);
     return status;
 }

@@ -15,13 +15,27 @@ espy_status espy_test_open_device(const struct host *host, bool float16_storage,
 void espy_test_sources(const struct graph *graph, const struct tensor *inputs, bool known,
                        struct op_source *sources);
 
+// Computes every value of the graph by the references: values[graph->value_count], data from arena.
+// inputs: one tensor per graph input.
+espy_status espy_test_reference_values(const struct host *host, const struct graph *graph,
+                                       const struct tensor *inputs, struct arena *arena,
+                                       struct tensor *values);
+
+// What a run took, all segments together.
 struct test_run_info {
-    uint32_t stage_count, host_node_count, dispatch_count; // of the first segment
+    uint32_t stage_count, dispatch_count; // a stage is a submit
     uint32_t segment_count;
+    uint32_t host_node_count; // nodes that ended a stage because the device cannot run them
+    uint32_t between_count;   // nodes that the host computed between segments
 };
 // Runs on the device; info may be NULL.
 espy_status espy_test_run(const struct host *host, struct vk_device *device,
                           const struct graph *graph, const struct tensor *inputs,
                           struct arena *arena, struct tensor *outputs, struct test_run_info *info);
+// Runs on the device and reads every value that lies in memory of its own, of all segments:
+// values[graph->value_count], data NULL for the others.
+espy_status espy_test_run_values(const struct host *host, struct vk_device *device,
+                                 const struct graph *graph, const struct tensor *inputs,
+                                 struct arena *arena, struct tensor *values);
 
 #endif // TESTS_SUPPORT_RUN_GRAPH_H_

@@ -105,6 +105,22 @@ static uint32_t behind_views(const struct pass *pass, uint32_t value)
     return value;
 }
 
+// What lies between the producer and the result has changed its meaning, so it gets other names.
+static espy_status rename_on_the_way(struct pass *pass, uint32_t result,
+                                     const struct graph_node *producer)
+{
+    const char *hint = pass->graph->values[result].name;
+    const struct graph_node *node = espy_pass_maker(pass, result, NULL);
+    while (node != NULL && node != producer) {
+        struct graph_value *value = &pass->graph->values[node->inputs[0]];
+        value->name = espy_pass_value_name(pass, hint);
+        if (value->name == NULL)
+            return ESPY_OUT_OF_MEMORY;
+        node = espy_pass_maker(pass, node->inputs[0], NULL);
+    }
+    return ESPY_OK;
+}
+
 static espy_status fuse(struct pass *pass, struct graph_node *node)
 {
     const uint32_t view = node->inputs[0], value = behind_views(pass, view);
@@ -119,14 +135,9 @@ static espy_status fuse(struct pass *pass, struct graph_node *node)
     uint32_t count;
     if (!read_step(pass, node, &step, &count, names, numbers) || espy_step_find(step) == NULL)
         return ESPY_OK;
-    bool done;
     const uint32_t result = node->outputs[0];
-    const uint32_t uses = pass->facts->uses[result];
-    espy_pass_replace(pass, result, view, &done);
-    if (!done)
-        return ESPY_OK;
-    // What comes before is used as the node's result was: a chain fuses in one go.
-    pass->facts->uses[pass->facts->is_output[result] ? result : view] = uses;
+    espy_pass_absorb(pass, result, view);
+    TRY(rename_on_the_way(pass, result, producer));
     pass->counts->activations++;
     TRY(espy_graph_add_step(pass->graph, producer, step, names, numbers, count));
     return copy_steps(pass, node, producer);

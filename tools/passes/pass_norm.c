@@ -253,13 +253,11 @@ static espy_status fold_into_producer(struct pass *pass, struct graph_node *node
         TRY(read_arithmetic(pass, node, &producer, &affine, &found));
     if (!found)
         return ESPY_OK;
-    // The result takes the consumer's place before weights change: only one of both may happen.
-    const uint32_t made = producer.node->outputs[0], result = node->outputs[0];
     bool done = false;
     TRY(apply(pass, &producer, &affine, &done));
     if (!done)
         return ESPY_OK;
-    espy_pass_replace(pass, result, made, &done); // the producer is a node: this cannot fail
+    espy_pass_absorb(pass, node->outputs[0], producer.node->outputs[0]);
     pass->counts->norms++;
     return ESPY_OK;
 }

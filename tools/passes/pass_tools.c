@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -83,30 +84,45 @@ static void exchange_output(struct graph_node *node, uint32_t from, uint32_t to)
             node->outputs[o] = to;
 }
 
-void espy_pass_replace(struct pass *pass, uint32_t from, uint32_t to, bool *done)
+// Each is still made once; the old node is dead.
+static void change_places(struct pass *pass, uint32_t from, uint32_t to)
 {
     struct facts *facts = pass->facts;
+    exchange_output(espy_pass_maker(pass, to, NULL), to, from);
+    exchange_output(espy_pass_maker(pass, from, NULL), from, to);
+    const uint32_t index = facts->makers[to];
+    facts->makers[to] = facts->makers[from];
+    facts->makers[from] = index;
+    pass->changed = true;
+}
+
+void espy_pass_replace(struct pass *pass, uint32_t from, uint32_t to, bool *done)
+{
+    const struct facts *facts = pass->facts;
     *done = true;
     if (!facts->is_output[from]) {
         pass->changed = true;
         rename_uses(pass, from, to);
         return;
     }
-    struct graph_node *old = espy_pass_maker(pass, from, NULL);
-    struct graph_node *maker = espy_pass_maker(pass, to, NULL);
-    if (old == NULL || maker == NULL || facts->is_output[to]) {
+    if (espy_pass_maker(pass, from, NULL) == NULL || espy_pass_maker(pass, to, NULL) == NULL ||
+        facts->is_output[to]) {
         *done = false;
         return;
     }
-    // The two change places, so that each is still made once; the old node is dead.
-    pass->changed = true;
-    exchange_output(maker, to, from);
-    exchange_output(old, from, to);
-    const uint32_t index = facts->makers[to];
-    facts->makers[to] = facts->makers[from];
-    facts->makers[from] = index;
+    change_places(pass, from, to);
     facts->types[from] = facts->types[to];
     rename_uses(pass, to, from);
+}
+
+void espy_pass_absorb(struct pass *pass, uint32_t result, uint32_t made)
+{
+    assert(espy_pass_single_use(pass, made));
+    struct graph_node *old = espy_pass_maker(pass, result, NULL);
+    change_places(pass, result, made);
+    for (uint32_t i = 0; i < old->input_count; i++) // dead, but no cycle
+        if (old->inputs[i] == made)
+            old->inputs[i] = result;
 }
 
 static const char *unique(struct pass *pass, struct map *names, const char *hint)

@@ -109,6 +109,9 @@ bool espy_pass_string_is(const struct graph_node *node, const char *name, const 
 // The network's outputs keep their names: where that needs the maker of `to` to make `from`
 // instead, it does; where it cannot, *done is false and nothing has changed.
 void espy_pass_replace(struct pass *pass, uint32_t from, uint32_t to, bool *done);
+// For a node that now computes what the node behind it computed: it makes that node's `result` instead
+// of `made`, which nothing else may use. So a name always means the same elements.
+void espy_pass_absorb(struct pass *pass, uint32_t result, uint32_t made);
 // true: there is such an operator, and it runs on the device. Patterns become nothing else.
 bool espy_pass_has_kernel(const char *op);
 // Appends a node with one new output. Pointers to nodes do not outlive this. node may be NULL.
