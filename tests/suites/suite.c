@@ -60,7 +60,7 @@ void espy_suite_model_finish(struct suite_model *model)
     *model = (struct suite_model){.host = model->host};
 }
 
-static void *read_bytes(const char *path, struct arena *arena, size_t *size)
+void *espy_suite_read_bytes(const char *path, struct arena *arena, size_t *size)
 {
     FILE *stream = fopen(path, "rb");
     if (stream == NULL)
@@ -78,7 +78,7 @@ static void *read_bytes(const char *path, struct arena *arena, size_t *size)
 char *espy_suite_read_text(const char *path, struct arena *arena)
 {
     size_t size;
-    return read_bytes(path, arena, &size); // the arena's memory is zeroed: it ends in NUL
+    return espy_suite_read_bytes(path, arena, &size); // the arena's memory is zeroed: it ends in NUL
 }
 
 // By ONNX's TensorProto.DataType.
@@ -128,7 +128,7 @@ bool espy_suite_read_pb(const char *path, struct arena *arena, struct tensor *te
                         size_t name_size)
 {
     size_t size = 0;
-    const void *bytes = read_bytes(path, arena, &size);
+    const void *bytes = espy_suite_read_bytes(path, arena, &size);
     if (bytes == NULL)
         return false;
     EspyOnnx__TensorProto *proto = espy_onnx__tensor_proto__unpack(NULL, size, bytes);

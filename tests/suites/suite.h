@@ -28,6 +28,8 @@ void espy_suite_model_finish(struct suite_model *model);
 bool espy_suite_read_pb(const char *path, struct arena *arena, struct tensor *tensor, char *name,
                         size_t name_size);
 bool espy_suite_read_npy(const char *path, struct arena *arena, struct tensor *tensor);
+// Reads a whole file into the arena; NULL when it is not there.
+void *espy_suite_read_bytes(const char *path, struct arena *arena, size_t *size);
 // Reads a whole text file into the arena, NUL-terminated; NULL when it is not there.
 char *espy_suite_read_text(const char *path, struct arena *arena);
 

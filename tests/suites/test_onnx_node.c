@@ -133,9 +133,10 @@ static void run_test(struct node_suite *suite, const char *name, char *reason, s
         else
             check_outputs(&model.graph, actual, folder, "device", &arena, reason, reason_size);
     }
-    suite->on_host += info.host_node_count > 0;
-    if (info.host_node_count > 0 && getenv("ESPY_TEST_FILTER") != NULL)
-        printf("%s: %u nodes on the host\n", name, info.host_node_count);
+    const uint32_t on_host = info.host_node_count + info.between_count;
+    suite->on_host += on_host > 0;
+    if (on_host > 0 && getenv("ESPY_TEST_FILTER") != NULL)
+        printf("%s: %u nodes on the host\n", name, on_host);
     espy_arena_finish(&arena);
     espy_suite_model_finish(&model);
 }
