@@ -3,7 +3,8 @@
 ESPY_BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libvulkan-dev glslang-tools libcjson-dev
     libprotobuf-c-dev protobuf-c-compiler libjpeg-dev libspng-dev"
 ESPY_RUN_PACKAGES="mesa-vulkan-drivers"
-ESPY_TEST_PACKAGES="g++ clang binutils libcriterion-dev vulkan-validationlayers"
+ESPY_TEST_PACKAGES="g++ clang binutils libcriterion-dev libonnx-testdata
+    vulkan-validationlayers"
 
 # Runs a command as root, with sudo where that is needed.
 espy_as_root()

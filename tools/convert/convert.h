@@ -8,7 +8,7 @@
 #include "passes/passes.h"
 
 // The ONNX opsets that are read; anything older than the newest is rewritten into it.
-enum { CONVERT_OPSET_MIN = 7, CONVERT_OPSET_MAX = 28 };
+enum { CONVERT_OPSET_MIN = 1, CONVERT_OPSET_MAX = 28 };
 
 // A shape for one of the model's inputs, which fixes its symbolic dims.
 struct convert_shape {

@@ -207,6 +207,13 @@ bool espy_import_constant_number(const struct graph_value *constant, double *num
 
 // Brings a node of an older opset into the newest form.
 espy_status espy_opset_rewrite(struct importer *importer, struct import_node *node);
+// The same for opsets before 7, up to the form of 7.
+espy_status espy_opset_early(struct importer *importer, struct import_node *node);
+// Sets input i, filling the ones between with "absent".
+void espy_opset_set_input(struct import_node *node, uint32_t i, uint32_t value);
+// An attribute of integers becomes input i. An attribute that is absent leaves the input absent.
+espy_status espy_opset_integers_to_input(struct importer *importer, struct import_node *node,
+                                         const char *name, uint32_t i);
 // Writes out a BatchNormalization in training mode; its five inputs and their types are there.
 espy_status espy_opset_batch_norm_training(struct importer *importer, struct import_node *node);
 // Brings a Scan of opset 8, whose body is imported, into the newest form.

@@ -463,29 +463,6 @@ static espy_status import_bodies(struct importer *importer, struct import_node *
     return espy_import_extra_number(importer, node, "captures", node->capture_count);
 }
 
-// Operators that have not changed since opset 1, but for the types that they take.
-static bool is_unchanged(const char *op)
-{
-    static const char *const operators[] = {"Conv",
-                                            "ConvTranspose",
-                                            "Flatten",
-                                            "Gather",
-                                            "GlobalAveragePool",
-                                            "GlobalMaxPool",
-                                            "Identity",
-                                            "LRN",
-                                            "Not",
-                                            "Shape",
-                                            "Size",
-                                            "Softplus",
-                                            "Softsign",
-                                            "SpaceToDepth",
-                                            "Constant",
-                                            "Transpose",
-                                            NULL};
-    return is_one_of(op, operators);
-}
-
 static void follow_ranks(struct importer *importer, const struct import_node *node)
 {
     const struct graph_node as_made = {.op = node->op,
@@ -526,10 +503,6 @@ static espy_status import_node(struct importer *importer, const onnx_node *proto
     TRY(espy_foreign_rewrite(importer, &node, foreign ? proto->domain : ""));
     if (node.dropped)
         return ESPY_OK;
-    if (!foreign && node.opset < CONVERT_OPSET_MIN && !is_unchanged(node.op))
-        return espy_convert_problem(importer->report, node.name, node.op,
-                                    "its form in opset %lld is not supported, only from %d on",
-                                    (long long)node.opset, (int)CONVERT_OPSET_MIN);
     if (foreign) { // renamed: its form is the newest whatever the model's opset is
         for (uint32_t i = 0; i < node.output_count; i++)
             if (node.outputs[i] != GRAPH_NONE)
@@ -895,8 +868,7 @@ static espy_status index_functions(struct importer *importer)
 static espy_status check_opset(struct importer *importer, int64_t opset)
 {
     importer->report->opset = opset;
-    // Operators that opset 1 has as the newest one has are read from there on.
-    if (opset >= 1 && opset <= CONVERT_OPSET_MAX)
+    if (opset >= CONVERT_OPSET_MIN && opset <= CONVERT_OPSET_MAX)
         return ESPY_OK;
     return espy_convert_problem(importer->report, "model", "opset",
                                 "opset %lld is not supported, only %d to %d", (long long)opset,

@@ -14,8 +14,7 @@ struct rewrite {
 // ---- attributes that became inputs
 // -------------------------------------------------------------------
 
-// Sets input i, filling the ones between with "absent".
-static void set_input(struct import_node *node, uint32_t i, uint32_t value)
+void espy_opset_set_input(struct import_node *node, uint32_t i, uint32_t value)
 {
     while (node->input_count <= i)
         node->inputs[node->input_count++] = GRAPH_NONE;
@@ -28,8 +27,7 @@ static const char *hint_for(struct importer *importer, const struct import_node 
     return espy_arena_format(&importer->graph->arena, "%s/%s", node->name, what);
 }
 
-// An attribute of integers becomes input i. An attribute that is absent leaves the input absent.
-static espy_status integers_to_input(struct importer *importer, struct import_node *node,
+espy_status espy_opset_integers_to_input(struct importer *importer, struct import_node *node,
                                      const char *name, uint32_t i)
 {
     const onnx_attribute *attribute = espy_import_take(importer, node, name);
@@ -45,7 +43,7 @@ static espy_status integers_to_input(struct importer *importer, struct import_no
     if (hint == NULL || attribute->n_ints > GRAPH_LIST_MAX)
         return ESPY_OUT_OF_MEMORY;
     TRY(espy_import_integers(importer, hint, integers, count, &index));
-    set_input(node, i, index);
+    espy_opset_set_input(node, i, index);
     return ESPY_OK;
 }
 
@@ -70,26 +68,26 @@ static espy_status number_to_input(struct importer *importer, struct import_node
         return ESPY_OUT_OF_MEMORY;
     TRY(espy_import_numbers(importer, hint, dtype, &scalar, &(double){(double)attribute->f}, 1,
                             &index));
-    set_input(node, i, index);
+    espy_opset_set_input(node, i, index);
     return ESPY_OK;
 }
 
 static espy_status axes_to_input(struct importer *importer, struct import_node *node)
 {
-    return integers_to_input(importer, node, "axes", 1);
+    return espy_opset_integers_to_input(importer, node, "axes", 1);
 }
 
 static espy_status rewrite_slice(struct importer *importer, struct import_node *node)
 {
-    TRY(integers_to_input(importer, node, "starts", 1));
-    TRY(integers_to_input(importer, node, "ends", 2));
-    return integers_to_input(importer, node, "axes", 3);
+    TRY(espy_opset_integers_to_input(importer, node, "starts", 1));
+    TRY(espy_opset_integers_to_input(importer, node, "ends", 2));
+    return espy_opset_integers_to_input(importer, node, "axes", 3);
 }
 
 static espy_status rewrite_pad(struct importer *importer, struct import_node *node)
 {
     const onnx_attribute *value = espy_import_find(importer, node->proto, "value", NULL);
-    TRY(integers_to_input(importer, node, "pads", 1));
+    TRY(espy_opset_integers_to_input(importer, node, "pads", 1));
     if (value != NULL && value->f == 0) { // the default
         espy_import_take(importer, node, "value");
         return ESPY_OK;
@@ -105,7 +103,7 @@ static espy_status rewrite_clip(struct importer *importer, struct import_node *n
 
 static espy_status rewrite_topk(struct importer *importer, struct import_node *node)
 {
-    return integers_to_input(importer, node, "k", 1);
+    return espy_opset_integers_to_input(importer, node, "k", 1);
 }
 
 // The axis that was an attribute had another default than the input has.
@@ -113,13 +111,13 @@ static espy_status rewrite_dft(struct importer *importer, struct import_node *no
 {
     const char *hint = hint_for(importer, node, "axis");
     uint32_t index;
-    TRY(integers_to_input(importer, node, "axis", 2));
+    TRY(espy_opset_integers_to_input(importer, node, "axis", 2));
     if (node->input_count > 2)
         return ESPY_OK;
     if (hint == NULL)
         return ESPY_OUT_OF_MEMORY;
     TRY(espy_import_integers(importer, hint, &(int64_t){1}, 1, &index));
-    set_input(node, 2, index);
+    espy_opset_set_input(node, 2, index);
     return ESPY_OK;
 }
 
@@ -128,7 +126,7 @@ static espy_status rewrite_dft(struct importer *importer, struct import_node *no
 
 static espy_status rewrite_split_attribute(struct importer *importer, struct import_node *node)
 {
-    return integers_to_input(importer, node, "split", 1);
+    return espy_opset_integers_to_input(importer, node, "split", 1);
 }
 
 // Without sizes the parts are equal; since opset 18 their number must be said.
@@ -163,7 +161,7 @@ static espy_status to_resize(struct importer *importer, struct import_node *node
     char mode[32];
     node->op = "Resize";
     node->input_count = node->input_count == 0 ? 0 : 1;
-    set_input(node, 2, scales);
+    espy_opset_set_input(node, 2, scales);
     if (espy_import_string(importer, node, "mode", mode, sizeof(mode)) != NULL &&
         strcmp(mode, "bilinear") == 0) {
         espy_import_take(importer, node, "mode");
@@ -437,7 +435,7 @@ static espy_status rewrite_constant_of_shape(struct importer *importer, struct i
         return ESPY_OK; // refused when it is bound
     value->shape = (struct shape){.rank = 0};
     node->op = "Expand";
-    set_input(node, 1, node->inputs[0]);
+    espy_opset_set_input(node, 1, node->inputs[0]);
     node->inputs[0] = index;
     return ESPY_OK;
 }
@@ -482,6 +480,8 @@ static const struct rewrite rewrites[] = {
 
 espy_status espy_opset_rewrite(struct importer *importer, struct import_node *node)
 {
+    if (node->opset < 7)
+        TRY(espy_opset_early(importer, node));
     const char *op = node->op; // rows are for the name in the file
     for (size_t i = 0; i < sizeof(rewrites) / sizeof(rewrites[0]); i++)
         if (node->opset < rewrites[i].before && strcmp(rewrites[i].op, op) == 0 && !node->dropped)
