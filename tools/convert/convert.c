@@ -177,6 +177,7 @@ static espy_status read_model(struct convert_model *model, const struct convert_
     if (has_ending(params->model_path, ".json"))
         return espy_convert_read_json(model, params);
     TRY(espy_onnx_parse(model, params->model_path));
+    espy_format_file_close(&model->file); // the message has its own copy of everything
     return espy_onnx_import(model, params, report);
 }
 

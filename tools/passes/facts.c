@@ -4,6 +4,8 @@
 #include "passes/passes.h"
 
 enum { MESSAGE_SIZE = 1024 };
+// Values larger than this can be given back when nothing needs them any more.
+enum { LARGE_SIZE = 1 << 10 };
 
 // Stands in for the log while a node is tried, so that its refusal can be reported or dropped.
 struct capture {
@@ -30,6 +32,7 @@ static void note_sources(struct facts *facts)
         void *data; // never written through: facts only read constants
         memcpy(&data, &value->data, sizeof(data));
         facts->values[v] = (struct tensor){facts->types[v], count, data};
+        facts->made_of[v] = value->data_size;
     }
     for (uint32_t i = 0; i < graph->input_count; i++) {
         const uint32_t v = graph->inputs[i].value;
@@ -97,29 +100,95 @@ static bool values_known(const struct trial *trial)
     return true;
 }
 
-static espy_status evaluate(struct facts *facts, struct trial *trial, size_t elements_max)
+static bool is_large(const struct tensor *tensor)
+{
+    return espy_tensor_size(tensor) > LARGE_SIZE;
+}
+
+// Room for what the node makes; *fits is false when that is more than should be computed.
+static espy_status make_outputs(struct facts *facts, struct trial *trial, size_t elements_max,
+                                bool *fits)
 {
     const struct graph_node *node = trial->node;
-    for (uint32_t o = 0; o < node->output_count; o++) {
+    *fits = true;
+    for (uint32_t o = 0; *fits && o < node->output_count; o++) {
         struct tensor *output = &trial->outputs[o];
         *output = (struct tensor){.type = trial->output_types[o]};
+        *fits = node->outputs[o] == GRAPH_NONE ||
+                (espy_shape_count(&output->type.shape, &output->count) &&
+                 output->count <= elements_max);
+    }
+    for (uint32_t o = 0; *fits && o < node->output_count; o++) {
+        struct tensor *output = &trial->outputs[o];
         if (node->outputs[o] == GRAPH_NONE)
             continue;
-        if (!espy_shape_count(&output->type.shape, &output->count) || output->count > elements_max)
-            return ESPY_OK;
-        output->data = espy_arena_alloc(&facts->arena, espy_tensor_size(output));
+        const size_t size = espy_tensor_size(output);
+        output->data = is_large(output) ? espy_alloc(facts->host, size)
+                                        : espy_arena_alloc(&facts->arena, size);
         if (output->data == NULL)
-            return ESPY_OUT_OF_MEMORY;
+            return is_large(output) ? espy_fail_memory(trial->quiet, size, "a value")
+                                    : ESPY_OUT_OF_MEMORY;
     }
-    const espy_status status =
-        espy_op_evaluate(trial->quiet, &trial->bound, trial->values, node->input_count,
-                         trial->outputs, node->output_count);
-    if (status != ESPY_OK)
-        return status == ESPY_OUT_OF_MEMORY ? status : ESPY_OK; // it will fail when it runs
-    for (uint32_t o = 0; o < node->output_count; o++)
-        if (node->outputs[o] != GRAPH_NONE)
-            facts->values[node->outputs[o]] = trial->outputs[o];
     return ESPY_OK;
+}
+
+static void drop_outputs(struct facts *facts, const struct trial *trial)
+{
+    for (uint32_t o = 0; o < trial->node->output_count; o++)
+        if (trial->outputs[o].data != NULL && is_large(&trial->outputs[o]))
+            espy_free(facts->host, trial->outputs[o].data);
+}
+
+// What a known node was computed from may have served its purpose: where the node's values become
+// constants for sure, and where they are so large that those before them would not.
+static void release_inputs(struct facts *facts, const struct graph_node *node, bool folds)
+{
+    for (uint32_t i = 0; i < node->input_count; i++) {
+        const uint32_t v = node->inputs[i];
+        if (v != GRAPH_NONE && (folds || espy_tensor_size(&facts->values[v]) > PASS_FOLD_SIZE) &&
+            --facts->needed[v] == 0)
+            espy_facts_forget(facts, v);
+    }
+}
+
+static void keep_outputs(struct facts *facts, const struct trial *trial)
+{
+    const struct graph_node *node = trial->node;
+    size_t made_of = 0, total = 0;
+    bool folds = true; // an output of the network stays made by a node
+    for (uint32_t i = 0; i < node->input_count; i++)
+        if (node->inputs[i] != GRAPH_NONE &&
+            facts->made_of[node->inputs[i]] < SIZE_MAX / 2 - made_of)
+            made_of += facts->made_of[node->inputs[i]];
+    for (uint32_t o = 0; o < node->output_count; o++) {
+        const uint32_t v = node->outputs[o];
+        if (v == GRAPH_NONE)
+            continue;
+        const size_t size = espy_tensor_size(&trial->outputs[o]);
+        facts->values[v] = trial->outputs[o];
+        facts->is_large[v] = is_large(&trial->outputs[o]);
+        facts->made_of[v] = size > espy_pass_fold_size(node) && made_of < size ? made_of : size;
+        total += size;
+        folds = folds && !facts->is_output[v];
+    }
+    release_inputs(facts, node, folds && total <= espy_pass_fold_size(node));
+}
+
+static espy_status evaluate(struct facts *facts, struct trial *trial, size_t elements_max)
+{
+    bool fits;
+    espy_status status = make_outputs(facts, trial, elements_max, &fits);
+    if (status == ESPY_OK && fits) {
+        status =
+            espy_op_evaluate(trial->quiet, &trial->bound, trial->values, trial->node->input_count,
+                             trial->outputs, trial->node->output_count);
+        if (status == ESPY_OK) {
+            keep_outputs(facts, trial);
+            return ESPY_OK;
+        }
+    }
+    drop_outputs(facts, trial);
+    return status == ESPY_OUT_OF_MEMORY ? status : ESPY_OK; // else it will fail when it runs
 }
 
 static espy_status try_node(struct facts *facts, struct trial *trial,
@@ -180,11 +249,16 @@ espy_status espy_facts_init(struct facts *facts, const struct host *host, const 
     facts->values = espy_arena_array(arena, count, sizeof(*facts->values));
     facts->makers = espy_arena_array(arena, count, sizeof(*facts->makers));
     facts->uses = espy_arena_array(arena, count, sizeof(*facts->uses));
+    facts->needed = espy_arena_array(arena, count, sizeof(*facts->needed));
+    facts->made_of = espy_arena_array(arena, count, sizeof(*facts->made_of));
     facts->is_output = espy_arena_array(arena, count, sizeof(*facts->is_output));
+    facts->is_large = espy_arena_array(arena, count, sizeof(*facts->is_large));
     espy_status status = ESPY_OUT_OF_MEMORY;
     if (facts->types != NULL && facts->values != NULL && facts->makers != NULL &&
-        facts->uses != NULL && facts->is_output != NULL) {
+        facts->uses != NULL && facts->needed != NULL && facts->made_of != NULL &&
+        facts->is_output != NULL && facts->is_large != NULL) {
         note_sources(facts);
+        memcpy(facts->needed, facts->uses, count * sizeof(*facts->needed));
         status = note_names(facts);
         if (status == ESPY_OK)
             status = try_nodes(facts, params);
@@ -194,10 +268,21 @@ espy_status espy_facts_init(struct facts *facts, const struct host *host, const 
     return status;
 }
 
+void espy_facts_forget(struct facts *facts, uint32_t value)
+{
+    if (!facts->is_large[value])
+        return;
+    espy_free(facts->host, facts->values[value].data);
+    facts->values[value].data = NULL;
+    facts->is_large[value] = false;
+}
+
 void espy_facts_finish(struct facts *facts)
 {
     if (facts->host == NULL)
         return;
+    for (uint32_t v = 0; facts->is_large != NULL && v < facts->value_count; v++)
+        espy_facts_forget(facts, v);
     espy_map_finish(&facts->node_names);
     espy_map_finish(&facts->value_names);
     espy_arena_finish(&facts->arena);

@@ -155,78 +155,111 @@ static espy_status read_arithmetic(struct pass *pass, const struct graph_node *n
 // ---- new weights
 // ---------------------------------------------------------------------------------------
 
-static uint32_t channel_of(const struct producer *producer, size_t index, size_t inner,
-                           uint32_t groups)
+static uint32_t channel_of(const struct producer *producer, size_t row, size_t column)
 {
-    const struct shape *shape = &producer->weight.type.shape;
-    const size_t second = (size_t)shape->dims[1];
     if (producer->kind == CONV)
-        return (uint32_t)(index / (inner * second));
+        return (uint32_t)row;
     if (producer->kind == GEMM) // rows are channels where B is transposed
-        return (uint32_t)(second == producer->channels &&
-                                  espy_pass_number(producer->node, "transB", 0) == 0
-                              ? index % second
-                              : index / second);
-    const size_t row = index / (inner * second), column = index / inner % second;
-    const size_t group = row / ((size_t)shape->dims[0] / groups);
-    return (uint32_t)(group * second + column);
+        return (uint32_t)(espy_pass_number(producer->node, "transB", 0) == 0 ? column : row);
+    const struct shape *shape = &producer->weight.type.shape;
+    const double groups = espy_pass_number(producer->node, "group", 1);
+    const size_t rows_per_group = (size_t)shape->dims[0] / (groups >= 1 ? (size_t)groups : 1);
+    return (uint32_t)(row / rows_per_group * (size_t)shape->dims[1] + column);
 }
 
-static bool all_finite(const double *numbers, size_t count, espy_dtype dtype)
+// The producer's weights, scaled. No copy in double: they may be most of what a network is.
+static espy_status scale_weights(struct pass *pass, const struct producer *producer,
+                                 const struct affine *affine, struct tensor *scaled)
 {
-    const double limit = dtype == ESPY_FLOAT16 ? 65504 : 3.4e38;
-    for (size_t i = 0; i < count; i++)
-        if (!(fabs(numbers[i]) <= limit))
+    const struct tensor *weight = &producer->weight;
+    const size_t rows = (size_t)weight->type.shape.dims[0];
+    const size_t columns = (size_t)weight->type.shape.dims[1];
+    const size_t inner = rows * columns == 0 ? 0 : weight->count / (rows * columns);
+    *scaled = (struct tensor){.type = weight->type, .count = weight->count};
+    scaled->data = espy_arena_alloc(&pass->graph->arena, espy_tensor_size(weight));
+    if (scaled->data == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    size_t i = 0;
+    for (size_t row = 0; row < rows; row++) {
+        for (size_t column = 0; column < columns; column++) {
+            const double scale = affine->scale[channel_of(producer, row, column)];
+            for (size_t k = 0; k < inner; k++, i++)
+                espy_tensor_set_number(scaled, i, espy_tensor_number(weight, i) * scale);
+        }
+    }
+    return ESPY_OK;
+}
+
+static espy_status shift_bias(struct pass *pass, const struct producer *producer,
+                              const struct affine *affine, double beta, struct tensor *shifted)
+{
+    const struct tensor *bias = &producer->bias;
+    *shifted = (struct tensor){
+        .type = {producer->weight.type.dtype, {.rank = 1, .dims = {(int64_t)affine->count}}},
+        .count = affine->count};
+    shifted->data = espy_arena_alloc(&pass->graph->arena, espy_tensor_size(shifted));
+    if (shifted->data == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    for (uint32_t c = 0; c < affine->count; c++) {
+        const double old =
+            bias->data == NULL ? 0 : espy_tensor_number(bias, bias->count == 1 ? 0 : c);
+        espy_tensor_set_number(shifted, c, beta * old * affine->scale[c] + affine->shift[c]);
+    }
+    return ESPY_OK;
+}
+
+static bool has_bias(const struct producer *producer, const struct affine *affine)
+{
+    bool shifts = producer->bias.data != NULL;
+    for (uint32_t c = 0; c < affine->count; c++)
+        shifts = shifts || affine->shift[c] != 0;
+    return shifts;
+}
+
+static bool all_finite(const struct tensor *tensor)
+{
+    for (size_t i = 0; i < tensor->count; i++)
+        if (!isfinite(espy_tensor_number(tensor, i)))
             return false;
     return true;
+}
+
+static espy_status add_constant(struct pass *pass, const char *hint, const struct tensor *tensor,
+                                uint32_t *index)
+{
+    const char *name = espy_pass_value_name(pass, hint);
+    if (name == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    pass->changed = true;
+    return espy_graph_add_constant(pass->graph, name, tensor->type.dtype, &tensor->type.shape,
+                                   tensor->data, espy_tensor_size(tensor), index);
 }
 
 static espy_status apply(struct pass *pass, const struct producer *producer,
                          const struct affine *affine, bool *done)
 {
     struct graph_node *node = producer->node;
-    const struct tensor *weight = &producer->weight;
-    const double group_number = espy_pass_number(node, "group", 1);
-    const uint32_t groups = group_number >= 1 ? (uint32_t)group_number : 1;
-    const size_t inner_rows = (size_t)(weight->type.shape.dims[0] * weight->type.shape.dims[1]);
-    const size_t inner = inner_rows == 0 ? 1 : weight->count / inner_rows;
-    if (producer->kind == CONV_TRANSPOSE && weight->type.shape.dims[0] % groups != 0)
-        return ESPY_OK;
+    const double groups = espy_pass_number(node, "group", 1);
     const double beta = producer->kind == GEMM ? espy_pass_number(node, "beta", 1) : 1;
-    double *weights = array(pass, weight->count), *bias = array(pass, affine->count);
-    if (weights == NULL || bias == NULL)
-        return ESPY_OUT_OF_MEMORY;
-    for (size_t i = 0; i < weight->count; i++)
-        weights[i] =
-            espy_tensor_number(weight, i) * affine->scale[channel_of(producer, i, inner, groups)];
-    bool has_bias = producer->bias.data != NULL;
-    for (uint32_t c = 0; c < affine->count; c++) {
-        const double old =
-            producer->bias.data == NULL
-                ? 0
-                : espy_tensor_number(&producer->bias, producer->bias.count == 1 ? 0 : c);
-        bias[c] = beta * old * affine->scale[c] + affine->shift[c];
-        has_bias = has_bias || affine->shift[c] != 0;
-    }
-    const espy_dtype dtype = weight->type.dtype;
-    if (!all_finite(weights, weight->count, dtype) || !all_finite(bias, affine->count, dtype))
+    if (producer->kind == CONV_TRANSPOSE && groups >= 1 &&
+        producer->weight.type.shape.dims[0] % (int64_t)groups != 0)
+        return ESPY_OK;
+    struct tensor weights, bias;
+    TRY(scale_weights(pass, producer, affine, &weights));
+    TRY(shift_bias(pass, producer, affine, beta, &bias));
+    if (!all_finite(&weights) || !all_finite(&bias))
         return ESPY_OK;
     *done = true;
-    uint32_t new_weight, new_bias = GRAPH_NONE;
-    const struct shape list = {.rank = 1, .dims = {affine->count}};
-    const char *weight_name = pass->graph->values[node->inputs[1]].name;
-    TRY(espy_pass_constant(pass, weight_name, dtype, &weight->type.shape, weights, weight->count,
-                           &new_weight));
-    if (has_bias)
-        TRY(espy_pass_constant(pass, node->name, dtype, &list, bias, affine->count, &new_bias));
     uint32_t *inputs = espy_arena_array(&pass->graph->arena, 3, sizeof(*inputs));
     if (inputs == NULL)
         return ESPY_OUT_OF_MEMORY;
+    const bool biased = has_bias(producer, affine);
     inputs[0] = node->inputs[0];
-    inputs[1] = new_weight;
-    inputs[2] = new_bias;
+    TRY(add_constant(pass, pass->graph->values[node->inputs[1]].name, &weights, &inputs[1]));
+    if (biased)
+        TRY(add_constant(pass, node->name, &bias, &inputs[2]));
     node->inputs = inputs;
-    node->input_count = has_bias ? 3 : 2;
+    node->input_count = biased ? 3 : 2;
     if (beta != 1)
         TRY(espy_graph_set_number(pass->graph, node, "beta", 1));
     return ESPY_OK;

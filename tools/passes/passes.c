@@ -16,20 +16,35 @@ static espy_status prune(struct graph *graph, uint32_t *dropped)
     return ESPY_OK;
 }
 
-static espy_status run_pass(const struct host *host, struct graph *graph,
-                            struct pass_counts *counts, espy_pass_fn run, bool *changed)
+// Passes over one graph, and what is known of it: to take facts costs more than most passes, so
+// they stay until a pass has changed something.
+struct rounds {
+    const struct host *host;
+    struct graph *graph;
+    struct pass_counts *counts;
+    struct facts facts; // host NULL: to be taken
+    uint32_t changes;   // passes that have changed the graph
+};
+
+static espy_status run_pass(struct rounds *rounds, espy_pass_fn run)
 {
-    struct facts facts;
     const struct facts_params params = {.fold_elements_max = FOLD_ELEMENTS_MAX};
-    TRY(espy_facts_init(&facts, host, graph, &params));
-    struct pass pass = {.host = host, .graph = graph, .facts = &facts, .counts = counts};
+    if (rounds->facts.host == NULL)
+        TRY(espy_facts_init(&rounds->facts, rounds->host, rounds->graph, &params));
+    struct pass pass = {.host = rounds->host,
+                        .graph = rounds->graph,
+                        .facts = &rounds->facts,
+                        .counts = rounds->counts};
     const espy_status status = run(&pass);
-    espy_facts_finish(&facts);
-    if (status != ESPY_OK || !pass.changed)
-        return status;
-    uint32_t replaced = 0; // counted by the pass already
-    *changed = true;
-    return prune(graph, &replaced);
+    if (status == ESPY_OK && !pass.changed)
+        return ESPY_OK;
+    espy_facts_finish(&rounds->facts);
+    TRY(status);
+    uint32_t replaced = 0; // counted by the pass already, but for what led to a known value
+    rounds->changes++;
+    TRY(prune(rounds->graph, &replaced));
+    rounds->counts->folded += run == espy_pass_fold ? replaced : 0;
+    return ESPY_OK;
 }
 
 static bool has_sequences(const struct graph *graph)
@@ -41,36 +56,49 @@ static bool has_sequences(const struct graph *graph)
     return false;
 }
 
-static espy_status run_sequences(const struct host *host, struct graph *graph,
-                                 struct pass_counts *counts)
+// Before the others, because inference does not go past lists.
+static espy_status run_sequences(struct rounds *rounds)
 {
-    bool changed = true;
-    for (uint32_t round = 0; changed && round < ROUNDS_MAX && has_sequences(graph); round++) {
-        changed = false;
-        TRY(run_pass(host, graph, counts, espy_pass_fold, &changed)); // positions, lengths
-        TRY(run_pass(host, graph, counts, espy_pass_sequence, &changed));
+    uint32_t before = rounds->changes + 1;
+    for (uint32_t i = 0; i < ROUNDS_MAX && before != rounds->changes; i++) {
+        before = rounds->changes;
+        if (!has_sequences(rounds->graph))
+            break;
+        TRY(run_pass(rounds, espy_pass_fold)); // positions, lengths
+        TRY(run_pass(rounds, espy_pass_sequence));
     }
     return ESPY_OK;
 }
 
-static espy_status run_passes(const struct host *host, struct graph *graph,
-                              struct pass_counts *counts)
+// Until every pass has seen the graph as it is and left it.
+static espy_status settle(struct rounds *rounds)
 {
     static const espy_pass_fn passes[] = {
         espy_pass_fold,       espy_pass_control,  espy_pass_identity,  espy_pass_duplicates,
         espy_pass_softmax,    espy_pass_pad,      espy_pass_norm,      espy_pass_layer_norm,
         espy_pass_group_norm, espy_pass_patterns, espy_pass_attention, espy_pass_linear,
     };
-    TRY(prune(graph, &counts->dead));
-    bool changed = true;
-    for (uint32_t round = 0; changed && round < ROUNDS_MAX; round++) {
-        changed = false;
-        TRY(run_sequences(host, graph, counts)); // inference does not go past lists
-        for (size_t i = 0; i < sizeof(passes) / sizeof(passes[0]); i++)
-            TRY(run_pass(host, graph, counts, passes[i], &changed));
+    enum { PASSES = sizeof(passes) / sizeof(passes[0]) };
+    uint32_t left_alone = 0;
+    for (uint32_t i = 0; left_alone < PASSES && i < ROUNDS_MAX * PASSES; i++) {
+        const uint32_t before = rounds->changes;
+        if (i % PASSES == 0)
+            TRY(run_sequences(rounds));
+        TRY(run_pass(rounds, passes[i % PASSES]));
+        left_alone = rounds->changes == before ? left_alone + 1 : 0;
     }
     // Last: an activation inside its producer hides both from the passes before.
-    return run_pass(host, graph, counts, espy_pass_epilogue, &changed);
+    return run_pass(rounds, espy_pass_epilogue);
+}
+
+static espy_status run_passes(const struct host *host, struct graph *graph,
+                              struct pass_counts *counts)
+{
+    struct rounds rounds = {.host = host, .graph = graph, .counts = counts};
+    TRY(prune(graph, &counts->dead));
+    const espy_status status = settle(&rounds);
+    espy_facts_finish(&rounds.facts);
+    return status;
 }
 
 // Marks the bodies that nodes of a graph name. Attributes are told apart by the operator table.
@@ -108,12 +136,21 @@ static espy_status drop_bodies(const struct host *host, struct graph *network)
     return ESPY_OK;
 }
 
+static espy_status run_sequences_alone(const struct host *host, struct graph *graph,
+                                       struct pass_counts *counts)
+{
+    struct rounds rounds = {.host = host, .graph = graph, .counts = counts};
+    const espy_status status = run_sequences(&rounds);
+    espy_facts_finish(&rounds.facts);
+    return status;
+}
+
 espy_status espy_passes_sequences(const struct host *host, struct graph *graph,
                                   struct pass_counts *counts)
 {
     for (uint32_t b = 0; b < graph->body_count; b++)
-        TRY(run_sequences(host, graph->bodies[b], counts));
-    return run_sequences(host, graph, counts);
+        TRY(run_sequences_alone(host, graph->bodies[b], counts));
+    return run_sequences_alone(host, graph, counts);
 }
 
 espy_status espy_passes_run(const struct host *host, struct graph *graph,

@@ -28,6 +28,11 @@ espy_status espy_passes_sequences(const struct host *host, struct graph *graph,
 // ---- facts: what is known of a graph, whatever of it is supported
 // --------------------------------------
 
+// A value of up to so many bytes may always replace the node that makes it: PASS_FOLD_SIZE, but for
+// weights that were quantized to be small.
+enum { PASS_FOLD_SIZE = 64 << 10 };
+size_t espy_pass_fold_size(const struct graph_node *node);
+
 // Called for a node that its operator refuses, with the message that it logged.
 typedef espy_status (*espy_facts_refuse_fn)(void *user, const struct graph_node *node,
                                             const char *message);
@@ -46,15 +51,22 @@ struct facts {
     struct map value_names, node_names;
     uint32_t value_count;  // of the graph when the facts were taken
     struct op_type *types; // [value_count]; dtype NONE: not known
-    struct tensor *values; // [value_count]; data NULL: not known before the run
-    uint32_t *makers;      // [value_count]; the node that makes it, or GRAPH_NONE
-    uint32_t *uses;        // [value_count]; as inputs of nodes and as outputs of the network
-    bool *is_output;       // [value_count]
+    // [value_count]; data NULL: not known before the run, or of no more use now that the values
+    // computed from it are known.
+    struct tensor *values;
+    size_t *made_of;  // [value_count]; bytes of constants that a known value follows from
+    uint32_t *makers; // [value_count]; the node that makes it, or GRAPH_NONE
+    uint32_t *uses;   // [value_count]; as inputs of nodes and as outputs of the network
+    uint32_t *needed; // [value_count]; uses by what is not known itself
+    bool *is_output;  // [value_count]
+    bool *is_large;   // [value_count]; the elements are an allocation of their own
 };
 
 espy_status espy_facts_init(struct facts *facts, const struct host *host, const struct graph *graph,
                             const struct facts_params *params);
 void espy_facts_finish(struct facts *facts); // zeroed is fine
+// Gives back the memory of a value's elements, which are not known any more.
+void espy_facts_forget(struct facts *facts, uint32_t value);
 
 // ---- the passes
 // ----------------------------------------------------------------------------------------
@@ -109,8 +121,8 @@ bool espy_pass_string_is(const struct graph_node *node, const char *name, const 
 // The network's outputs keep their names: where that needs the maker of `to` to make `from`
 // instead, it does; where it cannot, *done is false and nothing has changed.
 void espy_pass_replace(struct pass *pass, uint32_t from, uint32_t to, bool *done);
-// For a node that now computes what the node behind it computed: it makes that node's `result` instead
-// of `made`, which nothing else may use. So a name always means the same elements.
+// For a node that now computes what the node behind it computed: it makes that node's `result`
+// instead of `made`, which nothing else may use. So a name always means the same elements.
 void espy_pass_absorb(struct pass *pass, uint32_t result, uint32_t made);
 // true: there is such an operator, and it runs on the device. Patterns become nothing else.
 bool espy_pass_has_kernel(const char *op);
