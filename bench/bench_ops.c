@@ -197,7 +197,7 @@ int main(int argc, char **argv)
     const unsigned long asked = argc > 1 ? strtoul(argv[1], NULL, 10) : 9;
     const uint32_t rounds = asked < 1 ? 1 : asked > ROUNDS_MAX ? ROUNDS_MAX : (uint32_t)asked;
     espy_test_host_init(&test);
-    espy_status status = espy_test_open_device(&test.host, &device);
+    espy_status status = espy_test_open_device(&test.host, false, &device);
     if (status == ESPY_OK)
         status = measure(&test.host, device, rounds, argc > 2 ? argv[2] : "");
     espy_vk_device_destroy(&device);
