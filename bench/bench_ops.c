@@ -145,7 +145,7 @@ static espy_status start(struct bench *bench, const struct host *host, struct vk
                                        .source_count = 1};
     const double before = now_ms();
     TRY(espy_plan_build(&params, &bench->plan));
-    TRY(espy_vk_program_create(device, &bench->plan, &bench->program));
+    TRY(espy_vk_program_create(device, &bench->plan, NULL, &bench->program));
     TRY(espy_vk_program_write(bench->program, &bench->plan.inputs[0].view, x));
     TRY(run_once(bench->program));
     bench->first_ms = now_ms() - before;

@@ -38,7 +38,8 @@ static espy_status find_runner(struct runner *around, const struct graph *body,
                                    .graph = body,
                                    .inputs = types,
                                    .input_data = data,
-                                   .float64_said = around->float64_said};
+                                   .float64_said = around->float64_said,
+                                   .weights = around->weights};
     if (around->memory_max != 0) { // at least 1, which nothing keeps: 0 would be no limit
         const uint64_t taken = espy_runner_memory(around);
         params.memory_max = taken < around->memory_max ? around->memory_max - taken : 1;

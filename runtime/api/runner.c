@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-// Segments kept beside the first. Each holds the weights that it needs.
+// Segments kept beside the first.
 enum { LATER_MAX = 24 };
 
 // ---- create
@@ -63,7 +63,8 @@ static espy_status create(const struct runner_params *params, struct runner *run
                                                     .source_count = graph->input_count,
                                                     .keep_values = params->keep_values},
                                            .memory_max = params->memory_max,
-                                           .float64_said = params->float64_said};
+                                           .float64_said = params->float64_said,
+                                           .weights = params->weights};
     TRY(espy_segment_create(&segment, &runner->first));
     return espy_runner_data_dependent(runner) ? make_chain(runner) : ESPY_OK;
 }
@@ -79,6 +80,7 @@ espy_status espy_runner_create(const struct runner_params *params, struct runner
     made->keep_values = params->keep_values;
     made->memory_max = params->memory_max;
     made->float64_said = params->float64_said;
+    made->weights = params->weights;
     espy_arena_init(&made->memory, params->host);
     espy_arena_init(&made->run_memory, params->host);
     const espy_status status = create(params, made);
@@ -325,7 +327,8 @@ static espy_status add_later(struct runner *runner, const struct op_source *sour
                                              .done = runner->done,
                                              .keep_values = runner->keep_values},
                                     .later = true,
-                                    .float64_said = runner->float64_said};
+                                    .float64_said = runner->float64_said,
+                                    .weights = runner->weights};
     if (runner->memory_max != 0) // at least 1, which no segment keeps: 0 would be no limit
         params.memory_max = taken < runner->memory_max ? runner->memory_max - taken : 1;
     if (runner->later_count >= LATER_MAX)

@@ -15,6 +15,7 @@ struct runner {
     bool keep_values;
     uint64_t memory_max;
     bool *float64_said; // see segment_params
+    struct vk_weights *weights;
     struct segment *first;
     struct segment **later; // made during runs and kept for others; the least recently used goes
     uint32_t later_count, later_capacity;
@@ -42,6 +43,7 @@ struct runner_params {
     bool keep_values;
     uint64_t memory_max;         // 0: no limit
     bool *float64_said;          // see segment_params; must outlive the runner
+    struct vk_weights *weights;  // of the session; must outlive the runner. NULL: none are shared
 };
 
 espy_status espy_runner_create(const struct runner_params *params, struct runner **runner);

@@ -112,7 +112,8 @@ static espy_status create(const struct segment_params *params, struct segment *s
     TRY(make_host_tensors(segment));
     if (params->later || segment->plan.pending_count > 0)
         TRY(make_delivered(segment));
-    return espy_vk_program_create(params->device, &segment->plan, &segment->program);
+    return espy_vk_program_create(params->device, &segment->plan, params->weights,
+                                  &segment->program);
 }
 
 espy_status espy_segment_create(const struct segment_params *params, struct segment **segment)

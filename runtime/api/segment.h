@@ -24,6 +24,7 @@ struct segment_params {
     const struct host *host;
     struct vk_device *device;
     struct plan_params plan; // caps may be NULL: the device's
+    struct vk_weights *weights; // of the session; NULL: shared with nobody
     uint64_t memory_max;     // 0: no limit
     bool later;              // not the first of a run: everything it makes goes through the host
     bool *float64_said;      // the session's: whether it has warned of float64; NULL: nobody does

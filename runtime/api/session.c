@@ -124,7 +124,8 @@ static espy_status find_plan(espy_session *session, struct runner **runner)
                                          .input_data = session->input_data,
                                          .keep_values = session->keep_values,
                                          .memory_max = session->memory_max,
-                                         .float64_said = &session->float64_said};
+                                         .float64_said = &session->float64_said,
+                                         .weights = session->weights};
     return espy_runner_cache_get(&session->plans, &params, runner);
 }
 
@@ -228,6 +229,8 @@ espy_status espy_session_create(espy_device *device, espy_model *model,
     const uint32_t plans_max = known.plans_max != 0 ? known.plans_max : PLANS_DEFAULT;
     espy_status status = espy_runner_cache_init(&made->plans, &made->host, plans_max);
     if (status == ESPY_OK)
+        status = espy_vk_weights_create(device->vk, &made->weights);
+    if (status == ESPY_OK)
         status = make_lists(made);
     if (status == ESPY_OK && static_inputs(&model->graph))
         status = plan_static(made);
@@ -246,6 +249,7 @@ void espy_session_destroy(espy_session **session)
     espy_session *old = *session;
     const struct host host = old->host;
     espy_runner_cache_finish(&old->plans);
+    espy_vk_weights_destroy(&old->weights);
     espy_free(&host, old->types);
     espy_free(&host, old->input_data);
     for (uint32_t o = 0; old->rooms != NULL && o < old->model->graph.output_count; o++)

@@ -18,6 +18,7 @@ struct espy_session {
     bool keep_values;
     uint64_t memory_max;
     bool float64_said; // the warning that float64 is computed as float32
+    struct vk_weights *weights; // of all plans
     struct runner_cache plans;
     // Of one call, by graph input; made once so that runs allocate nothing.
     struct op_type *types;

@@ -104,6 +104,8 @@ static struct view upload(struct op_lower *c, uint32_t value)
     if (buffer == VIEW_NONE)
         return no_view;
     planner->buffers[buffer].data = tensor->data;
+    planner->buffers[buffer].lasting =
+        tensor->data == planner->params->graph->values[value].data;
     place->view =
         espy_planner_dense_view(planner, buffer, tensor->type.dtype, &tensor->type.shape);
     place->placed = true;

@@ -27,6 +27,7 @@ struct plan_buffer {
                               // a dispatch or host node in the order of both
     espy_dtype dtype;         // CONSTANT: element type of data; converted to storage at upload
     const void *data;         // CONSTANT: host elements; live as long as the graph and the plan
+    bool lasting;             // CONSTANT: data is the graph's, and does not go with the plan
     size_t count;             // CONSTANT: elements
     const char *name;         // of the value it was made for, for people; may be NULL
 };

@@ -36,11 +36,17 @@ uint64_t espy_vk_device_validation_count(const struct vk_device *device);
 
 struct vk_program; // memory, descriptor sets, pipelines, one recorded command buffer per stage
 
+// What programs read and never write, kept once where it is the same: weights, as they are or
+// repacked. Programs that share must not be used by several threads at once.
+struct vk_weights;
+espy_status espy_vk_weights_create(struct vk_device *device, struct vk_weights **weights);
+void espy_vk_weights_destroy(struct vk_weights **weights); // after the programs
+
 // Allocates, uploads constants, creates pipelines (in parallel), runs the prepare dispatches,
-// records every stage. The plan must outlive the program; its shaders are static and outlive the
-// device.
+// records every stage. What `weights` has already is neither uploaded nor prepared again; NULL: shares
+// with nobody. The plan must outlive the program; its shaders are static and outlive the device.
 espy_status espy_vk_program_create(struct vk_device *device, const struct plan *plan,
-                                   struct vk_program **program);
+                                   struct vk_weights *weights, struct vk_program **program);
 void espy_vk_program_destroy(struct vk_program **program);         // waits for what is in flight
 uint64_t espy_vk_program_memory(const struct vk_program *program); // device bytes, staging included
 

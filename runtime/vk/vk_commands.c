@@ -106,21 +106,27 @@ error:
     return status;
 }
 
-// first is the index of dispatches[0] in program->pipelines and program->sets.
+// first is the index of dispatches[0] in program->pipelines and program->sets. needed: which of
+// them; NULL: all. The barrier of one that is left out comes before the next.
 static void record_dispatches(const struct vk_program *program, VkCommandBuffer commands,
-                              const struct plan_dispatch *dispatches, uint32_t first,
-                              uint32_t count)
+                              const struct plan_dispatch *dispatches, const bool *needed,
+                              uint32_t first, uint32_t count)
 {
     const struct vk_table *table = &program->device->vk.table;
     VkPipeline bound = VK_NULL_HANDLE;
+    bool waits = false;
     for (uint32_t i = 0; i < count; i++) {
+        waits = waits || (dispatches[i].barrier && i > 0);
+        if (needed != NULL && !needed[i])
+            continue;
         const struct plan_dispatch *dispatch = &dispatches[i];
         const struct vk_pipeline *pipeline = program->pipelines[first + i];
         const VkPipelineLayout layout = pipeline->kernel->layout;
-        if (dispatch->barrier && i > 0)
+        if (waits)
             barrier(program, commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
                     VK_ACCESS_SHADER_WRITE_BIT, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT,
                     VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT);
+        waits = false;
         if (pipeline->pipeline != bound)
             table->CmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline->pipeline);
         bound = pipeline->pipeline;
@@ -151,30 +157,30 @@ espy_status espy_vk_commands_record_stage(struct vk_program *program, uint32_t s
         const struct vk_slot *slot = &program->uploads.items[i];
         if (slot->stage != stage)
             continue;
-        const VkBufferCopy region = {.srcOffset = slot->staging,
-                                     .dstOffset = plan->buffers[slot->buffer].offset + slot->start,
-                                     .size = slot->size};
-        record_copy(program, commands, program->upload.buffer,
-                    espy_vk_program_buffer(program, slot->buffer)->buffer, &region);
+        uint64_t offset;
+        const struct vk_buffer *place = espy_vk_program_place(program, slot->buffer, &offset);
+        const VkBufferCopy region = {
+            .srcOffset = slot->staging, .dstOffset = offset + slot->start, .size = slot->size};
+        record_copy(program, commands, program->upload.buffer, place->buffer, &region);
         copied = true;
     }
     if (copied)
         barrier_before(program, commands);
     if (range->count > 0)
-        record_dispatches(program, commands, &plan->dispatches[range->first],
+        record_dispatches(program, commands, &plan->dispatches[range->first], NULL,
                           plan->prepare_count + range->first, range->count);
     copied = false;
     for (uint32_t i = 0; i < program->downloads.count; i++) {
         const struct vk_slot *slot = &program->downloads.items[i];
         if (slot->stage != stage)
             continue;
-        const VkBufferCopy region = {.srcOffset = plan->buffers[slot->buffer].offset + slot->start,
-                                     .dstOffset = slot->staging,
-                                     .size = slot->size};
+        uint64_t offset;
+        const struct vk_buffer *place = espy_vk_program_place(program, slot->buffer, &offset);
+        const VkBufferCopy region = {
+            .srcOffset = offset + slot->start, .dstOffset = slot->staging, .size = slot->size};
         if (!copied)
             barrier_before(program, commands);
-        record_copy(program, commands, espy_vk_program_buffer(program, slot->buffer)->buffer,
-                    program->readback.buffer, &region);
+        record_copy(program, commands, place->buffer, program->readback.buffer, &region);
         copied = true;
     }
     return espy_vk_commands_end(program, commands);
@@ -264,9 +270,13 @@ espy_status espy_vk_commands_copy(struct vk_program *program, VkBuffer src, VkBu
 espy_status espy_vk_commands_prepare(struct vk_program *program)
 {
     const struct plan *plan = program->plan;
-    if (plan->prepare_count == 0)
+    bool any = false;
+    for (uint32_t d = 0; d < plan->prepare_count; d++)
+        any = any || program->needed[d];
+    if (!any)
         return ESPY_OK;
     TRY(espy_vk_commands_begin(program, program->once, true));
-    record_dispatches(program, program->once, plan->prepare, 0, plan->prepare_count);
+    record_dispatches(program, program->once, plan->prepare, program->needed, 0,
+                      plan->prepare_count);
     return espy_vk_commands_run_once(program);
 }

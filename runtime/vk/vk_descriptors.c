@@ -89,11 +89,13 @@ static espy_status get_texel_view(struct vk_program *program, uint32_t index,
     TRY(check_texels(program, index, binding->kind, format));
     TRY(espy_grow(&vk->host, &program->texel_views, program->texel_view_count,
                   &program->texel_view_capacity, sizeof(struct vk_texel_view)));
+    uint64_t offset;
+    const struct vk_buffer *place = espy_vk_program_place(program, index, &offset);
     // The last texel may be a part of one; buffers have slack for that.
     const VkBufferViewCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_VIEW_CREATE_INFO,
-                                         .buffer = espy_vk_program_buffer(program, index)->buffer,
+                                         .buffer = place->buffer,
                                          .format = format.format,
-                                         .offset = buffer->offset,
+                                         .offset = offset,
                                          .range = (buffer->size + format.size - 1) / format.size *
                                                   format.size};
     VkBufferView view;
@@ -117,10 +119,11 @@ static espy_status storage_range(const struct vk_program *program, uint32_t inde
                          index, buffer_name(program, index), buffer->size, device->info.name,
                          device->caps.buffer_range_max);
     assert(buffer->size > 0);
-    assert(buffer->offset % device->caps.buffer_alignment == 0);
-    *info = (VkDescriptorBufferInfo){.buffer = espy_vk_program_buffer(program, index)->buffer,
-                                     .offset = buffer->offset,
-                                     .range = buffer->size};
+    uint64_t offset;
+    const struct vk_buffer *place = espy_vk_program_place(program, index, &offset);
+    assert(offset % device->caps.buffer_alignment == 0);
+    *info =
+        (VkDescriptorBufferInfo){.buffer = place->buffer, .offset = offset, .range = buffer->size};
     return ESPY_OK;
 }
 
@@ -218,6 +221,8 @@ espy_status espy_vk_descriptors_init(struct vk_program *program)
     if (program->sets == NULL)
         return espy_fail_memory(&vk->host, count * sizeof(VkDescriptorSet), "descriptor sets");
     for (uint32_t i = 0; i < count; i++) {
+        if (i < plan->prepare_count && !program->needed[i])
+            continue;
         const struct plan_dispatch *dispatch = i < plan->prepare_count
                                                    ? &plan->prepare[i]
                                                    : &plan->dispatches[i - plan->prepare_count];

@@ -204,12 +204,21 @@ struct vk_texel_view {
     VkBufferView view;
 };
 
+struct vk_content; // of a buffer, told by how it came about (vk_weights.c)
+
 struct vk_program {
     struct vk_device *device;
     const struct plan *plan;
     uint64_t memory_size;
-    struct vk_buffer arena, constants;
+    struct vk_buffer arena;
     struct vk_buffer transient; // gone once the prepare dispatches have run
+    struct vk_weights *weights, *own_weights; // own: NULL where they are shared
+    uint32_t held_count, held_capacity;
+    struct vk_content **held;     // what the program counts on
+    struct vk_content **contents; // [buffer_count]: of constant and persistent buffers
+    bool *fresh;                  // [buffer_count]: this program has to fill it
+    bool *needed;                 // [prepare_count]
+    bool filled;                  // what was fresh has its elements now
     // Staging: slots first, then a scratch part for views that no slot holds. Unused when mapped.
     struct vk_buffer upload, readback;
     uint64_t upload_scratch, readback_scratch; // offsets
@@ -257,7 +266,15 @@ espy_status espy_vk_transfer_init(struct vk_program *program); // slots and stag
 void espy_vk_transfer_finish(struct vk_program *program);
 espy_status espy_vk_transfer_constants(struct vk_program *program);
 
-// vk_program.c: where a buffer of the plan lies.
-const struct vk_buffer *espy_vk_program_buffer(const struct vk_program *program, uint32_t index);
+// vk_weights.c: finds what is there already, and makes room for the rest.
+espy_status espy_vk_weights_init(struct vk_program *program);
+void espy_vk_weights_finish(struct vk_program *program);
+// Where a constant or persistent buffer lies that stays.
+const struct vk_buffer *espy_vk_weights_place(const struct vk_program *program, uint32_t index,
+                                              uint64_t *offset);
+
+// vk_program.c: where a buffer of the plan lies: in which buffer, and where it begins there.
+const struct vk_buffer *espy_vk_program_place(const struct vk_program *program, uint32_t index,
+                                              uint64_t *offset);
 
 #endif // RUNTIME_VK_VK_INTERNAL_H_

@@ -2,13 +2,25 @@
 
 #include <assert.h>
 
-const struct vk_buffer *espy_vk_program_buffer(const struct vk_program *program, uint32_t index)
+const struct vk_buffer *espy_vk_program_place(const struct vk_program *program, uint32_t index,
+                                              uint64_t *offset)
 {
     assert(index < program->plan->buffer_count);
     const struct plan_buffer *buffer = &program->plan->buffers[index];
-    return buffer->kind == PLAN_ARENA ? &program->arena
-           : buffer->transient        ? &program->transient
-                                      : &program->constants;
+    if (buffer->kind != PLAN_ARENA && !buffer->transient)
+        return espy_vk_weights_place(program, index, offset);
+    *offset = buffer->offset;
+    return buffer->transient ? &program->transient : &program->arena;
+}
+
+// Nothing, when all that would be made of it is there.
+static uint64_t transient_size(const struct vk_program *program)
+{
+    const struct plan *plan = program->plan;
+    for (uint32_t i = 0; i < plan->buffer_count; i++)
+        if (program->fresh[i] && plan->buffers[i].transient)
+            return plan->transient_size;
+    return 0;
 }
 
 static espy_status get_pipelines(struct vk_program *program)
@@ -29,7 +41,7 @@ static espy_status get_pipelines(struct vk_program *program)
 }
 
 espy_status espy_vk_program_create(struct vk_device *device, const struct plan *plan,
-                                   struct vk_program **result)
+                                   struct vk_weights *weights, struct vk_program **result)
 {
     const struct host *host = &device->vk.host;
     espy_status status = ESPY_OK;
@@ -38,12 +50,12 @@ espy_status espy_vk_program_create(struct vk_device *device, const struct plan *
         return espy_fail_memory(host, sizeof(*program), "a program");
     program->device = device;
     program->plan = plan;
+    program->weights = weights;
     program->stage = UINT32_MAX;
     CHECK(espy_vk_buffer_init(device, MEMORY_DEVICE, plan->arena_size, "intermediate values",
                               &program->arena));
-    CHECK(espy_vk_buffer_init(device, MEMORY_DEVICE, plan->constants_size, "weights",
-                              &program->constants));
-    CHECK(espy_vk_buffer_init(device, MEMORY_DEVICE, plan->transient_size,
+    CHECK(espy_vk_weights_init(program));
+    CHECK(espy_vk_buffer_init(device, MEMORY_DEVICE, transient_size(program),
                               "weights on their way", &program->transient));
     CHECK(espy_vk_transfer_init(program));
     CHECK(espy_vk_commands_init(program));
@@ -51,10 +63,11 @@ espy_status espy_vk_program_create(struct vk_device *device, const struct plan *
     CHECK(espy_vk_descriptors_init(program));
     CHECK(espy_vk_transfer_constants(program));
     CHECK(espy_vk_commands_prepare(program));
+    program->filled = true;
     espy_vk_buffer_finish(device, &program->transient); // repacked; nothing reads the originals now
     for (uint32_t i = 0; i < plan->stage_count; i++)
         CHECK(espy_vk_commands_record_stage(program, i));
-    program->memory_size = program->arena.allocated + program->constants.allocated +
+    program->memory_size = program->arena.allocated + plan->constants_size +
                            program->upload.allocated + program->readback.allocated;
     *result = program;
     return ESPY_OK;
@@ -75,7 +88,7 @@ void espy_vk_program_destroy(struct vk_program **pointer)
     espy_free(&device->vk.host, (void *)program->pipelines);
     espy_vk_transfer_finish(program);
     espy_vk_buffer_finish(device, &program->transient);
-    espy_vk_buffer_finish(device, &program->constants);
+    espy_vk_weights_finish(program);
     espy_vk_buffer_finish(device, &program->arena);
     espy_free(&device->vk.host, program);
     *pointer = NULL;

@@ -165,6 +165,8 @@ static espy_status upload_buffer(struct upload *upload, uint32_t index)
     struct vk_program *program = upload->program;
     const struct plan_buffer *buffer = &program->plan->buffers[index];
     const size_t element_size = espy_storage_size(buffer->storage);
+    uint64_t offset;
+    const struct vk_buffer *place = espy_vk_program_place(program, index, &offset);
     size_t done = 0;
     while (done < buffer->count) {
         if (upload->used == upload->staging.size)
@@ -176,11 +178,10 @@ static espy_status upload_buffer(struct upload *upload, uint32_t index)
         const size_t count = room < left ? (size_t)room : left;
         encode(buffer, done, count, upload->staging.mapped + upload->used);
         const VkBufferCopy region = {.srcOffset = upload->used,
-                                     .dstOffset = buffer->offset + done * element_size,
+                                     .dstOffset = offset + done * element_size,
                                      .size = count * element_size};
         program->device->vk.table.CmdCopyBuffer(program->once, upload->staging.buffer,
-                                                espy_vk_program_buffer(program, index)->buffer,
-                                                1, &region);
+                                                place->buffer, 1, &region);
         upload->used += align_up(region.size);
         done += count;
     }
@@ -195,14 +196,14 @@ static espy_status upload_constants(struct vk_program *program)
     uint64_t total = 0;
     for (uint32_t i = 0; i < plan->buffer_count; i++) {
         const struct plan_buffer *buffer = &plan->buffers[i];
-        if (buffer->kind == PLAN_CONSTANT)
+        if (buffer->kind == PLAN_CONSTANT && program->fresh[i])
             total += align_up(buffer->count * espy_storage_size(buffer->storage));
     }
     total = total < CONSTANTS_STAGING_SIZE ? total : CONSTANTS_STAGING_SIZE;
     CHECK(espy_vk_buffer_init(program->device, MEMORY_UPLOAD, total, "staging of weights",
                               &upload.staging));
     for (uint32_t i = 0; i < plan->buffer_count; i++) {
-        if (plan->buffers[i].kind == PLAN_CONSTANT)
+        if (plan->buffers[i].kind == PLAN_CONSTANT && program->fresh[i])
             CHECK(upload_buffer(&upload, i));
     }
     CHECK(upload_flush(&upload));
@@ -220,9 +221,11 @@ espy_status espy_vk_transfer_constants(struct vk_program *program)
         return upload_constants(program);
     for (uint32_t i = 0; i < plan->buffer_count; i++) {
         const struct plan_buffer *buffer = &plan->buffers[i];
-        if (buffer->kind == PLAN_CONSTANT && buffer->count > 0)
-            encode(buffer, 0, buffer->count,
-                   espy_vk_program_buffer(program, i)->mapped + buffer->offset);
+        uint64_t offset;
+        if (buffer->kind != PLAN_CONSTANT || buffer->count == 0 || !program->fresh[i])
+            continue;
+        const struct vk_buffer *place = espy_vk_program_place(program, i, &offset);
+        encode(buffer, 0, buffer->count, place->mapped + offset);
     }
     return ESPY_OK;
 }
@@ -236,12 +239,11 @@ static espy_status flush_pending(struct vk_program *program)
         struct vk_slot *slot = &program->uploads.items[i];
         if (!slot->pending)
             continue;
-        const VkBufferCopy region = {.srcOffset = slot->staging,
-                                     .dstOffset =
-                                         program->plan->buffers[slot->buffer].offset + slot->start,
-                                     .size = slot->size};
-        TRY(espy_vk_commands_copy(program, program->upload.buffer,
-                                  espy_vk_program_buffer(program, slot->buffer)->buffer, &region));
+        uint64_t offset;
+        const struct vk_buffer *place = espy_vk_program_place(program, slot->buffer, &offset);
+        const VkBufferCopy region = {
+            .srcOffset = slot->staging, .dstOffset = offset + slot->start, .size = slot->size};
+        TRY(espy_vk_commands_copy(program, program->upload.buffer, place->buffer, &region));
         slot->pending = false;
     }
     return ESPY_OK;
@@ -251,17 +253,18 @@ static espy_status write_through_scratch(struct vk_program *program, const struc
                                          const struct range *range, const unsigned char *elements)
 {
     const size_t chunk = (size_t)program->scratch_size / range->element_size;
+    uint64_t offset;
+    const struct vk_buffer *place = espy_vk_program_place(program, view->buffer, &offset);
     for (size_t done = 0; done < range->count;) {
         const size_t left = range->count - done;
         const size_t count = left < chunk ? left : chunk;
         espy_storage_encode(view->storage, view->dtype, elements + host_offset(view->dtype, done),
                             count, program->upload.mapped + program->upload_scratch);
         const VkBufferCopy region = {.srcOffset = program->upload_scratch,
-                                     .dstOffset = program->plan->buffers[view->buffer].offset +
-                                                  range->start + done * range->element_size,
+                                     .dstOffset =
+                                         offset + range->start + done * range->element_size,
                                      .size = count * range->element_size};
-        TRY(espy_vk_commands_copy(program, program->upload.buffer,
-                                  espy_vk_program_buffer(program, view->buffer)->buffer, &region));
+        TRY(espy_vk_commands_copy(program, program->upload.buffer, place->buffer, &region));
         done += count;
     }
     return ESPY_OK;
@@ -271,16 +274,17 @@ static espy_status read_through_scratch(struct vk_program *program, const struct
                                         const struct range *range, unsigned char *elements)
 {
     const size_t chunk = (size_t)program->scratch_size / range->element_size;
+    uint64_t offset;
+    const struct vk_buffer *place = espy_vk_program_place(program, view->buffer, &offset);
     TRY(flush_pending(program));
     for (size_t done = 0; done < range->count;) {
         const size_t left = range->count - done;
         const size_t count = left < chunk ? left : chunk;
-        const VkBufferCopy region = {.srcOffset = program->plan->buffers[view->buffer].offset +
-                                                  range->start + done * range->element_size,
+        const VkBufferCopy region = {.srcOffset =
+                                         offset + range->start + done * range->element_size,
                                      .dstOffset = program->readback_scratch,
                                      .size = count * range->element_size};
-        TRY(espy_vk_commands_copy(program, espy_vk_program_buffer(program, view->buffer)->buffer,
-                                  program->readback.buffer, &region));
+        TRY(espy_vk_commands_copy(program, place->buffer, program->readback.buffer, &region));
         espy_storage_decode(view->storage, view->dtype,
                             program->readback.mapped + program->readback_scratch, count,
                             elements + host_offset(view->dtype, done));
@@ -293,8 +297,9 @@ static espy_status read_through_scratch(struct vk_program *program, const struct
 static unsigned char *mapped_view(const struct vk_program *program, const struct view *view,
                                   const struct range *range)
 {
-    return espy_vk_program_buffer(program, view->buffer)->mapped +
-           program->plan->buffers[view->buffer].offset + range->start;
+    uint64_t offset;
+    const struct vk_buffer *place = espy_vk_program_place(program, view->buffer, &offset);
+    return place->mapped + offset + range->start;
 }
 
 espy_status espy_vk_program_write(struct vk_program *program, const struct view *view,

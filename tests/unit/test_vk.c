@@ -28,7 +28,8 @@ static void run_plan(vk_table_hook hook, bool two_stages)
     vk_test_host_init(&host);
     vk_test_plan_init(test, two_stages);
     struct vk_device *device = make_device(&host, hook);
-    cr_assert_eq(espy_vk_program_create(device, &test->plan, &program), ESPY_OK, "%s", host.error);
+    cr_assert_eq(espy_vk_program_create(device, &test->plan, NULL, &program), ESPY_OK, "%s",
+                 host.error);
     const uint64_t allocations = host.allocations;
     for (uint32_t run = 0; run < 3; run++)
         cr_assert_eq(vk_test_run(program, test, (float)run), ESPY_OK, "%s", host.error);
@@ -100,7 +101,8 @@ Test(vk, validation_sees_missing_barriers_and_leaks)
     vk_test_host_init(&host);
     vk_test_plan_init(test, false);
     struct vk_device *device = make_device(&host, careless_hook);
-    cr_assert_eq(espy_vk_program_create(device, &test->plan, &program), ESPY_OK, "%s", host.error);
+    cr_assert_eq(espy_vk_program_create(device, &test->plan, NULL, &program), ESPY_OK, "%s",
+                 host.error);
     cr_expect_gt(host.errors, 0, "a missing barrier is not seen");
     cr_expect_eq(espy_vk_device_validation_count(device), host.errors + host.warnings);
     const uint32_t errors = host.errors;
@@ -322,7 +324,8 @@ Test(vk, going_beyond_the_budget_is_a_warning)
     const struct vk_device_params params = {
         .host = &host.host, .name = getenv("ESPY_TEST_DEVICE"), .hook = budget_hook};
     cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK, "%s", host.error);
-    cr_assert_eq(espy_vk_program_create(device, &test->plan, &program), ESPY_OK, "%s", host.error);
+    cr_assert_eq(espy_vk_program_create(device, &test->plan, NULL, &program), ESPY_OK, "%s",
+                 host.error);
     cr_expect_eq(host.warnings, 1, "%u warnings", host.warnings);
     cr_expect_eq(vk_test_run(program, test, 0.0F), ESPY_OK);
     espy_vk_program_destroy(&program);
@@ -344,7 +347,7 @@ static void expect_refused(void (*spoil)(struct vk_test_plan *test, const struct
     vk_test_plan_init(test, false);
     struct vk_device *device = make_device(&host, NULL);
     spoil(test, espy_vk_device_caps(device));
-    cr_expect_eq(espy_vk_program_create(device, &test->plan, &program), expected);
+    cr_expect_eq(espy_vk_program_create(device, &test->plan, NULL, &program), expected);
     cr_expect_null(program);
     cr_expect_eq(host.errors, 1, "%u errors, the last: %s", host.errors, host.error);
     cr_expect_not_null(strstr(host.error, says), "%s", host.error);
@@ -387,7 +390,7 @@ Test(vk, an_empty_plan_is_a_program)
     const struct plan plan = {.graph = &graph};
     vk_test_host_init(&host);
     struct vk_device *device = make_device(&host, NULL);
-    cr_assert_eq(espy_vk_program_create(device, &plan, &program), ESPY_OK, "%s", host.error);
+    cr_assert_eq(espy_vk_program_create(device, &plan, NULL, &program), ESPY_OK, "%s", host.error);
     cr_expect_eq(espy_vk_program_wait(program, 0), ESPY_OK, "nothing is in flight");
     espy_vk_program_destroy(&program);
     espy_vk_program_destroy(&program);
@@ -435,7 +438,7 @@ static void large_constants(vk_table_hook hook, espy_dtype dtype, enum storage s
         .graph = &graph, .buffer_count = 2, .buffers = buffers, .constants_size = OFFSET + 64};
     vk_test_host_init(&host);
     struct vk_device *device = make_device(&host, hook);
-    cr_assert_eq(espy_vk_program_create(device, &plan, &program), ESPY_OK, "%s", host.error);
+    cr_assert_eq(espy_vk_program_create(device, &plan, NULL, &program), ESPY_OK, "%s", host.error);
     for (uint32_t i = 0; i < 2; i++) {
         // Where elements share bytes, the last byte has some that are not this constant's.
         const bool shared = espy_dtype_bits(dtype) < 8;
@@ -480,7 +483,8 @@ static void any_view(vk_table_hook hook)
     vk_test_host_init(&host);
     vk_test_plan_init(test, false);
     struct vk_device *device = make_device(&host, hook);
-    cr_assert_eq(espy_vk_program_create(device, &test->plan, &program), ESPY_OK, "%s", host.error);
+    cr_assert_eq(espy_vk_program_create(device, &test->plan, NULL, &program), ESPY_OK, "%s",
+                 host.error);
     for (uint32_t i = 0; i < COUNT; i++)
         x[i] = (float)i;
     // An input is there before anything was submitted, whole and in part.
@@ -539,7 +543,7 @@ static void *thread_main(void *user)
     vk_test_plan_init(test, false);
     test->dispatches[0].push = &identity;
     test->dispatches[0].spec = &job->bias; // so that every thread wants a pipeline of its own
-    job->status = espy_vk_program_create(job->device, &test->plan, &program);
+    job->status = espy_vk_program_create(job->device, &test->plan, NULL, &program);
     for (uint32_t run = 0; run < THREAD_RUNS && job->status == ESPY_OK; run++) {
         job->status = espy_vk_program_write(program, &test->input.view, x);
         if (job->status == ESPY_OK)
@@ -654,7 +658,7 @@ static bool use_cache(const char *folder, bool program_too)
     cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK, "%s", host.error);
     const bool refused = host.refused;
     if (program_too)
-        cr_assert_eq(espy_vk_program_create(device, &test->plan, &program), ESPY_OK);
+        cr_assert_eq(espy_vk_program_create(device, &test->plan, NULL, &program), ESPY_OK);
     espy_vk_program_destroy(&program);
     espy_vk_device_destroy(&device);
     cr_expect_eq(host.errors, 0, "%s", host.error);

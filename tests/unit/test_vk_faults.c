@@ -162,7 +162,7 @@ static espy_status whole_life(struct vk_test_host *host, const struct vk_test_pl
                                             .hook_user = &discrete};
     espy_status status = espy_vk_device_create(&params, &device);
     if (status == ESPY_OK)
-        status = espy_vk_program_create(device, &test->plan, &program);
+        status = espy_vk_program_create(device, &test->plan, NULL, &program);
     if (status == ESPY_OK)
         status = vk_test_run(program, test, 1.0F);
     else
@@ -272,7 +272,7 @@ Test(vk_faults, a_lost_device_stays_lost)
     vk_test_plan_init(test, false);
     fail_call(0, VK_SUCCESS);
     cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK);
-    cr_assert_eq(espy_vk_program_create(device, &test->plan, &program), ESPY_OK);
+    cr_assert_eq(espy_vk_program_create(device, &test->plan, NULL, &program), ESPY_OK);
     fail_call(1, VK_ERROR_DEVICE_LOST);
     cr_expect_eq(vk_test_run(program, test, 0.0F), ESPY_DEVICE_LOST);
     cr_expect_eq(host.errors, 1);
@@ -306,7 +306,7 @@ Test(vk_faults, a_timeout_is_no_error_and_the_run_goes_on)
     vk_test_plan_init(test, false);
     fail_call(0, VK_SUCCESS);
     cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK);
-    cr_assert_eq(espy_vk_program_create(device, &test->plan, &program), ESPY_OK);
+    cr_assert_eq(espy_vk_program_create(device, &test->plan, NULL, &program), ESPY_OK);
     cr_assert_eq(espy_vk_program_write(program, &test->input.view, x), ESPY_OK);
     cr_assert_eq(espy_vk_program_submit(program, 0), ESPY_OK);
     fail_call(1, VK_TIMEOUT);
