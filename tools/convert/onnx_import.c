@@ -841,7 +841,7 @@ espy_status espy_import_body(struct importer *importer, struct import_node *node
     // Only now: the bodies inside of it stand before it.
     if (status == ESPY_OK)
         status = espy_graph_add_body(network, &graph);
-    finish_importer(&body); // what it has lies in the graph's arena
+    finish_importer(&body); // its frames lie in the graph's arena
     if (status != ESPY_OK)
         espy_graph_finish(&graph);
     TRY(status);
