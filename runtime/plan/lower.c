@@ -194,6 +194,8 @@ static struct view upload_packed(struct op_lower *c, uint32_t value)
     if (buffer == VIEW_NONE)
         return no_view;
     planner->buffers[buffer].data = tensor->data;
+    planner->buffers[buffer].lasting =
+        tensor->data == planner->params->graph->values[value].data;
     planner->buffers[buffer].storage = STORAGE_PACKED;
     planner->buffers[buffer].size = size == 0 ? 16 : (size + 15) / 16 * 16;
     struct view view =

@@ -143,9 +143,10 @@ static void drop_outputs(struct facts *facts, const struct trial *trial)
 // constants for sure, and where they are so large that those before them would not.
 static void release_inputs(struct facts *facts, const struct graph_node *node, bool folds)
 {
+    const size_t fold_size = espy_pass_fold_size(node);
     for (uint32_t i = 0; i < node->input_count; i++) {
         const uint32_t v = node->inputs[i];
-        if (v != GRAPH_NONE && (folds || espy_tensor_size(&facts->values[v]) > PASS_FOLD_SIZE) &&
+        if (v != GRAPH_NONE && (folds || espy_tensor_size(&facts->values[v]) > fold_size) &&
             --facts->needed[v] == 0)
             espy_facts_forget(facts, v);
     }
@@ -154,6 +155,7 @@ static void release_inputs(struct facts *facts, const struct graph_node *node, b
 static void keep_outputs(struct facts *facts, const struct trial *trial)
 {
     const struct graph_node *node = trial->node;
+    const size_t fold_size = espy_pass_fold_size(node);
     size_t made_of = 0, total = 0;
     bool folds = true; // an output of the network stays made by a node
     for (uint32_t i = 0; i < node->input_count; i++)
@@ -167,11 +169,11 @@ static void keep_outputs(struct facts *facts, const struct trial *trial)
         const size_t size = espy_tensor_size(&trial->outputs[o]);
         facts->values[v] = trial->outputs[o];
         facts->is_large[v] = is_large(&trial->outputs[o]);
-        facts->made_of[v] = size > espy_pass_fold_size(node) && made_of < size ? made_of : size;
+        facts->made_of[v] = size > fold_size && made_of < size ? made_of : size;
         total += size;
         folds = folds && !facts->is_output[v];
     }
-    release_inputs(facts, node, folds && total <= espy_pass_fold_size(node));
+    release_inputs(facts, node, folds && total <= fold_size);
 }
 
 static espy_status evaluate(struct facts *facts, struct trial *trial, size_t elements_max)
