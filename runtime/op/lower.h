@@ -50,6 +50,10 @@ struct view espy_lower_dense_input(struct op_lower *c, uint32_t i);
 // host: then the view's storage is STORAGE_PACKED, an element has espy_dtype_bits, the first of a
 // word is in its lowest bits, and strides and the offset count elements.
 struct view espy_lower_packed_input(struct op_lower *c, uint32_t i);
+// Entries [first, first + count) along a dimension of a constant that is larger than the device binds
+// at once: dense, in a buffer of its own. Elements have whole bytes.
+struct view espy_lower_constant_part(struct op_lower *c, uint32_t i, uint32_t axis, int64_t first,
+                                     int64_t count);
 // NCHW-shaped (rank >= 3) and channels-last dense: strides of N, D.., H, W, C descending.
 struct view espy_lower_channels_last_input(struct op_lower *c, uint32_t i);
 

@@ -463,6 +463,77 @@ static void lower_panel(struct op_lower *c, const struct product *p, const struc
     panel_lower(c, &problem, y);
 }
 
+// One product into y, whose rows lie one after the other.
+static void lower_product(struct op_lower *c, struct product p, const struct terms *terms,
+                          const struct view *y)
+{
+    struct batches batches;
+    merge_rows(&p);
+    if (suits_panel(c, &p, terms)) {
+        lower_panel(c, &p, terms, y);
+        return;
+    }
+    align_constant(c, &p);
+    if (!collapse_batches(&p, &batches)) {
+        p.a = copied(c, &p.a);
+        p.b = copied(c, &p.b);
+        if (p.a.buffer == VIEW_NONE || p.b.buffer == VIEW_NONE)
+            return;
+        const bool few = collapse_batches(&p, &batches);
+        assert(few);
+        (void)few;
+    }
+    add_dispatch(c, &p, &batches, terms, y);
+}
+
+// How many columns of constant weights the device binds at once; all of them unless they are large.
+static int64_t columns_at_once(const struct op_lower *c, int64_t depth, int64_t columns)
+{
+    enum { COLUMNS_STEP = 256 }; // whatever a kernel takes at a time divides it
+    const struct op_type *b = &c->inputs[1];
+    const enum storage storage = espy_lower_storage(c, b->dtype);
+    const int64_t size = storage == STORAGE_I64 ? 8 : storage == STORAGE_F16 ? 2 : 4;
+    const int64_t column = (depth + 3) / 4 * 4 * size;
+    const int64_t most = column == 0 ? columns : (int64_t)c->caps->buffer_range_max / column;
+    if (c->values[1].data == NULL || b->shape.rank != 2 || espy_dtype_bits(b->dtype) < 8 ||
+        columns <= most || most < COLUMNS_STEP)
+        return columns;
+    return most / COLUMNS_STEP * COLUMNS_STEP;
+}
+
+// Weights that the device does not bind at once, in parts of so many columns.
+static void lower_parts(struct op_lower *c, const struct terms *terms, const struct view *a,
+                        int64_t columns, int64_t at_once, const struct view *y)
+{
+    const uint32_t axis = terms->attrs.trans_b ? 0 : 1, last = y->rank - 1;
+    for (int64_t first = 0; first < columns; first += at_once) {
+        const int64_t count = columns - first < at_once ? columns - first : at_once;
+        const struct view b = espy_lower_constant_part(c, 1, axis, first, count);
+        struct view part = *y, made;
+        part.dims[last] = count;
+        part.offset += first * y->strides[last];
+        struct shape shape = {.rank = y->rank};
+        memcpy(shape.dims, part.dims, sizeof(shape.dims));
+        made = espy_lower_temporary(c, y->dtype, &shape);
+        struct terms own = *terms;
+        if (terms->has_c) {
+            own.c.dims[1] = count;
+            own.c.offset += first * terms->c.strides[1];
+            if (terms->c.strides[0] == 0 && first > 0) { // a bias starts with its buffer
+                own.c.dims[0] = 1;
+                own.c = copied(c, &own.c);
+                own.c.dims[0] = terms->c.dims[0];
+                own.c.strides[0] = 0;
+            }
+        }
+        if (b.buffer == VIEW_NONE || made.buffer == VIEW_NONE)
+            return;
+        lower_product(c, product_of(*a, b, terms->attrs.trans_a, terms->attrs.trans_b), &own,
+                      &made);
+        espy_lower_copy(c, &made, &part);
+    }
+}
+
 static espy_status lower(struct op_lower *c)
 {
     struct terms terms = terms_of(c->attrs, c->node->op);
@@ -473,7 +544,12 @@ static espy_status lower(struct op_lower *c)
         return espy_lower_on_host(c, "integers with alpha or beta");
     if (a_shape->dims[terms.attrs.trans_a ? 0 : a_shape->rank - 1] > DEPTH_MAX)
         return espy_lower_on_host(c, "the sum is too long for one invocation");
-    const struct view a = espy_lower_input(c, 0), b = espy_lower_input(c, 1);
+    const struct shape *b_shape = &c->inputs[1].shape;
+    const int64_t columns = b_shape->rank == 2 ? b_shape->dims[terms.attrs.trans_b ? 0 : 1] : 0;
+    const int64_t depth = a_shape->dims[terms.attrs.trans_a ? 0 : a_shape->rank - 1];
+    const int64_t at_once = columns_at_once(c, depth, columns);
+    const struct view a = espy_lower_input(c, 0);
+    const struct view b = at_once < columns ? a : espy_lower_input(c, 1);
     const struct view y = espy_lower_output(c, 0);
     if (a.buffer == VIEW_NONE || b.buffer == VIEW_NONE || y.buffer == VIEW_NONE)
         return espy_lower_status(c);
@@ -482,24 +558,10 @@ static espy_status lower(struct op_lower *c)
         if (terms.c.buffer != VIEW_NONE)
             terms.c = espy_view_broadcast(&terms.c, &c->outputs[0].shape);
     }
-    struct product p = product_of(a, b, terms.attrs.trans_a, terms.attrs.trans_b);
-    struct batches batches;
-    merge_rows(&p);
-    if (suits_panel(c, &p, &terms)) {
-        lower_panel(c, &p, &terms, &y);
-        return espy_lower_status(c);
-    }
-    align_constant(c, &p);
-    if (!collapse_batches(&p, &batches)) {
-        p.a = copied(c, &p.a);
-        p.b = copied(c, &p.b);
-        if (p.a.buffer == VIEW_NONE || p.b.buffer == VIEW_NONE)
-            return espy_lower_status(c);
-        const bool few = collapse_batches(&p, &batches);
-        assert(few);
-        (void)few;
-    }
-    add_dispatch(c, &p, &batches, &terms, &y);
+    if (at_once < columns)
+        lower_parts(c, &terms, &a, columns, at_once, &y);
+    else
+        lower_product(c, product_of(a, b, terms.attrs.trans_a, terms.attrs.trans_b), &terms, &y);
     return espy_lower_status(c);
 }
 

@@ -220,6 +220,37 @@ struct view espy_lower_packed_input(struct op_lower *c, uint32_t i)
     return place->packed;
 }
 
+struct view espy_lower_constant_part(struct op_lower *c, uint32_t i, uint32_t axis, int64_t first,
+                                     int64_t count)
+{
+    struct planner *planner = c->planner;
+    const uint32_t value = value_of_input(c, i);
+    const struct tensor *tensor = &planner->plan->walk.values[value];
+    const char *name = planner->params->graph->values[value].name;
+    struct shape shape = tensor->type.shape;
+    const int64_t all = shape.dims[axis];
+    size_t inner = espy_dtype_size(tensor->type.dtype), elements = 0, part = 0;
+    assert(tensor->data != NULL);
+    assert(espy_dtype_bits(tensor->type.dtype) >= 8);
+    assert(first >= 0 && count > 0 && first + count <= all);
+    shape.dims[axis] = count;
+    espy_shape_count(&shape, &elements); // a part of what fits
+    for (uint32_t d = axis + 1; d < shape.rank; d++)
+        inner *= (size_t)shape.dims[d];
+    part = inner / espy_dtype_size(tensor->type.dtype);
+    planner->touched = true;
+    const uint32_t buffer =
+        espy_planner_add_buffer(planner, PLAN_CONSTANT, tensor->type.dtype, elements, name);
+    if (buffer == VIEW_NONE)
+        return no_view;
+    struct plan_buffer *made = &planner->buffers[buffer];
+    made->data = (const unsigned char *)tensor->data + (size_t)first * inner;
+    made->lasting = tensor->data == planner->params->graph->values[value].data;
+    made->run = (size_t)count * part;
+    made->step = (size_t)all * part;
+    return espy_planner_dense_view(planner, buffer, tensor->type.dtype, &shape);
+}
+
 struct view espy_lower_channels_last_input(struct op_lower *c, uint32_t i)
 {
     c->planner->touched = true;

@@ -29,6 +29,8 @@ struct plan_buffer {
     const void *data;         // CONSTANT: host elements; live as long as the graph and the plan
     bool lasting;             // CONSTANT: data is the graph's, and does not go with the plan
     size_t count;             // CONSTANT: elements
+    // CONSTANT: of the elements from data on, the first `run` of every `step`; run 0: all.
+    size_t run, step;
     const char *name;         // of the value it was made for, for people; may be NULL
 };
 

@@ -141,8 +141,18 @@ static size_t host_offset(espy_dtype dtype, size_t first)
 static void encode(const struct plan_buffer *buffer, size_t first, size_t count, void *bytes)
 {
     const unsigned char *elements = buffer->data;
-    espy_storage_encode(buffer->storage, buffer->dtype,
-                        elements + host_offset(buffer->dtype, first), count, bytes);
+    const size_t run = buffer->run == 0 ? buffer->count : buffer->run;
+    unsigned char *to = bytes;
+    while (count > 0) {
+        const size_t row = first / run, left = run - first % run;
+        const size_t now = left < count ? left : count;
+        const size_t at = buffer->run == 0 ? first : row * buffer->step + first % run;
+        espy_storage_encode(buffer->storage, buffer->dtype,
+                            elements + host_offset(buffer->dtype, at), now, to);
+        to += now * espy_storage_size(buffer->storage);
+        first += now;
+        count -= now;
+    }
 }
 
 // Constants of one program on their way through a bounded staging buffer.

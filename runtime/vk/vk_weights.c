@@ -166,7 +166,7 @@ static espy_status begin(struct vk_program *program, uint32_t index)
 {
     const struct plan_buffer *buffer = &program->plan->buffers[index];
     struct {
-        uint64_t kind, storage, dtype, count, size, data;
+        uint64_t kind, storage, dtype, count, size, data, run, step;
     } step = {.kind = STEP_NOTHING, .storage = buffer->storage, .size = buffer->size};
     bool alike = true;
     if (buffer->kind == PLAN_CONSTANT) {
@@ -174,6 +174,8 @@ static espy_status begin(struct vk_program *program, uint32_t index)
         step.dtype = buffer->dtype;
         step.count = buffer->count;
         step.data = (uintptr_t)buffer->data;
+        step.run = buffer->run;
+        step.step = buffer->step;
         alike = buffer->lasting; // or the address may be used again for something else
     }
     program->contents[index] = intern(program, alike ? &step : NULL, sizeof(step));
