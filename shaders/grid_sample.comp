@@ -73,6 +73,8 @@ float located(float coordinate, uint d)
                                   : ((coordinate + 1.0) * size(d) - 1.0) * 0.5;
     if (MODE == GRID_NEAREST)
         at = roundEven(at);
+    if (MODE == GRID_CUBIC) // each of the pixels is moved into the picture, not their centre
+        return at;
     if (PADDING == GRID_ZEROS || (at >= lowest(d) && at <= highest(d)))
         return at;
     return PADDING == GRID_BORDER ? clamp(at, 0.0, size(d) - 1.0) : reflected(at, d);
@@ -113,7 +115,7 @@ Taps taps_of(float at, uint d)
     const float start = MODE == GRID_CUBIC ? first - 1.0 : first;
     for (uint k = 0; k < TAPS; k++) {
         taps.pixels[k] = pixel(start + float(k), d);
-        taps.weights[k] = MODE == GRID_CUBIC ? cubic(at - start - float(k))
+        taps.weights[k] = MODE == GRID_CUBIC ? cubic(rest + 1.0 - float(k))
                                              : (k == 0 ? 1.0 - rest : rest);
     }
     return taps;

@@ -69,6 +69,8 @@ static double locate(const struct line *line, bool align_corners, double coordin
                               : ((coordinate + 1) * line->size - 1) / 2;
     if (line->mode == GRID_NEAREST)
         at = nearbyint(at);
+    if (line->mode == GRID_CUBIC) // each of the pixels is moved into the picture, not their centre
+        return at;
     if (line->padding == GRID_ZEROS || (at >= line->lowest && at <= line->highest))
         return at;
     return line->padding == GRID_BORDER ? fmin(fmax(at, 0), line->size - 1) : reflect(line, at);
@@ -104,12 +106,12 @@ static void fill_taps(const struct line *line, double at, struct taps *taps)
         *taps = (struct taps){1, {pixel(line, at)}, {1}};
         return;
     }
-    const double start = line->mode == GRID_CUBIC ? floor(at) - 1 : floor(at);
+    const double first = floor(at), rest = at - first;
+    const double start = line->mode == GRID_CUBIC ? first - 1 : first;
     taps->count = line->mode == GRID_CUBIC ? 4 : 2;
     for (uint32_t k = 0; k < taps->count; k++) {
         taps->pixels[k] = pixel(line, start + k);
-        taps->weights[k] =
-            line->mode == GRID_CUBIC ? cubic(at - start - k) : 1 - fabs(at - start - k);
+        taps->weights[k] = line->mode == GRID_CUBIC ? cubic(rest + 1 - k) : fabs(1 - rest - k);
     }
 }
 
