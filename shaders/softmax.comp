@@ -100,7 +100,7 @@ void main()
     }
 
     const float scale = 1.0 / seen.sum;
-    const float shift = seen.highest + log(seen.sum);
+    const float logarithm = log(seen.sum);
     int from = x_start + int(begin) * push.x_step;
     int to = row_start_y(row) + int(begin) * push.y_step;
     for (uint i = begin; i < end; i++, from += push.x_step, to += push.y_step) {
@@ -108,7 +108,7 @@ void main()
         if (FUNCTION == SOFTMAX_HARD)
             value = i == seen.position ? 1.0 : 0.0;
         else if (FUNCTION == SOFTMAX_LOG)
-            value = VALUE_OF(x[from]) - shift;
+            value = VALUE_OF(x[from]) - seen.highest - logarithm;
         else
             value = decay(VALUE_OF(x[from]) - seen.highest) * scale;
         y[to] = STORED_OF(epilogue(value));

@@ -72,7 +72,7 @@ static double exponential_step(const struct op_step *step, double x)
 {
     const double a = step->a, b = step->b;
     switch (step->function) {
-    case UNARY_CELU: return (x > 0 ? x : 0) + (x < 0 ? a * expm1(x / a) : 0);
+    case UNARY_CELU: return (x < 0 ? 0 : x) + (x < 0 ? a * expm1(x / a) : 0);
     case UNARY_ELU: return x < 0 ? a * expm1(x) : x;
     case UNARY_EXP: return exp(x);
     case UNARY_GELU: return 0.5 * x * (1 + erf(x * 0.70710678118654752440));

@@ -1,22 +1,41 @@
 // Pointwise functions of one float. `function` is a specialization constant wherever this is called,
-// so that the driver's compiler keeps one branch. Arguments of exp and tanh are clamped: some
-// drivers return NaN where the mathematical value is merely large.
+// so that the driver's compiler keeps one branch. Results of exp and tanh are not used where their
+// arguments are large: some drivers return NaN there. A comparison decides, not min or max, because
+// those turn NaN into a number: NaN in is NaN out.
 #include "trigonometry.glsl"
 #include "unary_codes.glsl"
 
+#define NOT_A_NUMBER uintBitsToFloat(0x7FC00000u)
+
 float safe_tanh(float x)
 {
-    return tanh(clamp(x, -15.0, 15.0));
+    const float s = x * x; // near 0 a tanh of two exponentials has lost the digits of x
+    return abs(x) > 15.0 ? sign(x) : s < 0.002 ? x * (1.0 - s * (0.33333333 - s * 0.13333333))
+                                               : tanh(x);
 }
 
 float sigmoid(float x)
 {
-    return 1.0 / (1.0 + exp(min(-x, 88.7)));
+    // Never 0, so that a logarithm of it stays finite.
+    return x < -87.3 ? 1.17549435e-38 : 1.0 / (1.0 + exp(-x));
+}
+
+float relu(float x)
+{
+    return x < 0.0 ? 0.0 : x;
+}
+
+float clip(float x, float low, float high)
+{
+    const float y = x < low ? low : x;
+    return y > high ? high : y;
 }
 
 float softplus(float x)
 {
-    return max(x, 0.0) + log(1.0 + exp(-abs(x)));
+    const float t = exp(-abs(x));
+    // Next to 1 a logarithm has lost the digits of t.
+    return relu(x) + (t < 0.01 ? t * (1.0 - t * (0.5 - t * 0.33333333)) : log(1.0 + t));
 }
 
 // GLSL leaves log undefined at zero and below; SwiftShader has finite numbers there and for NaN.
@@ -48,7 +67,6 @@ float erf(float x)
 // exp(x) - 1 for x <= 0, without cancellation near 0.
 float expm1_negative(float x)
 {
-    x = min(x, 0.0);
     if (x > -0.25)
         return x * (1.0 + x * (0.5 + x * (0.16666667 + x * (0.041666667 + x * 0.0083333333))));
     return exp(x) - 1.0;
@@ -68,15 +86,17 @@ float unary(uint function, float x, float a, float b)
     switch (function) {
     case UNARY_ABS: return abs(x);
     // GLSL's acos and asin may be off by 4e-5, as lavapipe's are; atan is exact enough.
-    case UNARY_ACOS: return 2.0 * atan(sqrt(1.0 - x), sqrt(1.0 + x));
+    case UNARY_ACOS:
+        return abs(x) <= 1.0 ? 2.0 * atan(sqrt(1.0 - x), sqrt(1.0 + x)) : NOT_A_NUMBER;
     case UNARY_ACOSH: return acosh(x);
-    case UNARY_ASIN: return atan(x, sqrt((1.0 - x) * (1.0 + x)));
+    case UNARY_ASIN:
+        return abs(x) <= 1.0 ? atan(x, sqrt((1.0 - x) * (1.0 + x))) : NOT_A_NUMBER;
     case UNARY_ASINH: return sign(x) * log(abs(x) + sqrt(x * x + 1.0));
     case UNARY_ATAN: return atan(x);
     case UNARY_ATANH: return 0.5 * log((1.0 + x) / (1.0 - x));
     case UNARY_CEIL: return ceil(x);
-    case UNARY_CELU: return max(x, 0.0) + min(0.0, a * (exp(min(x, 0.0) / a) - 1.0));
-    case UNARY_CLIP: return min(max(x, a), b);
+    case UNARY_CELU: return relu(x) + min(0.0, a * (exp(min(x, 0.0) / a) - 1.0));
+    case UNARY_CLIP: return clip(x, a, b);
     case UNARY_COS: return cosine(x);
     case UNARY_COSH: return 0.5 * (exp(x) + exp(-x));
     case UNARY_ELU: return x >= 0.0 ? x : a * expm1_negative(x);
@@ -86,14 +106,14 @@ float unary(uint function, float x, float a, float b)
     case UNARY_GELU: return 0.5 * x * (1.0 + erf(x * 0.70710678));
     case UNARY_GELU_TANH:
         return 0.5 * x * (1.0 + safe_tanh(0.79788456 * (x + 0.044715 * x * x * x)));
-    case UNARY_HARD_SIGMOID: return clamp(a * x + b, 0.0, 1.0);
+    case UNARY_HARD_SIGMOID: return clip(a * x + b, 0.0, 1.0);
     case UNARY_HARD_SWISH: return x * clamp(x * (1.0 / 6.0) + 0.5, 0.0, 1.0);
     case UNARY_LEAKY_RELU: return x < 0.0 ? a * x : x;
     case UNARY_LOG: return logarithm(x);
     case UNARY_MISH: return x * safe_tanh(softplus(x));
     case UNARY_NEG: return -x;
     case UNARY_RECIPROCAL: return 1.0 / x;
-    case UNARY_RELU: return max(x, 0.0);
+    case UNARY_RELU: return relu(x);
     case UNARY_ROUND: return roundEven(x);
     case UNARY_SELU: return x > 0.0 ? b * x : b * a * expm1_negative(x);
     case UNARY_SHRINK: return x < -b ? x + a : (x > b ? x - a : 0.0);
