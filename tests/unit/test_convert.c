@@ -501,6 +501,32 @@ Test(convert, operators_of_old_opsets_are_brought_to_the_newest_form)
     finish(&c);
 }
 
+// torch spreads 4 elements over floor(1.7 * 4) = 6 places, ONNX over 6.8: only sizes say the
+// former.
+Test(convert, scales_of_torch_that_align_corners_become_sizes)
+{
+    static const char *const producers[2] = {"pytorch", "another"};
+    for (size_t i = 0; i < 2; i++) {
+        struct conversion c;
+        start(&c, 17);
+        static const float scales[4] = {1, 1, 1.7f, 0.5f};
+        static const int64_t four[1] = {4};
+        c.onnx.proto.producer_name = test_text(&c.onnx, producers[i]);
+        test_input(&c.onnx, "x", ONNX_FLOAT, "1 3 4 4");
+        test_initializer(&c.onnx, "scales", ONNX_FLOAT, four, 1, scales, sizeof(scales));
+        EspyOnnx__NodeProto *node = test_node(&c.onnx, "Resize", "x - scales", "y");
+        test_string(&c.onnx, node, "mode", "linear");
+        test_string(&c.onnx, node, "coordinate_transformation_mode", "align_corners");
+        test_output(&c.onnx, "y");
+        const struct graph *graph = import(&c);
+        const struct graph_node *resize = &graph->nodes[graph->node_count - 1];
+        cr_assert_str_eq(resize->op, "Resize");
+        cr_expect_eq(resize->input_count, i == 0 ? 4 : 3);
+        cr_expect_eq(resize->inputs[2] == GRAPH_NONE, i == 0);
+        finish(&c);
+    }
+}
+
 Test(convert, constants_of_shapes_keep_numbers_that_json_cannot_write)
 {
     struct conversion c;

@@ -212,6 +212,36 @@ static espy_status rewrite_resize_empty(struct importer *importer, struct import
     return ESPY_OK;
 }
 
+// With corners aligned, ONNX spreads the output over length x scale, which need not be whole.
+// torch, which exports its scale factors as they are, and onnxruntime spread it over the elements
+// that there are. So a file of torch's gets sizes in place of scales, which leave no doubt.
+static espy_status rewrite_resize_pytorch(struct importer *importer, struct import_node *node)
+{
+    char mode[32];
+    const char *producer = importer->model->proto->producer_name;
+    if (producer == NULL || strcmp(producer, "pytorch") != 0 || node->input_count != 3 ||
+        node->inputs[0] == GRAPH_NONE || node->inputs[2] == GRAPH_NONE ||
+        espy_import_find(importer, node->proto, "axes", NULL) != NULL ||
+        espy_import_string(importer, node, "coordinate_transformation_mode", mode, sizeof(mode)) ==
+            NULL ||
+        strcmp(mode, "align_corners") != 0)
+        return ESPY_OK;
+    uint32_t shape = GRAPH_NONE, lengths = GRAPH_NONE, scaled = GRAPH_NONE, whole = GRAPH_NONE;
+    uint32_t sizes = GRAPH_NONE;
+    struct graph_node *made;
+    TRY(espy_import_emit(importer, node, "Shape", node->inputs, 1, ESPY_INT64, &shape, NULL));
+    TRY(espy_import_emit(importer, node, "Cast", &shape, 1, ESPY_FLOAT32, &lengths, &made));
+    TRY(espy_graph_set_string(importer->graph, made, "to", "float32"));
+    TRY(espy_import_emit(importer, node, "Mul", (uint32_t[]){lengths, node->inputs[2]}, 2,
+                         ESPY_FLOAT32, &scaled, NULL));
+    TRY(espy_import_emit(importer, node, "Floor", &scaled, 1, ESPY_FLOAT32, &whole, NULL));
+    TRY(espy_import_emit(importer, node, "Cast", &whole, 1, ESPY_INT64, &sizes, &made));
+    TRY(espy_graph_set_string(importer->graph, made, "to", "int64"));
+    node->inputs[2] = GRAPH_NONE;
+    espy_opset_set_input(node, 3, sizes);
+    return ESPY_OK;
+}
+
 // ---- Softmax, LogSoftmax, Hardmax
 // ------------------------------------------------------------------------
 
@@ -465,6 +495,7 @@ static const struct rewrite rewrites[] = {
     {"ReduceSumSquare", 18, axes_to_input},
     {"Resize", 11, rewrite_resize_10},
     {"Resize", INT64_MAX, rewrite_resize_empty},
+    {"Resize", INT64_MAX, rewrite_resize_pytorch},
     {"RoiAlign", 16, rewrite_roi_align},
     {"Scan", 9, espy_opset_scan},
     {"Scatter", INT64_MAX, rewrite_scatter},
