@@ -30,13 +30,18 @@ static espy_status known_list(struct op_infer *c, uint32_t i, uint32_t max,
     return ESPY_OK;
 }
 
-// Fills in the dimension that was given as -1.
-static espy_status infer_missing_dim(struct op_infer *c, size_t count, uint32_t missing,
+// Fills in the dimension that was given as -1. kept: bit i: the new dimension i is the old one.
+static espy_status infer_missing_dim(struct op_infer *c, uint32_t kept, uint32_t missing,
                                      struct shape *shape)
 {
-    size_t known = 1;
-    shape->dims[missing] = 1;
-    if (!espy_shape_count(shape, &known))
+    size_t count = 1, known = 1;
+    struct shape from = c->inputs[0].shape, to = *shape;
+    to.dims[missing] = 1;
+    // A size that stays, such as a batch of nothing, does not matter to the others.
+    for (uint32_t i = 0; i < to.rank && i < from.rank; i++)
+        if ((kept >> i & 1) != 0 && from.dims[i] == 0)
+            from.dims[i] = to.dims[i] = 1;
+    if (!espy_shape_count(&from, &count) || !espy_shape_count(&to, &known))
         return espy_infer_fail(c, "the new shape is too large");
     if (known == 0 || count % known != 0)
         return espy_infer_fail(c, "%zu elements do not divide into parts of %zu", count, known);
@@ -53,7 +58,7 @@ static espy_status infer_reshape(struct op_infer *c)
     if (list == NULL)
         return espy_infer_wait(c);
     struct shape shape = {.rank = (uint32_t)list->count};
-    uint32_t missing = GRAPH_NONE;
+    uint32_t missing = GRAPH_NONE, kept = 0;
     bool zero = false;
     for (uint32_t i = 0; i < shape.rank; i++) {
         const int64_t dim = espy_tensor_integer(list, i);
@@ -64,6 +69,7 @@ static espy_status infer_reshape(struct op_infer *c)
         if (dim == 0 && !attrs->allowzero && i >= from->rank)
             return espy_infer_fail(c, "the new shape keeps dimension %u, which is not there", i);
         zero = zero || dim == 0;
+        kept |= dim == 0 && !attrs->allowzero ? UINT32_C(1) << i : 0;
         shape.dims[i] = dim == 0 && !attrs->allowzero ? from->dims[i] : dim;
     }
     if (attrs->allowzero && zero && missing != GRAPH_NONE)
@@ -72,7 +78,7 @@ static espy_status infer_reshape(struct op_infer *c)
     if (!espy_shape_count(from, &count))
         return espy_infer_fail(c, "the input is too large");
     if (missing != GRAPH_NONE)
-        TRY(infer_missing_dim(c, count, missing, &shape));
+        TRY(infer_missing_dim(c, kept, missing, &shape));
     if (!espy_shape_count(&shape, &new_count) || new_count != count) {
         char old_text[128], new_text[128];
         return espy_infer_fail(c, "%s cannot become %s",
