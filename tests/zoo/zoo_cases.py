@@ -48,6 +48,8 @@ def calm(module):
         last = {"Bottleneck": "bn3", "BasicBlock": "bn2"}.get(kind)
         if last and hasattr(part, last) and hasattr(getattr(part, last), "weight"):
             getattr(part, last).weight.data *= 0.3
+        if kind == "MBConv" and part.use_res_connect:
+            part.block[-1][1].weight.data *= 0.3
         if kind == "ResBottleneckBlock":
             part.f.c[1].weight.data *= 0.3
 
