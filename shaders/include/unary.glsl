@@ -14,10 +14,16 @@ float safe_tanh(float x)
                                                : tanh(x);
 }
 
+// SwiftShader's exp of NaN is infinite.
+float exponential(float x)
+{
+    return isnan(x) ? x : exp(x);
+}
+
 float sigmoid(float x)
 {
     // Never 0, so that a logarithm of it stays finite.
-    return x < -87.3 ? 1.17549435e-38 : 1.0 / (1.0 + exp(-x));
+    return x < -87.3 ? 1.17549435e-38 : 1.0 / (1.0 + exponential(-x));
 }
 
 float relu(float x)
@@ -69,7 +75,7 @@ float expm1_negative(float x)
 {
     if (x > -0.25)
         return x * (1.0 + x * (0.5 + x * (0.16666667 + x * (0.041666667 + x * 0.0083333333))));
-    return exp(x) - 1.0;
+    return exponential(x) - 1.0;
 }
 
 float sinh_exact(float x)
@@ -78,7 +84,7 @@ float sinh_exact(float x)
         const float s = x * x;
         return x * (1.0 + s * (0.16666667 + s * (0.0083333333 + s * 0.00019841270)));
     }
-    return 0.5 * (exp(x) - exp(-x));
+    return 0.5 * (exponential(x) - exponential(-x));
 }
 
 float unary(uint function, float x, float a, float b)
@@ -98,10 +104,10 @@ float unary(uint function, float x, float a, float b)
     case UNARY_CELU: return relu(x) + min(0.0, a * (exp(min(x, 0.0) / a) - 1.0));
     case UNARY_CLIP: return clip(x, a, b);
     case UNARY_COS: return cosine(x);
-    case UNARY_COSH: return 0.5 * (exp(x) + exp(-x));
+    case UNARY_COSH: return 0.5 * (exponential(x) + exponential(-x));
     case UNARY_ELU: return x >= 0.0 ? x : a * expm1_negative(x);
     case UNARY_ERF: return erf(x);
-    case UNARY_EXP: return exp(x);
+    case UNARY_EXP: return exponential(x);
     case UNARY_FLOOR: return floor(x);
     case UNARY_GELU: return 0.5 * x * (1.0 + erf(x * 0.70710678));
     case UNARY_GELU_TANH:
