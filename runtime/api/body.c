@@ -38,6 +38,7 @@ static espy_status find_runner(struct runner *around, const struct graph *body,
                                    .graph = body,
                                    .inputs = types,
                                    .input_data = data,
+                                   .keep_values = around->keep_values,
                                    .float64_said = around->float64_said,
                                    .weights = around->weights};
     if (around->memory_max != 0) { // at least 1, which nothing keeps: 0 would be no limit
@@ -66,7 +67,7 @@ espy_status espy_runner_run_body(struct op_control *c, const struct graph *body,
                                  struct tensor *outputs)
 {
     struct runner *around = c->run_user;
-    if (is_small(body, inputs))
+    if (is_small(body, inputs) && !around->keep_values) // values are kept to look at the device's
         return espy_graph_evaluate(c->host, body, inputs, arena, outputs);
     struct op_type *types = espy_arena_array(arena, body->input_count, sizeof(*types));
     const void **data = espy_arena_array(arena, body->input_count, sizeof(*data));
@@ -78,8 +79,12 @@ espy_status espy_runner_run_body(struct op_control *c, const struct graph *body,
     }
     struct runner *runner;
     TRY(find_runner(around, body, types, data, &runner));
+    runner->watch = around->watch;
+    runner->watch_user = around->watch_user;
     TRY(espy_runner_start(runner, data));
     TRY(espy_runner_finish(runner, UINT64_MAX));
+    if (around->watch != NULL)
+        TRY(around->watch(around->watch_user, runner));
     return read_outputs(runner, arena, outputs);
 }
 

@@ -7,6 +7,10 @@
 #include "api/segment.h"
 
 struct runner_cache;
+struct runner;
+
+// Called when a body has run, before its runner runs again; a failure ends the run.
+typedef espy_status (*runner_watch_fn)(void *user, const struct runner *body);
 
 struct runner {
     const struct host *host;
@@ -31,6 +35,8 @@ struct runner {
     bool *done;              // [graph->node_count]
     struct arena run_memory; // of the last run: what the host computed between segments
     struct runner_cache *bodies; // of the graphs that its nodes run; NULL before the first
+    runner_watch_fn watch;       // NULL: nobody does. Bodies hand it on to theirs
+    void *watch_user;
 };
 
 struct runner_params {

@@ -17,6 +17,7 @@ struct verifier {
     espy_verify_fn callback;
     void *user;
     bool failed;
+    bool *seen; // [bodies of the network]: compared already
 };
 
 // The value as the device has it (or as it is known without the device), from the arena.
@@ -134,6 +135,38 @@ static espy_status verify_segment(struct verifier *v)
     return ESPY_OK;
 }
 
+static espy_status verify_segments(struct verifier *v, const struct runner *runner)
+{
+    for (v->segment = runner->first; v->segment != NULL; v->segment = v->segment->next)
+        TRY(verify_segment(v));
+    return ESPY_OK;
+}
+
+// A body is compared the first time that it runs; a loop may run it often.
+static espy_status verify_body(void *user, const struct runner *body)
+{
+    struct verifier *v = user;
+    const struct graph *network = &v->session->model->graph;
+    for (uint32_t b = 0; b < network->body_count; b++) {
+        if (network->bodies[b] != body->graph || v->seen[b])
+            continue;
+        v->seen[b] = true;
+        return verify_segments(v, body);
+    }
+    return ESPY_OK;
+}
+
+static espy_status verify(struct verifier *v)
+{
+    v->runner->watch = verify_body;
+    v->runner->watch_user = v;
+    espy_status status = espy_runner_start(v->runner, v->session->input_data);
+    if (status == ESPY_OK)
+        status = espy_runner_finish(v->runner, UINT64_MAX);
+    v->runner->watch = NULL;
+    return status == ESPY_OK ? verify_segments(v, v->runner) : status;
+}
+
 espy_status espy_session_verify(espy_session *session, const struct espy_tensor *inputs,
                                 uint32_t input_count, double tolerance, espy_verify_fn callback,
                                 void *user)
@@ -149,10 +182,13 @@ espy_status espy_session_verify(espy_session *session, const struct espy_tensor 
     struct verifier v = {
         .session = session, .tolerance = tolerance, .callback = callback, .user = user};
     TRY(espy_session_prepare(session, inputs, input_count, true, &v.runner));
-    TRY(espy_runner_start(v.runner, session->input_data));
-    TRY(espy_runner_finish(v.runner, UINT64_MAX));
-    for (v.segment = v.runner->first; v.segment != NULL; v.segment = v.segment->next)
-        TRY(verify_segment(&v));
+    // One more than needed: a network without bodies has a list too.
+    v.seen = espy_alloc_array(&session->host, session->model->graph.body_count + 1u, sizeof(bool));
+    if (v.seen == NULL)
+        return espy_fail_memory(&session->host, session->model->graph.body_count, "verifying");
+    const espy_status status = verify(&v);
+    espy_free(&session->host, v.seen);
+    TRY(status);
     return v.failed ? espy_fail(&session->host, ESPY_MISMATCH,
                                 "this device computes the model differently from the reference")
                     : ESPY_OK;

@@ -150,6 +150,38 @@ Test(session_control, a_body_that_needs_more_memory_than_allowed_is_refused)
     lab_close(&lab);
 }
 
+struct entries {
+    uint32_t count, failed;
+};
+
+static void count_entry(void *user, const struct espy_verify_entry *entry)
+{
+    struct entries *entries = user;
+    entries->count++;
+    entries->failed += !entry->passed;
+    cr_expect(strcmp(entry->op, "MatMul") == 0 || strcmp(entry->op, "Tanh") == 0, "%s", entry->op);
+}
+
+Test(session_control, verify_looks_into_bodies_once)
+{
+    struct lab lab;
+    struct call call;
+    struct entries entries = {0};
+    const struct espy_session_params keeping = {.size = sizeof(keeping), .keep_values = true};
+    lab_open(&lab);
+    lab_model(&lab, make_network);
+    lab_session(&lab, &keeping);
+    call_init(&call, 2, TRIPS, true);
+    EXPECT_OK(&lab, espy_session_verify(lab.session, call.inputs, 3, 0, count_entry, &entries));
+    cr_expect(entries.count == 4 && entries.failed == 0, "%u entries, %u failed", entries.count,
+              entries.failed);
+    entries = (struct entries){0};
+    EXPECT_FAILED(&lab,
+                  espy_session_verify(lab.session, call.inputs, 3, 1e-12, count_entry, &entries),
+                  ESPY_MISMATCH, "differently");
+    lab_close(&lab);
+}
+
 Test(session_control, every_allocation_of_a_run_may_fail)
 {
     struct lab lab;

@@ -326,7 +326,8 @@ struct espy_verify_entry {
 typedef void (*espy_verify_fn)(void *user, const struct espy_verify_entry *entry);
 
 // Runs the model once on a session made with keep_values and calls back once per node output in
-// graph order, but for nodes whose inputs' shapes made the host compute them. tolerance is the
+// graph order, but for nodes whose inputs' shapes made the host compute them. Nodes of a body (of a
+// Loop, say) come where it runs for the first time. tolerance is the
 // largest relative_l2 that passes: 0 asks for 1e-4, for float16 2e-3, for bfloat16 2e-2. Returns
 // ESPY_MISMATCH when any failed.
 ESPY_API espy_status espy_session_verify(espy_session *session, const struct espy_tensor *inputs,
