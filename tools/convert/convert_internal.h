@@ -179,6 +179,21 @@ espy_status espy_import_emit(struct importer *importer, const struct import_node
                              espy_dtype dtype, uint32_t *output, struct graph_node **node);
 const char *espy_import_unique(struct importer *importer, struct map *names, const char *hint);
 
+// ---- names
+// ------------------------------------------------------------------------------------------
+
+// Logs "FILE: what 'name'" and returns ESPY_BAD_FORMAT.
+espy_status espy_import_bad(const struct importer *importer, const char *what, const char *name);
+const char *espy_import_text(const char *text); // NULL is ""
+// The graph value that a name stands for in the current frame; made where it is new, in a body taken
+// from around. GRAPH_NONE for "".
+espy_status espy_import_use_name(struct importer *importer, const char *name, uint32_t *index);
+// The same for what makes the value, which only one thing may do.
+espy_status espy_import_define_name(struct importer *importer, const char *name, uint32_t *index);
+espy_status espy_import_push_frame(struct importer *importer, const struct import_frame *like);
+void espy_import_pop_frame(struct importer *importer);
+espy_status espy_import_initializers(struct importer *importer, const onnx_graph *graph);
+
 // ---- attributes of an imported node
 // -------------------------------------------------------------------
 

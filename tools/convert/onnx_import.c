@@ -4,193 +4,9 @@
 
 #include "op/op.h"
 
-static espy_status bad(const struct importer *importer, const char *what, const char *name)
-{
-    return espy_fail(importer->host, ESPY_BAD_FORMAT, "%s: %s '%s'", importer->model_path, what,
-                     name);
-}
-
-static const char *text_or_empty(const char *text)
-{
-    return text == NULL ? "" : text;
-}
-
 static bool is_onnx_domain(const char *domain)
 {
     return domain == NULL || domain[0] == '\0' || strcmp(domain, "ai.onnx") == 0;
-}
-
-// ---- names
-// -----------------------------------------------------------------------------------------
-
-// hint itself where it is free, else hint_2, hint_3, ... Remembers what it gives.
-const char *espy_import_unique(struct importer *importer, struct map *names, const char *hint)
-{
-    const char *name = espy_arena_string(&importer->graph->arena, hint);
-    for (uint32_t i = 2; name != NULL && espy_map_get(names, name) != MAP_NONE; i++) {
-        // The count of names bounds the search, and starting there makes it short.
-        const uint32_t number = i == 2 ? i : names->count + i;
-        name = espy_arena_format(&importer->graph->arena, "%s_%u", hint, (unsigned)number);
-    }
-    if (name == NULL || espy_map_put(names, name, 0) != ESPY_OK)
-        return NULL;
-    return name;
-}
-
-espy_status espy_import_note(struct importer *importer, uint32_t value, espy_dtype dtype,
-                             bool produced)
-{
-    const uint32_t old = importer->note_capacity;
-    while (value >= importer->note_capacity)
-        TRY(espy_grow(importer->host, &importer->notes, importer->note_capacity,
-                      &importer->note_capacity, sizeof(*importer->notes)));
-    for (uint32_t i = old; i < importer->note_capacity; i++)
-        importer->notes[i] =
-            (struct import_note){.dtype = ESPY_DTYPE_NONE, .rank = -1, .length = -1};
-    struct import_note *note = &importer->notes[value];
-    if (dtype != ESPY_DTYPE_NONE)
-        note->dtype = dtype;
-    note->produced = note->produced || produced;
-    return ESPY_OK;
-}
-
-espy_dtype espy_import_dtype(const struct importer *importer, uint32_t value)
-{
-    return value < importer->note_capacity ? importer->notes[value].dtype : ESPY_DTYPE_NONE;
-}
-
-espy_status espy_import_value(struct importer *importer, const char *hint, espy_dtype dtype,
-                              uint32_t *index)
-{
-    const char *name = espy_import_unique(importer, &importer->value_names, hint);
-    if (name == NULL)
-        return ESPY_OUT_OF_MEMORY;
-    TRY(espy_graph_add_value(importer->graph, name, index));
-    return espy_import_note(importer, *index, dtype, false);
-}
-
-static espy_status use_name(struct importer *importer, const char *name, uint32_t *index);
-
-// A name that a body takes from around it: a constant becomes one of the body's too, with the same
-// data; anything else becomes an input.
-static espy_status capture_name(struct importer *importer, const char *name, uint32_t *index)
-{
-    struct importer *around = importer->around;
-    uint32_t outer;
-    TRY(use_name(around, name, &outer));
-    const struct graph_value value = around->graph->values[outer];
-    const char *unique = espy_import_unique(importer, &importer->value_names, value.name);
-    if (unique == NULL)
-        return ESPY_OUT_OF_MEMORY;
-    if (value.data != NULL)
-        TRY(espy_graph_add_constant(importer->graph, unique, value.dtype, &value.shape, value.data,
-                                    value.data_size, index));
-    else
-        TRY(espy_graph_add_value(importer->graph, unique, index));
-    TRY(espy_import_note(importer, *index, espy_import_dtype(around, outer), true));
-    importer->notes[*index].rank = espy_import_rank(around, outer);
-    if (value.data != NULL)
-        return ESPY_OK;
-    TRY(espy_grow(importer->host, &importer->captures, importer->capture_count,
-                  &importer->capture_capacity, sizeof(*importer->captures)));
-    importer->captures[importer->capture_count++] = (struct import_capture){outer, *index};
-    importer->graph->values[*index].dtype = espy_import_dtype(around, outer);
-    return ESPY_OK;
-}
-
-// The graph value that a name stands for in the frame; made when it is new. Files whose nodes are
-// out of order mention values before they make them.
-static espy_status use_name(struct importer *importer, const char *name, uint32_t *index)
-{
-    struct import_frame *frame = importer->frame;
-    *index = GRAPH_NONE;
-    if (name == NULL || name[0] == '\0')
-        return ESPY_OK;
-    *index = espy_map_get(&frame->names, name);
-    if (*index != MAP_NONE)
-        return ESPY_OK;
-    // Bodies see the names around them; functions see their own alone.
-    const bool from_around = importer->around != NULL && frame->outer == NULL &&
-                             espy_map_get(&importer->own_names, name) == MAP_NONE;
-    const char *hint = espy_arena_format(&importer->graph->arena, "%s%s", frame->prefix, name);
-    if (hint == NULL)
-        return ESPY_OUT_OF_MEMORY;
-    if (from_around)
-        TRY(capture_name(importer, name, index));
-    else
-        TRY(espy_import_value(importer, hint, ESPY_DTYPE_NONE, index));
-    return espy_map_put(&frame->names, name, *index);
-}
-
-static espy_status define_name(struct importer *importer, const char *name, uint32_t *index)
-{
-    TRY(use_name(importer, name, index));
-    if (*index == GRAPH_NONE)
-        return ESPY_OK;
-    if (importer->notes[*index].produced)
-        return bad(importer, "two nodes, inputs or initializers make the value", name);
-    return espy_import_note(importer, *index, ESPY_DTYPE_NONE, true);
-}
-
-// ---- frames
-// ----------------------------------------------------------------------------------------
-
-static espy_status push_frame(struct importer *importer, const struct import_frame *like)
-{
-    if (importer->depth == IMPORT_DEPTH_MAX)
-        return espy_fail(importer->host, ESPY_BAD_FORMAT,
-                         "%s: functions or branches are nested deeper than %d",
-                         importer->model_path, (int)IMPORT_DEPTH_MAX);
-    struct import_frame *frame = espy_arena_alloc(&importer->graph->arena, sizeof(*frame));
-    if (frame == NULL)
-        return ESPY_OUT_OF_MEMORY;
-    *frame = *like;
-    frame->outer = importer->frame;
-    espy_map_init(&frame->names, importer->host);
-    importer->frame = frame;
-    importer->depth++;
-    return ESPY_OK;
-}
-
-static void pop_frame(struct importer *importer)
-{
-    espy_map_finish(&importer->frame->names);
-    importer->frame = importer->frame->outer;
-    importer->depth--;
-}
-
-// Gives an initializer its name in the frame. What the problem list has already is made an unknown
-// value, so that the nodes that use it are still looked at.
-static espy_status import_initializer(struct importer *importer, const onnx_tensor *tensor)
-{
-    const char *name = text_or_empty(tensor->name);
-    if (name[0] == '\0')
-        return bad(importer, "an initializer has no name", "");
-    if (espy_map_get(&importer->frame->names, name) != MAP_NONE)
-        return bad(importer, "two initializers or inputs have the name", name);
-    const char *hint =
-        espy_arena_format(&importer->graph->arena, "%s%s", importer->frame->prefix, name);
-    const char *unique =
-        hint == NULL ? NULL : espy_import_unique(importer, &importer->value_names, hint);
-    if (unique == NULL)
-        return ESPY_OUT_OF_MEMORY;
-    uint32_t index;
-    TRY(espy_onnx_constant(importer, tensor, unique, name, &index));
-    if (index == GRAPH_NONE) {
-        TRY(espy_graph_add_value(importer->graph, unique, &index));
-        TRY(espy_import_note(importer, index, ESPY_DTYPE_NONE, true));
-    }
-    return espy_map_put(&importer->frame->names, name, index);
-}
-
-static espy_status import_initializers(struct importer *importer, const onnx_graph *graph)
-{
-    if (graph->n_sparse_initializer > 0)
-        TRY(espy_convert_problem(importer->report, text_or_empty(graph->name), "initializer",
-                                 "sparse tensors are not supported"));
-    for (size_t i = 0; i < graph->n_initializer; i++)
-        TRY(import_initializer(importer, graph->initializer[i]));
-    return ESPY_OK;
 }
 
 // ---- functions
@@ -200,8 +16,8 @@ static const char *function_key(struct importer *importer, const char *domain, c
                                 const char *overload)
 {
     return espy_arena_format(&importer->graph->arena, "%s\n%s\n%s",
-                             is_onnx_domain(domain) ? "" : domain, text_or_empty(name),
-                             text_or_empty(overload));
+                             is_onnx_domain(domain) ? "" : domain, espy_import_text(name),
+                             espy_import_text(overload));
 }
 
 static const onnx_function *find_function(struct importer *importer, const onnx_node *node)
@@ -242,9 +58,10 @@ static espy_status bind_results(struct importer *importer, const char *node_name
     for (uint32_t i = 0; i < output_count; i++) {
         if (outputs[i] == GRAPH_NONE)
             continue;
-        const char *inner = i < name_count ? text_or_empty(names[i]) : "";
+        const char *inner = i < name_count ? espy_import_text(names[i]) : "";
         if (inner[0] == '\0')
-            return bad(importer, "not enough results in the function or branch of", node_name);
+            return espy_import_bad(importer, "not enough results in the function or branch of",
+                                   node_name);
         const uint32_t known = espy_map_get(&importer->frame->names, inner);
         if (known != MAP_NONE)
             TRY(emit_identity(importer, node_name, known, outputs[i]));
@@ -273,7 +90,7 @@ static espy_status call_function(struct importer *importer, const struct import_
     for (uint32_t i = 0; i < node->output_count; i++)
         if (node->outputs[i] != GRAPH_NONE)
             importer->notes[node->outputs[i]].produced = false;
-    TRY(push_frame(importer, &frame));
+    TRY(espy_import_push_frame(importer, &frame));
     for (size_t i = 0; i < function->n_input && i < node->input_count; i++)
         if (node->inputs[i] != GRAPH_NONE)
             TRY(espy_map_put(&importer->frame->names, function->input[i], node->inputs[i]));
@@ -322,7 +139,7 @@ static espy_status import_constant(struct importer *importer, struct import_node
         return espy_convert_problem(importer->report, node->name, "Constant",
                                     "strings and sparse tensors are not supported");
     if (node->output_count != 1 || node->outputs[0] == GRAPH_NONE)
-        return bad(importer, "a Constant needs one output:", node->name);
+        return espy_import_bad(importer, "a Constant needs one output:", node->name);
     uint32_t index;
     if (attribute->type == ONNX_ATTR_TENSOR)
         TRY(espy_onnx_constant(importer, attribute->t, "constant", node->name, &index));
@@ -411,19 +228,20 @@ static espy_status resolve_values(struct importer *importer, const onnx_node *pr
     struct arena *arena = &importer->graph->arena;
     if (proto->n_input > GRAPH_NODE_VALUES_MAX || proto->n_output > GRAPH_NODE_VALUES_MAX ||
         proto->n_attribute > IMPORT_ATTRIBUTES_MAX)
-        return bad(importer, "too many inputs, outputs or attributes of node", node->name);
+        return espy_import_bad(importer, "too many inputs, outputs or attributes of node",
+                               node->name);
     node->inputs =
         espy_arena_array(arena, proto->n_input + IMPORT_INPUTS_EXTRA, sizeof(*node->inputs));
     node->outputs = espy_arena_array(arena, proto->n_output, sizeof(*node->outputs));
     if (node->inputs == NULL || node->outputs == NULL)
         return ESPY_OUT_OF_MEMORY;
     for (size_t i = 0; i < proto->n_input; i++) {
-        TRY(use_name(importer, proto->input[i], &node->inputs[i]));
+        TRY(espy_import_use_name(importer, proto->input[i], &node->inputs[i]));
         if (node->inputs[i] != GRAPH_NONE)
             node->input_count = (uint32_t)i + 1; // absent inputs at the end are not written
     }
     for (size_t i = 0; i < proto->n_output; i++) {
-        TRY(define_name(importer, proto->output[i], &node->outputs[i]));
+        TRY(espy_import_define_name(importer, proto->output[i], &node->outputs[i]));
         if (node->outputs[i] != GRAPH_NONE)
             node->output_count = (uint32_t)i + 1;
     }
@@ -481,8 +299,8 @@ static espy_status import_node(struct importer *importer, const onnx_node *proto
                          importer->model_path, (int)IMPORT_STEPS_MAX);
     struct import_frame *frame = importer->frame;
     struct import_node node = {
-        .proto = proto, .op = text_or_empty(proto->op_type), .opset = frame->opset};
-    const char *own = text_or_empty(proto->name);
+        .proto = proto, .op = espy_import_text(proto->op_type), .opset = frame->opset};
+    const char *own = espy_import_text(proto->name);
     const char *hint = own[0] != '\0'
                            ? espy_arena_format(&importer->graph->arena, "%s%s", frame->prefix, own)
                            : espy_arena_format(&importer->graph->arena, "%s%s_%zu", frame->prefix,
@@ -523,7 +341,7 @@ static espy_status run_frames(struct importer *importer)
     while (importer->frame != NULL) {
         struct import_frame *frame = importer->frame;
         if (frame->next == frame->node_count)
-            pop_frame(importer);
+            espy_import_pop_frame(importer);
         else
             TRY(import_node(importer, frame->nodes[frame->next++]));
     }
@@ -549,7 +367,7 @@ static espy_status set_dims(struct importer *importer, struct graph_value *value
     value->shape.rank = (uint32_t)proto->n_dim;
     for (uint32_t i = 0; i < value->shape.rank; i++) {
         const EspyOnnx__TensorShapeProto__Dimension *dim = proto->dim[i];
-        const char *param = text_or_empty(dim->dim_param);
+        const char *param = espy_import_text(dim->dim_param);
         value->shape.dims[i] = dim->has_dim_value && dim->dim_value >= 0 ? dim->dim_value : -1;
         if (value->shape.dims[i] >= 0 || (param[0] == '\0' && !invent))
             continue;
@@ -566,12 +384,12 @@ static espy_status set_dims(struct importer *importer, struct graph_value *value
 static espy_status import_input(struct importer *importer, const struct convert_params *params,
                                 const EspyOnnx__ValueInfoProto *info)
 {
-    const char *name = text_or_empty(info->name);
+    const char *name = espy_import_text(info->name);
     const EspyOnnx__TypeProto__Tensor *type = info->type == NULL ? NULL : info->type->tensor_type;
     uint32_t index;
     if (name[0] == '\0')
-        return bad(importer, "an input has no name", "");
-    TRY(define_name(importer, name, &index));
+        return espy_import_bad(importer, "an input has no name", "");
+    TRY(espy_import_define_name(importer, name, &index));
     struct graph *graph = importer->graph;
     graph->inputs[graph->input_count++] = (struct graph_io){.value = index};
     const espy_dtype dtype = type == NULL ? ESPY_DTYPE_NONE : espy_onnx_dtype(type->elem_type);
@@ -598,13 +416,14 @@ static espy_status import_inputs(struct importer *importer, const struct convert
 {
     struct graph *graph = importer->graph;
     if (proto->n_input > GRAPH_IO_MAX + proto->n_initializer || proto->n_output > GRAPH_IO_MAX)
-        return bad(importer, "too many inputs or outputs in", text_or_empty(proto->name));
+        return espy_import_bad(importer, "too many inputs or outputs in",
+                               espy_import_text(proto->name));
     graph->inputs = espy_arena_array(&graph->arena, proto->n_input, sizeof(*graph->inputs));
     if (graph->inputs == NULL)
         return ESPY_OUT_OF_MEMORY;
     for (size_t i = 0; i < proto->n_input; i++) {
         // Up to IR version 3 every initializer is listed as an input as well.
-        const char *name = text_or_empty(proto->input[i]->name);
+        const char *name = espy_import_text(proto->input[i]->name);
         const uint32_t known = espy_map_get(&importer->frame->names, name);
         if (known == MAP_NONE)
             TRY(import_input(importer, params, proto->input[i]));
@@ -634,11 +453,11 @@ static espy_status import_outputs(struct importer *importer, const onnx_graph *p
     if (graph->outputs == NULL)
         return ESPY_OUT_OF_MEMORY;
     for (size_t i = 0; i < proto->n_output; i++) {
-        const char *name = text_or_empty(proto->output[i]->name);
+        const char *name = espy_import_text(proto->output[i]->name);
         uint32_t index;
-        TRY(use_name(importer, name, &index));
+        TRY(espy_import_use_name(importer, name, &index));
         if (index == GRAPH_NONE)
-            return bad(importer, "an output has no name", "");
+            return espy_import_bad(importer, "an output has no name", "");
         graph->outputs[graph->output_count++] = (struct graph_io){.value = index};
         TRY(note_output_type(importer, proto->output[i], index));
     }
@@ -652,12 +471,13 @@ static espy_status check_produced(const struct importer *importer)
         for (uint32_t i = 0; i < graph->nodes[n].input_count; i++) {
             const uint32_t value = graph->nodes[n].inputs[i];
             if (value != GRAPH_NONE && !importer->notes[value].produced)
-                return bad(importer, "nothing makes the value", graph->values[value].name);
+                return espy_import_bad(importer, "nothing makes the value",
+                                       graph->values[value].name);
         }
     for (uint32_t i = 0; i < graph->output_count; i++)
         if (!importer->notes[graph->outputs[i].value].produced)
-            return bad(importer, "nothing makes the output",
-                       graph->values[graph->outputs[i].value].name);
+            return espy_import_bad(importer, "nothing makes the output",
+                                   graph->values[graph->outputs[i].value].name);
     return ESPY_OK;
 }
 
@@ -668,7 +488,7 @@ static espy_status index_infos(struct importer *importer, const onnx_graph *grap
 {
     importer->proto = graph;
     for (uint32_t i = 0; i < graph->n_value_info; i++)
-        TRY(espy_map_put(&importer->infos, text_or_empty(graph->value_info[i]->name), i));
+        TRY(espy_map_put(&importer->infos, espy_import_text(graph->value_info[i]->name), i));
     return ESPY_OK;
 }
 
@@ -686,7 +506,7 @@ static void init_importer(struct importer *importer, struct convert_model *model
 static void finish_importer(struct importer *importer)
 {
     while (importer->frame != NULL)
-        pop_frame(importer);
+        espy_import_pop_frame(importer);
     espy_free(importer->host, importer->captures);
     espy_free(importer->host, importer->notes);
     espy_map_finish(&importer->own_names);
@@ -710,10 +530,11 @@ static espy_status import_body_input(struct importer *importer,
     const EspyOnnx__TypeProto__Tensor *type = info->type == NULL ? NULL : info->type->tensor_type;
     struct graph *graph = importer->graph;
     uint32_t index;
-    if (text_or_empty(info->name)[0] == '\0')
-        return bad(importer, "an input has no name in the body", text_or_empty(graph->name));
+    if (espy_import_text(info->name)[0] == '\0')
+        return espy_import_bad(importer, "an input has no name in the body",
+                               espy_import_text(graph->name));
     TRY(espy_map_put(&importer->own_names, info->name, 0));
-    TRY(define_name(importer, info->name, &index));
+    TRY(espy_import_define_name(importer, info->name, &index));
     graph->inputs[graph->input_count++] = (struct graph_io){.value = index};
     if (info->type != NULL && type == NULL)
         return espy_convert_problem(importer->report, info->name, "input",
@@ -773,16 +594,16 @@ static espy_status import_body_graph(struct importer *importer, const onnx_graph
                                        .call = around->call,
                                        .opset = around->opset};
     if (proto->n_input > GRAPH_IO_MAX || proto->n_output > GRAPH_IO_MAX)
-        return bad(importer, "too many inputs or outputs in the body", graph->name);
+        return espy_import_bad(importer, "too many inputs or outputs in the body", graph->name);
     TRY(index_infos(importer, proto));
     TRY(note_own_names(importer, proto));
-    TRY(push_frame(importer, &frame));
+    TRY(espy_import_push_frame(importer, &frame));
     graph->inputs = espy_arena_array(&graph->arena, proto->n_input, sizeof(*graph->inputs));
     if (graph->inputs == NULL)
         return ESPY_OUT_OF_MEMORY;
     for (size_t i = 0; i < proto->n_input; i++)
         TRY(import_body_input(importer, proto->input[i]));
-    TRY(import_initializers(importer, proto));
+    TRY(espy_import_initializers(importer, proto));
     TRY(import_body_outputs(importer, proto));
     TRY(run_frames(importer));
     TRY(finish_inputs(importer));
@@ -806,7 +627,7 @@ static espy_status append_captures(struct importer *importer, struct import_node
     for (uint32_t i = 0; i < body->capture_count; i++)
         inputs[count++] = body->captures[i].around;
     if (count > GRAPH_NODE_VALUES_MAX)
-        return bad(importer, "the body takes too much from around it:", node->name);
+        return espy_import_bad(importer, "the body takes too much from around it:", node->name);
     node->inputs = inputs;
     node->input_count = body->capture_count > 0 ? count : node->input_count;
     node->capture_count += body->capture_count;
@@ -885,8 +706,8 @@ static espy_status import_all(struct importer *importer, const struct convert_pa
     TRY(index_infos(importer, graph));
     const struct import_frame frame = {
         .nodes = graph->node, .node_count = graph->n_node, .prefix = "", .opset = opset};
-    TRY(push_frame(importer, &frame));
-    TRY(import_initializers(importer, graph));
+    TRY(espy_import_push_frame(importer, &frame));
+    TRY(espy_import_initializers(importer, graph));
     TRY(import_inputs(importer, params, graph));
     // Looked up first, so that the network's outputs get their own names.
     TRY(import_outputs(importer, graph));
