@@ -185,8 +185,8 @@ const char *espy_import_unique(struct importer *importer, struct map *names, con
 // Logs "FILE: what 'name'" and returns ESPY_BAD_FORMAT.
 espy_status espy_import_bad(const struct importer *importer, const char *what, const char *name);
 const char *espy_import_text(const char *text); // NULL is ""
-// The graph value that a name stands for in the current frame; made where it is new, in a body taken
-// from around. GRAPH_NONE for "".
+// The graph value that a name stands for in the current frame; made where it is new, or taken from
+// around a body. GRAPH_NONE for "".
 espy_status espy_import_use_name(struct importer *importer, const char *name, uint32_t *index);
 // The same for what makes the value, which only one thing may do.
 espy_status espy_import_define_name(struct importer *importer, const char *name, uint32_t *index);
