@@ -30,8 +30,12 @@ static espy_status find_runner(struct runner *around, const struct graph *body,
         struct runner_cache *made = espy_alloc(around->host, sizeof(*made));
         if (made == NULL)
             return espy_fail_memory(around->host, sizeof(*made), "plans");
+        const espy_status status = espy_runner_cache_init(made, around->host, BODY_PLANS_MAX);
+        if (status != ESPY_OK) {
+            espy_free(around->host, made);
+            return status;
+        }
         around->bodies = made;
-        TRY(espy_runner_cache_init(made, around->host, BODY_PLANS_MAX));
     }
     struct runner_params params = {.host = around->host,
                                    .device = around->device,
