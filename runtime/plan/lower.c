@@ -91,21 +91,31 @@ static struct view new_dense(struct op_lower *c, espy_dtype dtype, const struct 
 
 // ---- inputs ----------------------------------------------------------------------------------------
 
+// A buffer for elements that the host has of a value, from the first on.
+static uint32_t add_constant(struct planner *planner, uint32_t value, espy_dtype dtype,
+                             size_t count)
+{
+    const struct graph_value *known = &planner->params->graph->values[value];
+    const void *data = planner->plan->walk.values[value].data;
+    assert(data != NULL);
+    const uint32_t buffer =
+        espy_planner_add_buffer(planner, PLAN_CONSTANT, dtype, count, known->name);
+    if (buffer == VIEW_NONE)
+        return VIEW_NONE;
+    planner->buffers[buffer].data = data;
+    planner->buffers[buffer].lasting = data == known->data;
+    return buffer;
+}
+
 // Uploads a value that is known on the host, once.
 static struct view upload(struct op_lower *c, uint32_t value)
 {
     struct planner *planner = c->planner;
     const struct tensor *tensor = &planner->plan->walk.values[value];
     struct place *place = &planner->places[value];
-    assert(tensor->data != NULL);
-    const uint32_t buffer =
-        espy_planner_add_buffer(planner, PLAN_CONSTANT, tensor->type.dtype, tensor->count,
-                                planner->params->graph->values[value].name);
+    const uint32_t buffer = add_constant(planner, value, tensor->type.dtype, tensor->count);
     if (buffer == VIEW_NONE)
         return no_view;
-    planner->buffers[buffer].data = tensor->data;
-    planner->buffers[buffer].lasting =
-        tensor->data == planner->params->graph->values[value].data;
     place->view =
         espy_planner_dense_view(planner, buffer, tensor->type.dtype, &tensor->type.shape);
     place->placed = true;
@@ -189,13 +199,9 @@ static struct view upload_packed(struct op_lower *c, uint32_t value)
     struct planner *planner = c->planner;
     const struct tensor *tensor = &planner->plan->walk.values[value];
     const size_t size = espy_tensor_size(tensor);
-    const uint32_t buffer = espy_planner_add_buffer(planner, PLAN_CONSTANT, ESPY_UINT8, size,
-                                                    planner->params->graph->values[value].name);
+    const uint32_t buffer = add_constant(planner, value, ESPY_UINT8, size);
     if (buffer == VIEW_NONE)
         return no_view;
-    planner->buffers[buffer].data = tensor->data;
-    planner->buffers[buffer].lasting =
-        tensor->data == planner->params->graph->values[value].data;
     planner->buffers[buffer].storage = STORAGE_PACKED;
     planner->buffers[buffer].size = size == 0 ? 16 : (size + 15) / 16 * 16;
     struct view view =
@@ -226,28 +232,24 @@ struct view espy_lower_constant_part(struct op_lower *c, uint32_t i, uint32_t ax
     struct planner *planner = c->planner;
     const uint32_t value = value_of_input(c, i);
     const struct tensor *tensor = &planner->plan->walk.values[value];
-    const char *name = planner->params->graph->values[value].name;
     struct shape shape = tensor->type.shape;
     const int64_t all = shape.dims[axis];
-    size_t inner = espy_dtype_size(tensor->type.dtype), elements = 0, part = 0;
-    assert(tensor->data != NULL);
+    size_t inner = 1, elements = 0; // inner: elements inside of the dimension
     assert(espy_dtype_bits(tensor->type.dtype) >= 8);
     assert(first >= 0 && count > 0 && first + count <= all);
     shape.dims[axis] = count;
     espy_shape_count(&shape, &elements); // a part of what fits
     for (uint32_t d = axis + 1; d < shape.rank; d++)
         inner *= (size_t)shape.dims[d];
-    part = inner / espy_dtype_size(tensor->type.dtype);
     planner->touched = true;
-    const uint32_t buffer =
-        espy_planner_add_buffer(planner, PLAN_CONSTANT, tensor->type.dtype, elements, name);
+    const uint32_t buffer = add_constant(planner, value, tensor->type.dtype, elements);
     if (buffer == VIEW_NONE)
         return no_view;
     struct plan_buffer *made = &planner->buffers[buffer];
-    made->data = (const unsigned char *)tensor->data + (size_t)first * inner;
-    made->lasting = tensor->data == planner->params->graph->values[value].data;
-    made->run = (size_t)count * part;
-    made->step = (size_t)all * part;
+    made->data = (const unsigned char *)tensor->data +
+                 (size_t)first * inner * espy_dtype_size(tensor->type.dtype);
+    made->run = (size_t)count * inner;
+    made->step = (size_t)all * inner;
     return espy_planner_dense_view(planner, buffer, tensor->type.dtype, &shape);
 }
 
