@@ -8,6 +8,7 @@
 
 #include "op/lower.h"
 #include "op/op.h"
+#include "ops/panel_product.h"
 #include "shaders/attention_scores.spv.h"
 #include "shaders/attention_softmax.spv.h"
 #include "shaders/attention_values.spv.h"
@@ -462,9 +463,94 @@ static uint32_t tiles_of(int64_t count)
     return (uint32_t)((count + 3) / 4);
 }
 
+// The head of K or V that each query head attends to: repeated, with a stride of 0. false: two
+// dimensions of batches do not say that.
+static bool repeat_heads(const struct sizes *s, struct view *view)
+{
+    const int64_t group = s->q_heads / s->kv_heads;
+    if (group == 1)
+        return true;
+    if (s->kv_heads != 1 && s->batch != 1)
+        return false;
+    if (s->kv_heads != 1) { // the only batch makes room
+        view->dims[0] = s->kv_heads;
+        view->strides[0] = view->strides[1];
+    }
+    view->dims[1] = group;
+    view->strides[1] = 0;
+    return true;
+}
+
+// A view of all query heads, its batches as repeat_heads has them.
+static struct view group_heads(const struct sizes *s, const struct view *heads)
+{
+    struct view view = *heads;
+    if (view.buffer == VIEW_NONE || s->kv_heads == 1 || s->kv_heads == s->q_heads)
+        return view;
+    view.dims[0] = s->kv_heads;
+    view.dims[1] = s->q_heads / s->kv_heads;
+    view.strides[0] = view.strides[1] * view.dims[1];
+    return view;
+}
+
+// Queries [first, first + taken) of a view of all.
+static struct view turn_of(const struct view *view, int64_t first, int64_t taken)
+{
+    return view->buffer == VIEW_NONE ? *view : part_of(view, first, taken);
+}
+
+// The scores of one turn as [batch, head, query, key]; rows are padded to whole vectors.
+static struct view score_rows(const struct parts *p, int64_t taken)
+{
+    struct view rows = p->scores;
+    const int64_t pitch = 4 * (int64_t)tiles_of(p->s.keys);
+    rows.rank = 4;
+    rows.dims[0] = p->s.batch;
+    rows.dims[1] = p->s.q_heads;
+    rows.dims[2] = taken;
+    rows.dims[3] = p->s.keys;
+    rows.strides[0] = p->s.q_heads * taken * pitch;
+    rows.strides[1] = taken * pitch;
+    rows.strides[2] = pitch;
+    rows.strides[3] = 1;
+    return rows;
+}
+
+// Scores that are products plus at most numbers. false: this is not for that kernel.
+static bool lower_plain_scores(struct op_lower *c, const struct parts *p, int64_t first,
+                               int64_t taken)
+{
+    const struct attention_attrs *attrs = c->attrs;
+    struct view keys = p->k;
+    const struct view queries = turn_of(&p->q, first, taken), rows = score_rows(p, taken);
+    const struct view mask = turn_of(&p->mask, first, taken);
+    const bool plain = p->lengths.buffer == VIEW_NONE && p->exposed.buffer == VIEW_NONE &&
+                       attrs->softcap == 0 && attrs->left_window_size < 0 &&
+                       right_reach(attrs) < 0 &&
+                       (mask.buffer == VIEW_NONE || mask.dims[3] == p->s.keys);
+    if (!plain || !repeat_heads(&p->s, &keys))
+        return false;
+    struct panel_product product = {.a = group_heads(&p->s, &queries),
+                                    .b = keys,
+                                    .c = group_heads(&p->s, &mask),
+                                    .y = group_heads(&p->s, &rows),
+                                    .alpha = (float)scale_of(attrs, &p->s),
+                                    .fill = true};
+    product.b.dims[2] = keys.dims[3]; // K transposed
+    product.b.strides[2] = keys.strides[3];
+    product.b.dims[3] = keys.dims[2];
+    product.b.strides[3] = keys.strides[2];
+    if (!panel_product_suits(c, &product))
+        return false;
+    panel_product_lower(c, &product);
+    return true;
+}
+
 // Turn: the queries from first on, taken of them.
 static void lower_scores(struct op_lower *c, const struct parts *p, int64_t first, int64_t taken)
 {
+    if (lower_plain_scores(c, p, first, taken))
+        return;
     const struct attention_attrs *attrs = c->attrs;
     const struct sizes *s = &p->s;
     struct attention_scores_spec spec = ATTENTION_SCORES_SPEC_DEFAULT;
@@ -525,8 +611,34 @@ static void lower_softmax(struct op_lower *c, const struct parts *p, int64_t fir
              sizeof(push), &spec, sizeof(spec), push.rows);
 }
 
+// false: this is not for that kernel. Weights past the last key are zeros.
+static bool lower_plain_values(struct op_lower *c, const struct parts *p, int64_t first,
+                               int64_t taken)
+{
+    struct view values = p->v;
+    const struct view rows = score_rows(p, taken), y = turn_of(&p->y, first, taken);
+    // A cache may hold anything behind its length, and keys that are hidden may be such.
+    if (p->masks && p->mask.buffer == VIEW_NONE)
+        return false;
+    if (p->lengths.buffer != VIEW_NONE || !repeat_heads(&p->s, &values))
+        return false;
+    const struct panel_product product = {.a = group_heads(&p->s, &rows),
+                                          .b = values,
+                                          .c = {.buffer = VIEW_NONE},
+                                          .y = group_heads(&p->s, &y),
+                                          .alpha = 1,
+                                          .padded = true,
+                                          .last = true};
+    if (!panel_product_suits(c, &product))
+        return false;
+    panel_product_lower(c, &product);
+    return true;
+}
+
 static void lower_values(struct op_lower *c, const struct parts *p, int64_t first, int64_t taken)
 {
+    if (lower_plain_values(c, p, first, taken))
+        return;
     const struct sizes *s = &p->s;
     struct attention_values_spec spec = ATTENTION_VALUES_SPEC_DEFAULT;
     spec.local_size_x = c->caps->local_size;

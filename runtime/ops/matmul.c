@@ -5,7 +5,7 @@
 
 #include "op/lower.h"
 #include "op/op.h"
-#include "ops/panel.h"
+#include "ops/panel_product.h"
 #include "shaders/matmul.spv.h"
 
 // All loops of one invocation together stop silently after 65535 iterations on some software
@@ -463,6 +463,51 @@ static void lower_panel(struct op_lower *c, const struct product *p, const struc
     panel_lower(c, &problem, y);
 }
 
+// A matrix in batches as rank 4: the batches' last dimension is the inner one.
+static struct view batched(const struct view *matrix, const struct batches *batches,
+                           const int64_t *strides)
+{
+    struct view view = *matrix;
+    const uint32_t last = matrix->rank - 1;
+    view.rank = 4;
+    for (uint32_t i = 0; i < 2; i++) {
+        view.dims[i] = batches->dims[KERNEL_BATCH_RANK - 2 + i];
+        view.strides[i] = strides[KERNEL_BATCH_RANK - 2 + i];
+        view.dims[2 + i] = matrix->dims[last - 1 + i];
+        view.strides[2 + i] = matrix->strides[last - 1 + i];
+    }
+    return view;
+}
+
+// A product of two operands that both change from run to run. false: this is not for that kernel.
+static bool lower_panel_product(struct op_lower *c, const struct product *p,
+                                const struct batches *batches, const struct terms *terms,
+                                const struct view *y)
+{
+    const int64_t none[KERNEL_BATCH_RANK] = {0};
+    const int64_t matrix = p->rows * p->columns;
+    const int64_t y_strides[KERNEL_BATCH_RANK] = {0, batches->dims[2] * matrix, matrix};
+    struct view rows = *y;
+    rows.rank = 2;
+    rows.dims[0] = p->rows;
+    rows.dims[1] = p->columns;
+    rows.strides[0] = p->columns;
+    rows.strides[1] = 1;
+    struct panel_product product = {.a = batched(&p->a, batches, batches->a),
+                                    .b = batched(&p->b, batches, batches->b),
+                                    .c = {.buffer = VIEW_NONE},
+                                    .y = batched(&rows, batches, y_strides),
+                                    .alpha = terms->attrs.alpha,
+                                    .last = true};
+    if (terms->has_c)
+        product.c = batched(&terms->c, batches, none);
+    if (batches->dims[0] != 1 || !espy_dtype_is_float(c->outputs[0].dtype) ||
+        (terms->has_c && terms->attrs.beta != 1) || !panel_product_suits(c, &product))
+        return false;
+    panel_product_lower(c, &product);
+    return true;
+}
+
 // One product into y, whose rows lie one after the other.
 static void lower_product(struct op_lower *c, struct product p, const struct terms *terms,
                           const struct view *y)
@@ -483,7 +528,8 @@ static void lower_product(struct op_lower *c, struct product p, const struct ter
         assert(few);
         (void)few;
     }
-    add_dispatch(c, &p, &batches, terms, y);
+    if (!lower_panel_product(c, &p, &batches, terms, y))
+        add_dispatch(c, &p, &batches, terms, y);
 }
 
 // How many columns of constant weights the device binds at once; all of them unless they are large.

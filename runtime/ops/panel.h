@@ -45,13 +45,12 @@ static inline uint32_t panel_columns(int64_t channels, uint32_t lanes)
     return best;
 }
 
-// Pixels per workgroup: fewer where the last tile would be mostly empty, as a tile costs more than
-// its pixels.
+// Pixels per workgroup: as many as registers take, or as few as leave no tile half empty.
 static inline uint32_t panel_pixels(int64_t pixels)
 {
-    if (pixels == 1)
-        return 1;
-    return pixels <= 4 ? 4 : pixels <= 8 || (pixels > 16 && pixels <= 24) ? 8 : 16;
+    enum { PIXELS_MAX = 16 };
+    const int64_t tiles = (pixels + PIXELS_MAX - 1) / PIXELS_MAX;
+    return tiles == 0 ? 1 : (uint32_t)((pixels + tiles - 1) / tiles);
 }
 
 // No position of the window leaves the input.

@@ -1,0 +1,109 @@
+// Products of matrices whose operands both change from run to run, on CPU drivers:
+// shaders/panel_product.comp.
+#ifndef RUNTIME_OPS_PANEL_PRODUCT_H_
+#define RUNTIME_OPS_PANEL_PRODUCT_H_
+
+#include "ops/panel.h"
+#include "shaders/include/panel_product_codes.glsl"
+#include "shaders/panel_product.spv.h"
+
+// All views have rank 4: two dimensions of batches, then the matrix; stride 0 where a batch is
+// repeated.
+struct panel_product {
+    struct view a; // rows, depth
+    struct view b; // depth, columns
+    struct view c; // rows, columns: added to the product; VIEW_NONE: nothing is
+    struct view y; // rows, columns: steps of 1 from column to column
+    float alpha;   // scale of the product
+    // A's rows go on with zeros up to a multiple of four.
+    bool padded;
+    // Rows of y go on with minus infinity up to a multiple of four.
+    bool fill;
+    bool last; // the node's steps come after it
+};
+
+// Four neighbours along dimension `along` can be read at once, whatever the other indices are.
+static inline bool panel_product_vector(const struct view *view, uint32_t along, bool padded)
+{
+    if ((!padded && view->dims[along] % 4 != 0) || view->strides[along] != 1 ||
+        view->offset % 4 != 0)
+        return false;
+    for (uint32_t i = 0; i < view->rank; i++)
+        if (i != along && view->dims[i] > 1 && view->strides[i] % 4 != 0)
+            return false;
+    return true;
+}
+
+static inline bool panel_product_suits(const struct op_lower *c, const struct panel_product *p)
+{
+    enum { COLUMNS_MIN = 3 };
+    const bool c_fits = p->c.buffer == VIEW_NONE ||
+                        (p->c.storage == STORAGE_F32 && (p->c.strides[3] == 0 || p->c.strides[3] == 1));
+    return p->y.dims[3] >= COLUMNS_MIN && p->y.strides[3] == 1 && p->a.dims[3] > 0 && c_fits &&
+           p->a.storage == STORAGE_F32 && p->b.storage == STORAGE_F32 &&
+           panel_suits(c, p->y.storage);
+}
+
+static inline struct panel_product_spec panel_product_spec_of(const struct op_lower *c,
+                                                              const struct panel_product *p)
+{
+    struct panel_product_spec spec = PANEL_PRODUCT_SPEC_DEFAULT;
+    spec.local_size_x = spec.lanes = c->caps->subgroup_size;
+    spec.pixels = panel_pixels(p->y.dims[2]);
+    spec.a_vector = panel_product_vector(&p->a, 3, p->padded);
+    spec.b_mode = panel_product_vector(&p->b, 3, false)   ? PRODUCT_B_COLUMNS
+                  : panel_product_vector(&p->b, 2, false) ? PRODUCT_B_DEPTH
+                                                          : PRODUCT_B_ANY;
+    spec.cols = spec.b_mode == PRODUCT_B_COLUMNS ? 4 : panel_columns(p->y.dims[3], spec.lanes);
+    spec.ragged = p->a.dims[3] % 4 != 0;
+    spec.has_c = p->c.buffer != VIEW_NONE;
+    spec.c_column = p->c.strides[3] != 0;
+    spec.store_vector = spec.cols == 4 && panel_product_vector(&p->y, 3, p->fill) ? 4 : 1;
+    spec.fill = p->fill;
+    return spec;
+}
+
+static inline void panel_product_lower(struct op_lower *c, const struct panel_product *p)
+{
+    struct panel_product_spec spec = panel_product_spec_of(c, p);
+    struct panel_product_push push = {.batches = (uint32_t)(p->y.dims[0] * p->y.dims[1]),
+                                      .batch_inner = (uint32_t)p->y.dims[1],
+                                      .rows = (uint32_t)p->y.dims[2],
+                                      .columns = (uint32_t)p->y.dims[3],
+                                      .depth = (uint32_t)p->a.dims[3],
+                                      .a_offset = (int32_t)p->a.offset,
+                                      .a_row = (int32_t)p->a.strides[2],
+                                      .a_depth = (int32_t)p->a.strides[3],
+                                      .b_offset = (int32_t)p->b.offset,
+                                      .b_depth = (int32_t)p->b.strides[2],
+                                      .b_column = (int32_t)p->b.strides[3],
+                                      .y_offset = (int32_t)p->y.offset,
+                                      .y_row = (int32_t)p->y.strides[2],
+                                      .alpha = p->alpha};
+    if (spec.has_c) {
+        push.c_offset = (int32_t)p->c.offset;
+        push.c_row = (int32_t)p->c.strides[2];
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        push.a_batch[i] = (int32_t)p->a.strides[i];
+        push.b_batch[i] = (int32_t)p->b.strides[i];
+        push.c_batch[i] = spec.has_c ? (int32_t)p->c.strides[i] : 0;
+        push.y_batch[i] = (int32_t)p->y.strides[i];
+    }
+    if (p->last)
+        LOWER_EPILOGUE(c, &spec, &push);
+    struct op_dispatch dispatch = {.shader = panel_product_shaders.variants[VARIANT_NONE],
+                                   .bindings = {p->a, p->a, p->b, p->b, p->c, p->y},
+                                   .binding_count = 6,
+                                   .push = &push,
+                                   .push_size = sizeof(push),
+                                   .spec = &spec,
+                                   .spec_size = sizeof(spec)};
+    const size_t width = (size_t)spec.lanes * spec.cols;
+    const size_t panels = (push.columns + width - 1) / width;
+    const size_t tiles = (push.rows + (size_t)spec.pixels - 1) / spec.pixels;
+    espy_lower_grid(c, push.batches * tiles * panels, 1, dispatch.groups);
+    espy_lower_dispatch(c, &dispatch);
+}
+
+#endif // RUNTIME_OPS_PANEL_PRODUCT_H_
