@@ -15,6 +15,7 @@ layout(constant_id = 6) const bool IS_SIGNED = true;
 layout(binding = 0) readonly buffer A { STORED a[]; };
 layout(binding = 1) readonly buffer B { STORED b[]; };
 layout(binding = 2) writeonly buffer Y { STORED y[]; };
+layout(binding = 3) readonly buffer Operand { STORED operand[]; }; // lies as y does
 
 layout(push_constant) uniform Push {
     uint count;  // runs in all
@@ -32,9 +33,10 @@ layout(push_constant) uniform Push {
 #if IS_FLOAT
 #include "epilogue.glsl"
 
-VALUE apply(VALUE left, VALUE right)
+VALUE apply(VALUE left, VALUE right, uint to)
 {
-    return epilogue(binary(FUNCTION, left, right, push.scale));
+    const float other = HAS_OPERAND ? VALUE_OF(operand[to]) : 0.0;
+    return epilogue(binary(FUNCTION, left, right, push.scale), other);
 }
 #else
 VALUE wrap(VALUE value)
@@ -134,7 +136,7 @@ VALUE combine(VALUE left, VALUE right)
     return left;
 }
 
-VALUE apply(VALUE left, VALUE right)
+VALUE apply(VALUE left, VALUE right, uint to)
 {
     return wrap(combine(left, right));
 }
@@ -168,7 +170,7 @@ void main()
     }
     const uint end = to + min(push.run, inner - column);
     for (; to < end; to++) {
-        y[to] = STORED_OF(apply(VALUE_OF(a[from_a]), VALUE_OF(b[from_b])));
+        y[to] = STORED_OF(apply(VALUE_OF(a[from_a]), VALUE_OF(b[from_b]), to));
         from_a += push.a_strides[RANK - 1];
         from_b += push.b_strides[RANK - 1];
     }

@@ -27,6 +27,7 @@ layout(constant_id = 6) const uint B_MODE = ALONG;
 layout(binding = 0) readonly buffer A { STORED4 a[]; };
 layout(binding = 1) readonly buffer B { STORED4 b[]; };
 layout(binding = 2) writeonly buffer Y { STORED4 y[]; };
+layout(binding = 3) readonly buffer Operand { STORED4 operand[]; }; // lies as y does
 
 layout(push_constant) uniform Push {
     uint count;  // runs in all
@@ -44,9 +45,9 @@ layout(push_constant) uniform Push {
 
 #include "epilogue.glsl"
 
-float apply(float left, float right)
+float apply(float left, float right, float other)
 {
-    return epilogue(binary(FUNCTION, left, right, push.scale));
+    return epilogue(binary(FUNCTION, left, right, push.scale), other);
 }
 
 void main()
@@ -86,8 +87,9 @@ void main()
             left = vec4(a[at_a++]);
         if (B_MODE == ALONG)
             right = vec4(b[at_b++]);
-        const vec4 value = vec4(apply(left.x, right.x), apply(left.y, right.y),
-                                apply(left.z, right.z), apply(left.w, right.w));
+        const vec4 other = HAS_OPERAND ? vec4(operand[to]) : vec4(0.0);
+        const vec4 value = vec4(apply(left.x, right.x, other.x), apply(left.y, right.y, other.y),
+                                apply(left.z, right.z, other.z), apply(left.w, right.w, other.w));
         y[to] = STORED4_OF(value);
     }
 }

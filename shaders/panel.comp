@@ -25,6 +25,8 @@ layout(binding = 2, rgba32f) readonly uniform imageBuffer weights4;
 layout(binding = 3, r32f) readonly uniform imageBuffer bias;
 layout(binding = 4) writeonly buffer Y { float y[]; };
 layout(binding = 4) writeonly buffer Y4 { vec4 y4[]; };
+layout(binding = 5, rgba32f) readonly uniform imageBuffer operand4; // lies as y does
+layout(binding = 6, r32f) readonly uniform imageBuffer operand;
 
 layout(push_constant) uniform Push {
     uint pixels;       // of the output, all images together
@@ -124,16 +126,20 @@ void add_tap(uint weight)
 void store(uint pixel, uint p, uint channel, uint group)
 {
     const uint to = (pixel * (push.panels / push.group_panels) + group) * push.out_channels + channel;
-    float values[COLS];
-    [[unroll]] for (uint c = 0; c < COLS; c++)
-        values[c] = epilogue(sums[p][c]);
     if (STORE_VECTOR == 4 && COLS == 4) {
+        vec4 value = vec4(sums[p][0], sums[p][1 % COLS], sums[p][2 % COLS], sums[p][3 % COLS]);
+        const vec4 other = HAS_OPERAND ? imageLoad(operand4, int(to / 4)) : vec4(0.0);
+        [[unroll]] for (uint c = 0; c < 4; c++)
+            value[c] = epilogue(value[c], other[c]);
         if (channel < push.out_channels)
-            y4[to / 4] = vec4(values[0], values[1 % COLS], values[2 % COLS], values[3 % COLS]);
-    } else {
-        [[unroll]] for (uint c = 0; c < COLS; c++)
-            if (channel + c < push.out_channels)
-                y[to + c] = values[c];
+            y4[to / 4] = value;
+        return;
+    }
+    [[unroll]] for (uint c = 0; c < COLS; c++) {
+        const float other = HAS_OPERAND ? imageLoad(operand, int(to + c)).x : 0.0;
+        const float value = epilogue(sums[p][c], other);
+        if (channel + c < push.out_channels)
+            y[to + c] = value;
     }
 }
 

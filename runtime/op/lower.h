@@ -33,6 +33,8 @@ struct op_lower {
     const struct tensor *values; // inputs' data on the host, NULL where only the device has it
     const struct op_step *steps; // the epilogue, for operators with OP_EPILOGUE
     uint32_t step_count;
+    const struct lower_tail *tail; // plan/plan_tail.c; NULL: none
+    bool tail_taken;
     struct arena *arena;         // lives as long as the plan is being built
     struct planner *planner;
 };
@@ -150,6 +152,16 @@ uint32_t espy_index_words(const struct view *view);
     } while (0)
 // Returns the function of step i (0 past the last) and writes its parameters to a[i] and b[i].
 uint32_t espy_lower_step(const struct op_lower *c, uint32_t i, float *a, float *b);
+
+// The nodes after this one may do nothing but change its output's shape and add or multiply, element
+// by element, a tensor that is there already: a residual connection, a gate. A kernel that can do
+// that in its epilogue says so before it makes output 0. true: the steps have the operation among
+// them from then on, and output 0 is the output of the last of those nodes, seen in the shape that
+// this operator gives it. dense: the kernel makes it row-major, so that the shape may change.
+bool espy_lower_take_tail(struct op_lower *c, bool dense);
+// The other tensor, in the shape of output 0 and lying as it does, from element 0 of its buffer on;
+// VIEW_NONE where no tail was taken.
+struct view espy_lower_tail_operand(struct op_lower *c, const struct view *output);
 
 // ---- failing -------------------------------------------------------------------------------------
 

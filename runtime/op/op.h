@@ -224,6 +224,9 @@ struct op_step_info {
 // The functions that may be an epilogue step, by index; NULL after the last.
 const struct op_step_info *espy_step_info(uint32_t index);
 const struct op_step_info *espy_step_find(const char *op);
+// The code of the step that does what this operator of two inputs does, with an element of another
+// tensor for one of them; 0: there is none. Only plans make such steps (plan/plan_tail.c).
+uint32_t espy_step_with_operand(const char *op);
 // The meaning of every function code, in C. Also what the unary operators' references call.
 double espy_step_apply(const struct op_step *step, double x);
 

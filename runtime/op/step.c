@@ -63,6 +63,13 @@ const struct op_step_info *espy_step_find(const char *op)
     return NULL;
 }
 
+uint32_t espy_step_with_operand(const char *op)
+{
+    if (strcmp(op, "Add") == 0)
+        return UNARY_ADD_OPERAND;
+    return strcmp(op, "Mul") == 0 ? UNARY_MULTIPLY_OPERAND : UNARY_IDENTITY;
+}
+
 static double softplus(double x)
 {
     return (x > 0 ? x : 0) + log1p(exp(-fabs(x)));

@@ -480,13 +480,16 @@ static int32_t fill_strides(const struct walk *walk, uint32_t v, int32_t *stride
     return (int32_t)walk->views[v].offset;
 }
 
+// operand: of the tail, the kernel's last binding; NULL: the kernel has none.
 static void dispatch_walk(struct op_lower *c, const struct walk *walk, uint32_t local_size,
-                          struct op_dispatch *dispatch)
+                          const struct view *operand, struct op_dispatch *dispatch)
 {
     for (uint32_t v = 1; v < walk->view_count; v++)
         dispatch->bindings[v - 1] = walk->views[v];
     dispatch->bindings[walk->view_count - 1] = walk->views[0];
     dispatch->binding_count = walk->view_count;
+    if (operand != NULL)
+        dispatch->bindings[dispatch->binding_count++] = *operand;
     espy_lower_grid(c, walk->count, local_size, dispatch->groups);
     espy_lower_dispatch(c, dispatch);
 }
@@ -497,6 +500,7 @@ struct pair {
     float scale;
     bool has_number; // the operand whose view has no buffer is this number
     float number;
+    struct view operand; // of the tail
 };
 
 static void dispatch_scalar(struct op_lower *c, const struct pair *pair, const struct walk *walk)
@@ -519,7 +523,7 @@ static void dispatch_scalar(struct op_lower *c, const struct pair *pair, const s
                                    .push_size = sizeof(push),
                                    .spec = &spec,
                                    .spec_size = sizeof(spec)};
-    dispatch_walk(c, walk, spec.local_size_x, &dispatch);
+    dispatch_walk(c, walk, spec.local_size_x, &pair->operand, &dispatch);
 }
 
 enum { MODE_ALONG, MODE_REPEATED, MODE_NUMBER, MODE_NONE }; // as in binary4.comp
@@ -570,7 +574,7 @@ static bool dispatch_vector(struct op_lower *c, const struct pair *pair, struct 
                                    .push_size = sizeof(push),
                                    .spec = &spec,
                                    .spec_size = sizeof(spec)};
-    dispatch_walk(c, &walk, spec.local_size_x, &dispatch);
+    dispatch_walk(c, &walk, spec.local_size_x, &pair->operand, &dispatch);
     return true;
 }
 
@@ -591,7 +595,7 @@ static void dispatch_compare(struct op_lower *c, uint32_t code, const struct wal
                                    .push_size = sizeof(push),
                                    .spec = &spec,
                                    .spec_size = sizeof(spec)};
-    dispatch_walk(c, walk, spec.local_size_x, &dispatch);
+    dispatch_walk(c, walk, spec.local_size_x, NULL, &dispatch);
 }
 
 // Input i is one number that is known now: it travels in the push constants. Its view has no
@@ -648,7 +652,10 @@ static struct view make_output(struct op_lower *c, const struct view *views)
 
 static espy_status lower_two(struct op_lower *c, struct pair pair, const struct view *views)
 {
+    if (!gives_bool(pair.code))
+        espy_lower_take_tail(c, false);
     const struct view y = make_output(c, views);
+    pair.operand = espy_lower_tail_operand(c, &y);
     TRY(espy_lower_status(c));
     struct walk walk = {.views = {y, views[0], views[1]}, .view_count = 3};
     make_walk(c, &walk);
@@ -680,7 +687,8 @@ static espy_status lower_chain(struct op_lower *c, uint32_t code, const struct v
     for (uint32_t i = 1; i < c->input_count; i++) {
         const bool last = i + 1 == c->input_count;
         const struct pair pair = {code == BINARY_MEAN && !last ? BINARY_ADD : code,
-                                  .scale = last ? 1.0f / (float)c->input_count : 1};
+                                  .scale = last ? 1.0f / (float)c->input_count : 1,
+                                  .operand = {.buffer = VIEW_NONE}};
         struct walk walk = {.views = {y, i == 1 ? views[0] : y, views[i]}, .view_count = 3};
         make_walk(c, &walk);
         flatten_walk(c, &walk);
@@ -754,7 +762,7 @@ static espy_status lower_where(struct op_lower *c)
                                    .push_size = sizeof(push),
                                    .spec = &spec,
                                    .spec_size = sizeof(spec)};
-    dispatch_walk(c, &walk, spec.local_size_x, &dispatch);
+    dispatch_walk(c, &walk, spec.local_size_x, NULL, &dispatch);
     return espy_lower_status(c);
 }
 

@@ -282,7 +282,9 @@ static void lower_panel(struct op_lower *c, const struct conv *conv, const struc
     problem.w = espy_lower_input(c, 1);
     if (espy_lower_has(c, 2))
         problem.bias = window_plain_input(c, 2);
+    espy_lower_take_tail(c, false);
     const struct view y = espy_lower_channels_last_output(c, 0);
+    problem.operand = espy_lower_tail_operand(c, &y);
     if (problem.x.buffer == VIEW_NONE || problem.w.buffer == VIEW_NONE)
         return;
     problem.vector = conv->group_in % 4 == 0 && window_vector(&problem.x);

@@ -436,6 +436,13 @@ static bool suits_panel(const struct op_lower *c, const struct product *p,
            terms->attrs.alpha == 1;
 }
 
+// The kernel for packed weights is the one that can do it.
+static bool takes_tail(const struct op_lower *c, struct product p, const struct terms *terms)
+{
+    merge_rows(&p);
+    return suits_panel(c, &p, terms);
+}
+
 // The rows are pixels in a line.
 static void lower_panel(struct op_lower *c, const struct product *p, const struct terms *terms,
                         const struct view *y)
@@ -459,7 +466,8 @@ static void lower_panel(struct op_lower *c, const struct product *p, const struc
         .bias = terms->has_c ? terms->c : none,
         .x_strides = {0, (int32_t)p->a.strides[1], 0, 0, (int32_t)p->a.strides[0]},
         .w_strides = {(int32_t)p->b.strides[1], (int32_t)p->b.strides[0], 0, 0, 0},
-        .vector = vector_along(&p->a, 1)};
+        .vector = vector_along(&p->a, 1),
+        .operand = espy_lower_tail_operand(c, y)};
     panel_lower(c, &problem, y);
 }
 
@@ -596,18 +604,23 @@ static espy_status lower(struct op_lower *c)
     const int64_t at_once = columns_at_once(c, depth, columns);
     const struct view a = espy_lower_input(c, 0);
     const struct view b = at_once < columns ? a : espy_lower_input(c, 1);
-    const struct view y = espy_lower_output(c, 0);
-    if (a.buffer == VIEW_NONE || b.buffer == VIEW_NONE || y.buffer == VIEW_NONE)
-        return espy_lower_status(c);
     if (terms.has_c) {
         terms.c = espy_lower_input(c, 2);
         if (terms.c.buffer != VIEW_NONE)
             terms.c = espy_view_broadcast(&terms.c, &c->outputs[0].shape);
     }
+    if (a.buffer == VIEW_NONE || b.buffer == VIEW_NONE || espy_lower_status(c) != ESPY_OK)
+        return espy_lower_status(c);
+    const struct product product = product_of(a, b, terms.attrs.trans_a, terms.attrs.trans_b);
+    if (at_once == columns && takes_tail(c, product, &terms))
+        espy_lower_take_tail(c, true);
+    const struct view y = espy_lower_output(c, 0);
+    if (y.buffer == VIEW_NONE)
+        return espy_lower_status(c);
     if (at_once < columns)
         lower_parts(c, &terms, &a, columns, at_once, &y);
     else
-        lower_product(c, product_of(a, b, terms.attrs.trans_a, terms.attrs.trans_b), &terms, &y);
+        lower_product(c, product, &terms, &y);
     return espy_lower_status(c);
 }
 

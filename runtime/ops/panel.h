@@ -17,6 +17,7 @@ struct panel_problem {
     int32_t x_strides[5];    // n, c, d, h, w
     int32_t w_strides[5];    // output channel, input channel, d, h, w
     bool vector;             // the input channels of a pixel can be read four at a time
+    struct view operand;     // of the tail; lies as the output does
 };
 
 // The kernel needs a subgroup per workgroup, and texel views of whatever can be bound.
@@ -158,8 +159,9 @@ static inline void panel_lower(struct op_lower *c, const struct panel_problem *p
     LOWER_EPILOGUE(c, &spec, &push);
     const struct view weights = panel_weights(c, problem, &spec, group_panels);
     struct op_dispatch dispatch = {.shader = panel_shaders.variants[VARIANT_NONE],
-                                   .bindings = {problem->x, problem->x, weights, problem->bias, *y},
-                                   .binding_count = 5,
+                                   .bindings = {problem->x, problem->x, weights, problem->bias, *y,
+                                                problem->operand, problem->operand},
+                                   .binding_count = 7,
                                    .push = &push,
                                    .push_size = sizeof(push),
                                    .spec = &spec,

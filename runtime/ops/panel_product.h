@@ -37,8 +37,9 @@ static inline bool panel_product_vector(const struct view *view, uint32_t along,
 static inline bool panel_product_suits(const struct op_lower *c, const struct panel_product *p)
 {
     enum { COLUMNS_MIN = 3 };
-    const bool c_fits = p->c.buffer == VIEW_NONE ||
-                        (p->c.storage == STORAGE_F32 && (p->c.strides[3] == 0 || p->c.strides[3] == 1));
+    const bool c_fits =
+        p->c.buffer == VIEW_NONE ||
+        (p->c.storage == STORAGE_F32 && (p->c.strides[3] == 0 || p->c.strides[3] == 1));
     return p->y.dims[3] >= COLUMNS_MIN && p->y.strides[3] == 1 && p->a.dims[3] > 0 && c_fits &&
            p->a.storage == STORAGE_F32 && p->b.storage == STORAGE_F32 &&
            panel_suits(c, p->y.storage);

@@ -122,7 +122,7 @@ static struct view upload(struct op_lower *c, uint32_t value)
     return place->view;
 }
 
-static struct view view_of_value(struct op_lower *c, uint32_t value)
+struct view espy_planner_view(struct op_lower *c, uint32_t value)
 {
     if (c->planner->status != ESPY_OK)
         return no_view;
@@ -140,7 +140,7 @@ static uint32_t value_of_input(const struct op_lower *c, uint32_t i)
 struct view espy_lower_input(struct op_lower *c, uint32_t i)
 {
     c->planner->touched = true;
-    return view_of_value(c, value_of_input(c, i));
+    return espy_planner_view(c, value_of_input(c, i));
 }
 
 static struct shape shape_of_view(const struct view *view)
@@ -176,7 +176,7 @@ static struct view copied(struct op_lower *c, const struct view *view, bool chan
 
 struct view espy_planner_dense(struct op_lower *c, uint32_t value)
 {
-    const struct view view = view_of_value(c, value);
+    const struct view view = espy_planner_view(c, value);
     if (view.buffer == VIEW_NONE || espy_view_dense(&view))
         return view;
     struct place *place = &c->planner->places[value];
@@ -217,7 +217,7 @@ struct view espy_lower_packed_input(struct op_lower *c, uint32_t i)
     const espy_dtype dtype = c->inputs[i].dtype;
     const bool packs = espy_dtype_bits(dtype) <= 16 && !espy_dtype_is_float(dtype);
     if (!packs || c->values[i].data == NULL || c->planner->status != ESPY_OK)
-        return view_of_value(c, value);
+        return espy_planner_view(c, value);
     struct place *place = &c->planner->places[value];
     if (!place->has_packed) {
         place->packed = upload_packed(c, value);
@@ -253,11 +253,9 @@ struct view espy_lower_constant_part(struct op_lower *c, uint32_t i, uint32_t ax
     return espy_planner_dense_view(planner, buffer, tensor->type.dtype, &shape);
 }
 
-struct view espy_lower_channels_last_input(struct op_lower *c, uint32_t i)
+struct view espy_planner_channels_last(struct op_lower *c, uint32_t value)
 {
-    c->planner->touched = true;
-    const uint32_t value = value_of_input(c, i);
-    const struct view view = view_of_value(c, value);
+    const struct view view = espy_planner_view(c, value);
     if (view.buffer == VIEW_NONE || espy_view_channels_last(&view))
         return view;
     assert(view.rank >= 3);
@@ -269,11 +267,19 @@ struct view espy_lower_channels_last_input(struct op_lower *c, uint32_t i)
     return place->channels_last;
 }
 
+struct view espy_lower_channels_last_input(struct op_lower *c, uint32_t i)
+{
+    c->planner->touched = true;
+    return espy_planner_channels_last(c, value_of_input(c, i));
+}
+
 // ---- outputs ---------------------------------------------------------------------------------------
 
 static uint32_t value_of_output(const struct op_lower *c, uint32_t o)
 {
     assert(o < c->output_count);
+    if (o == 0 && c->tail_taken)
+        return c->tail->output;
     return c->planner->params->graph->nodes[c->planner->node].outputs[o];
 }
 

@@ -57,10 +57,9 @@ static espy_status fill_lower(struct planner *planner, uint32_t index, struct ar
             continue;
         inputs[i] = walk->types[v];
         values[i] = walk->values[v];
-        const bool constant =
-            values[i].data != NULL ||
-            (planner->places[v].placed &&
-             planner->buffers[planner->places[v].view.buffer].kind != PLAN_ARENA);
+        const bool constant = values[i].data != NULL ||
+                              (planner->places[v].placed &&
+                               planner->buffers[planner->places[v].view.buffer].kind != PLAN_ARENA);
         planner->node_constant = planner->node_constant && constant;
     }
     for (uint32_t o = 0; o < node->output_count; o++)
@@ -146,16 +145,19 @@ static espy_status lower_node(struct planner *planner, uint32_t index)
     TRY(check_sizes(planner, node));
     bool needed = false;
     for (uint32_t o = 0; o < node->output_count; o++)
-        needed = needed || (node->outputs[o] != GRAPH_NONE &&
-                            planner->use_counts[node->outputs[o]] > 0 &&
-                            walk->values[node->outputs[o]].data == NULL);
+        needed = needed ||
+                 (node->outputs[o] != GRAPH_NONE && planner->use_counts[node->outputs[o]] > 0 &&
+                  walk->values[node->outputs[o]].data == NULL);
     if (!needed)
         return ESPY_OK;
     struct arena scratch;
     espy_arena_init(&scratch, planner->host);
     scratch.size_max = LOWER_MEMORY_MAX;
     struct op_lower c;
+    struct lower_tail tail;
     espy_status status = fill_lower(planner, index, &scratch, &c);
+    espy_planner_find_tail(planner, index, &tail);
+    c.tail = &tail;
     planner->host_reason = NULL;
     planner->touched = false;
     if (status == ESPY_OK) {
@@ -166,6 +168,8 @@ static espy_status lower_node(struct planner *planner, uint32_t index)
     }
     if (status == ESPY_OK)
         status = planner->status;
+    if (status == ESPY_OK && c.tail_taken)
+        espy_planner_finish_tail(&c);
     if (status == ESPY_OK && planner->host_reason != NULL)
         status = add_host_node(&c, index, planner->host_reason);
     if (status == ESPY_OK && planner->params->keep_values) {
@@ -233,10 +237,14 @@ static void count_uses(struct planner *planner)
 {
     const struct graph *graph = planner->params->graph;
     const bool *done = planner->params->done;
+    for (uint32_t v = 0; v < graph->value_count; v++)
+        planner->readers[v] = GRAPH_NONE;
     for (uint32_t n = 0; n < graph->node_count; n++)
         for (uint32_t i = 0; i < graph->nodes[n].input_count; i++)
-            if (graph->nodes[n].inputs[i] != GRAPH_NONE && (done == NULL || !done[n]))
+            if (graph->nodes[n].inputs[i] != GRAPH_NONE && (done == NULL || !done[n])) {
                 planner->use_counts[graph->nodes[n].inputs[i]]++;
+                planner->readers[graph->nodes[n].inputs[i]] = n;
+            }
     if (planner->params->keep_values)
         for (uint32_t v = 0; v < graph->value_count; v++)
             planner->use_counts[v]++;
@@ -410,9 +418,10 @@ static espy_status build(struct planner *planner)
     TRY(espy_planner_walk(planner));
     planner->places = espy_alloc_array(planner->host, graph->value_count, sizeof(struct place));
     planner->use_counts = espy_alloc_array(planner->host, graph->value_count, sizeof(uint32_t));
+    planner->readers = espy_alloc_array(planner->host, graph->value_count, sizeof(uint32_t));
     planner->delivered = espy_alloc_array(planner->host, graph->value_count, sizeof(bool));
-    if (graph->value_count > 0 &&
-        (planner->places == NULL || planner->use_counts == NULL || planner->delivered == NULL))
+    if (graph->value_count > 0 && (planner->places == NULL || planner->use_counts == NULL ||
+                                   planner->readers == NULL || planner->delivered == NULL))
         return espy_fail_memory(planner->host, graph->value_count * sizeof(struct place),
                                 "planning");
     count_uses(planner);
@@ -440,6 +449,7 @@ espy_status espy_plan_build(const struct plan_params *params, struct plan *plan)
     const espy_status status = build(&planner);
     espy_free(params->host, planner.places);
     espy_free(params->host, planner.use_counts);
+    espy_free(params->host, planner.readers);
     espy_free(params->host, planner.skipped);
     espy_free(params->host, planner.delivered);
     espy_free(params->host, planner.buffers);

@@ -12,12 +12,23 @@ struct place {
     struct view dense, channels_last, packed;
 };
 
+// What follows a node and may become the end of its kernel's epilogue.
+struct lower_tail {
+    uint32_t node;    // the Add or Mul; GRAPH_NONE: there is none
+    uint32_t operand; // the value that it reads besides
+    uint32_t output;  // the value that it makes
+    bool reshaped;    // there are changes of shape on the way
+    uint32_t step_count;
+    struct op_step steps[OP_STEPS_MAX]; // the node's own, the operation, and that node's
+};
+
 struct planner {
     const struct host *host;
     const struct plan_params *params;
     struct plan *plan;
     struct place *places;     // [value_count]
     uint32_t *use_counts;     // [value_count]: nodes and outputs that read it
+    uint32_t *readers;        // [value_count]: the last node that reads it
     bool *skipped;            // [node_count]: done before, pending, or dead and without types
     bool *delivered;          // [value_count]: in plan->outputs, or a source, or a constant
 
@@ -45,8 +56,18 @@ uint32_t espy_planner_add_buffer(struct planner *planner, enum plan_buffer_kind 
 struct view espy_planner_dense_view(const struct planner *planner, uint32_t buffer,
                                     espy_dtype dtype, const struct shape *shape);
 void espy_planner_touch(struct planner *planner, uint32_t buffer, uint32_t time);
+// The device view of a graph value, uploading as needed.
+struct view espy_planner_view(struct op_lower *c, uint32_t value);
 // The dense device view of a graph value, uploading or copying as needed.
 struct view espy_planner_dense(struct op_lower *c, uint32_t value);
+// The same, channels-last dense; rank >= 3.
+struct view espy_planner_channels_last(struct op_lower *c, uint32_t value);
+
+// Finds what may be the tail of a node's kernel.
+void espy_planner_find_tail(const struct planner *planner, uint32_t index,
+                            struct lower_tail *tail);
+// Marks a tail that was taken as done, and gives what it makes its own shape.
+void espy_planner_finish_tail(struct op_lower *c);
 
 // Walks the graph with the sources' types and finds what is pending (plan_walk.c).
 espy_status espy_planner_walk(struct planner *planner);

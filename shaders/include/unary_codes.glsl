@@ -41,3 +41,6 @@
 #define UNARY_TAN 38
 #define UNARY_TANH 39
 #define UNARY_THRESHOLDED_RELU 40
+// Epilogue steps alone: with an element of another tensor (epilogue.glsl).
+#define UNARY_ADD_OPERAND 41
+#define UNARY_MULTIPLY_OPERAND 42

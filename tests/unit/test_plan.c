@@ -243,7 +243,7 @@ Test(plan, a_pointwise_chain_is_planned_as_before)
     bench_init(&bench);
     make_pointwise(&bench.graph);
     bench_plan(&bench, &gpu, false);
-    cr_expect(bench.plan.dispatch_count == 4 && bench.plan.stage_count == 1);
+    cr_expect(bench.plan.dispatch_count == 3 && bench.plan.stage_count == 1);
     cr_expect(bench.plan.arena_size <= 3 * bench.plan.buffers[0].size, "places are used again");
     check_golden(&bench.plan, &bench.test.host, "pointwise");
     bench_finish(&bench);
@@ -257,6 +257,38 @@ Test(plan, convolutions_with_a_residual_are_planned_as_before)
     bench_plan(&bench, &gpu, false);
     cr_expect(bench.plan.stage_count == 1);
     check_golden(&bench.plan, &bench.test.host, "residual");
+    bench_finish(&bench);
+}
+
+Test(plan, a_residual_is_added_by_the_kernel_before_it)
+{
+    struct bench bench;
+    bench_init(&bench);
+    make_residual(&bench.graph);
+    bench_plan(&bench, &cpu, false);
+    cr_expect(count_kernels(&bench.plan, "binary") == 0);
+    check_golden(&bench.plan, &bench.test.host, "residual_cpu");
+    bench_finish(&bench);
+}
+
+// y = reshape(x w) * x in three dimensions
+Test(plan, a_change_of_shape_before_the_residual_is_passed_over)
+{
+    static const int64_t dims[2] = {16, 32}, whole[3] = {1, 16, 32};
+    struct bench bench;
+    bench_init(&bench);
+    struct graph *graph = &bench.graph;
+    const uint32_t x = make_input(graph, "x", ESPY_FLOAT32, SHAPE(1, 16, 32));
+    const uint32_t w = make_weights(graph, "w", SHAPE(32, 32));
+    const uint32_t rows = make_constant(graph, "rows", ESPY_INT64, SHAPE(2), dims);
+    const uint32_t all = make_constant(graph, "all", ESPY_INT64, SHAPE(3), whole);
+    const uint32_t a = MAKE(graph, "Reshape", "a", x, rows);
+    const uint32_t m = MAKE(graph, "Gemm", "m", a, w);
+    const uint32_t r = MAKE(graph, "Reshape", "r", m, all);
+    make_output(graph, MAKE(graph, "Mul", "y", x, r));
+    bench_plan(&bench, &cpu, false);
+    cr_expect(bench.plan.dispatch_count == 1);
+    cr_expect(bench.plan.outputs[0].view.rank == 3);
     bench_finish(&bench);
 }
 
