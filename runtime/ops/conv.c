@@ -6,6 +6,7 @@
 #include "ops/panel.h"
 #include "ops/window.h"
 #include "shaders/conv_depthwise.spv.h"
+#include "shaders/conv_depthwise_texel.spv.h"
 #include "shaders/conv_generic.spv.h"
 #include "shaders/conv_tile.spv.h"
 
@@ -196,6 +197,64 @@ static bool is_depthwise(const struct conv *conv, const struct window *window)
            window->kernel[2] <= KERNEL_W_MAX && window_extent(window, 2) <= EXTENT_MAX;
 }
 
+struct depthwise {
+    struct view x, w, bias, y;
+};
+
+// So many that few are wasted at the end of a row; more compile longer and gain nothing.
+static uint32_t texel_columns(const struct window *window)
+{
+    enum { COLUMNS_MAX = 8 };
+    const int64_t out = window->out[2];
+    const int64_t tiles = out == 0 ? 1 : (out + COLUMNS_MAX - 1) / COLUMNS_MAX;
+    const uint32_t most = (uint32_t)((out + tiles - 1) / tiles);
+    uint32_t columns = 2 * depthwise_columns(window);
+    while (columns > 1 && columns / 2 >= most)
+        columns /= 2;
+    return columns < most || most == 0 ? columns : most;
+}
+
+static void lower_depthwise_texel(struct op_lower *c, const struct conv *conv,
+                                  const struct window *window, const struct depthwise *d)
+{
+    struct conv_depthwise_texel_spec spec = CONV_DEPTHWISE_TEXEL_SPEC_DEFAULT;
+    spec.local_size_x = window_local_size(c);
+    spec.columns = texel_columns(window);
+    spec.has_bias = d->bias.buffer != VIEW_NONE;
+    spec.padded = !panel_stays_inside(window) || window->out[2] % spec.columns != 0;
+    spec.kernel_w = (uint32_t)window->kernel[2];
+    spec.stride_w = (uint32_t)window->stride[2];
+    spec.dilation_w = (uint32_t)window->dilation[2];
+    struct conv_depthwise_texel_push push = {.rows = (uint32_t)(conv->images * window->out[1]),
+                                             .quads = (uint32_t)(conv->groups / 4),
+                                             .x_offset = (int32_t)(d->x.offset / 4),
+                                             .in_h = (uint32_t)window->in[1],
+                                             .in_w = (uint32_t)window->in[2],
+                                             .out_h = (uint32_t)window->out[1],
+                                             .out_w = (uint32_t)window->out[2],
+                                             .kernel_h = (uint32_t)window->kernel[1],
+                                             .stride_h = (uint32_t)window->stride[1],
+                                             .dilation_h = (uint32_t)window->dilation[1],
+                                             .pad_h = (uint32_t)window->pad[1],
+                                             .pad_w = (uint32_t)window->pad[2]};
+    int32_t strides[5];
+    window_strides(&d->x, strides);
+    push.x_strides[0] = strides[0] / 4;
+    push.x_strides[1] = strides[3] / 4;
+    push.x_strides[2] = strides[4] / 4;
+    LOWER_EPILOGUE(c, &spec, &push);
+    struct op_dispatch dispatch = {.shader = conv_depthwise_texel_shaders.variants[VARIANT_NONE],
+                                   .bindings = {d->x, d->w, d->bias, d->y},
+                                   .binding_count = 4,
+                                   .push = &push,
+                                   .push_size = sizeof(push),
+                                   .spec = &spec,
+                                   .spec_size = sizeof(spec)};
+    const size_t tiles = (push.out_w + (size_t)spec.columns - 1) / spec.columns;
+    espy_lower_grid(c, push.quads * tiles * push.rows, spec.local_size_x, dispatch.groups);
+    espy_lower_dispatch(c, &dispatch);
+}
+
 static void lower_depthwise(struct op_lower *c, const struct conv *conv,
                             const struct window *window)
 {
@@ -205,6 +264,12 @@ static void lower_depthwise(struct op_lower *c, const struct conv *conv,
     if (espy_lower_has(c, 2))
         bias = window_plain_input(c, 2);
     const struct view y = espy_lower_channels_last_output(c, 0);
+    if (x.buffer != VIEW_NONE && w.buffer != VIEW_NONE && y.buffer != VIEW_NONE &&
+        panel_suits(c, y.storage) && window_vector(&x)) {
+        const struct depthwise d = {x, w, bias, y};
+        lower_depthwise_texel(c, conv, window, &d);
+        return;
+    }
     struct conv_depthwise_spec spec = CONV_DEPTHWISE_SPEC_DEFAULT;
     spec.local_size_x = window_local_size(c);
     spec.columns = depthwise_columns(window);

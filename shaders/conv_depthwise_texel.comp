@@ -1,0 +1,89 @@
+// One invocation = VECTOR channels x COLUMNS neighbouring outputs of one row, as conv_depthwise.comp,
+// for CPU drivers: reads are storage texels, and an invocation works long.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+#include "index.glsl"
+#include "window.glsl"
+
+layout(constant_id = 3) const uint COLUMNS = 7;
+layout(constant_id = 4) const uint HAS_BIAS = 0;
+layout(constant_id = 5) const uint PADDED = 1; // 0: no window leaves the input
+layout(constant_id = 6) const uint KERNEL_W = 3;
+layout(constant_id = 7) const uint STRIDE_W = 1;
+layout(constant_id = 8) const uint DILATION_W = 1;
+const uint SPAN = (COLUMNS - 1) * STRIDE_W + (KERNEL_W - 1) * DILATION_W + 1;
+
+layout(binding = 0, rgba32f) readonly uniform imageBuffer x4;
+layout(binding = 1, rgba32f) readonly uniform imageBuffer weights4; // [tap][channel]
+layout(binding = 2, rgba32f) readonly uniform imageBuffer bias4;
+layout(binding = 3) writeonly buffer Y4 { vec4 y4[]; }; // channels-last dense
+
+layout(push_constant) uniform Push {
+    uint rows; // of the output, all images together
+    uint quads; // four channels each
+    int x_offset;       // in vectors, as the strides are
+    int x_strides[3];   // n, h, w
+    uint in_h, in_w, out_h, out_w;
+    uint kernel_h, stride_h, dilation_h, pad_h, pad_w;
+    float step_a[4];
+    float step_b[4];
+} push;
+
+#include "epilogue.glsl"
+
+vec4 sums[COLUMNS];
+
+// Adds what one line of the window gives to all outputs.
+void add_line(int line, int start_w, int weight)
+{
+    vec4 factors[KERNEL_W];
+    [[unroll]] for (uint w = 0; w < KERNEL_W; w++)
+        factors[w] = imageLoad(weights4, weight + int(w * push.quads));
+    [[unroll]] for (uint i = 0; i < SPAN; i++) {
+        const int at = start_w + int(i);
+        const bool inside = PADDED == 0 || window_inside(at, push.in_w);
+        vec4 value = imageLoad(x4, line + (inside ? at : 0) * push.x_strides[2]);
+        if (PADDED != 0)
+            value = inside ? value : vec4(0.0);
+        [[unroll]] for (uint w = 0; w < KERNEL_W; w++) {
+            [[unroll]] for (uint p = 0; p < COLUMNS; p++)
+                if (p * STRIDE_W + w * DILATION_W == i)
+                    sums[p] += value * factors[w];
+        }
+    }
+}
+
+void main()
+{
+    const uint tiles = (push.out_w + COLUMNS - 1) / COLUMNS;
+    const uint id = linear_id();
+    const uint block = id / push.quads, quad = id - block * push.quads;
+    const uint row = block / tiles, first = (block - row * tiles) * COLUMNS;
+    if (row >= push.rows)
+        return;
+    const uint n = row / push.out_h;
+    const int start_h = window_start(row - n * push.out_h, push.stride_h, push.pad_h);
+    const int start_w = window_start(first, STRIDE_W, push.pad_w);
+    const int image = push.x_offset + int(n) * push.x_strides[0] + int(quad);
+
+    const vec4 start = HAS_BIAS != 0 ? imageLoad(bias4, int(quad)) : vec4(0.0);
+    [[unroll]] for (uint p = 0; p < COLUMNS; p++)
+        sums[p] = start;
+    for (uint h = 0; h < push.kernel_h; h++) {
+        const int at_h = start_h + int(h * push.dilation_h);
+        if (PADDED == 0 || window_inside(at_h, push.in_h))
+            add_line(image + at_h * push.x_strides[1], start_w,
+                     int(h * KERNEL_W * push.quads + quad));
+    }
+
+    uint to = (row * push.out_w + first) * push.quads + quad;
+    [[unroll]] for (uint p = 0; p < COLUMNS; p++) {
+        vec4 value = sums[p];
+        [[unroll]] for (uint k = 0; k < 4; k++)
+            value[k] = epilogue(value[k]);
+        if (first + p < push.out_w)
+            y4[to] = value;
+        to += push.quads;
+    }
+}
