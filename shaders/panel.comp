@@ -13,7 +13,6 @@
 #include "window.glsl"
 
 layout(constant_id = 6) const uint VECTOR = 4;
-layout(constant_id = 7) const uint UNROLL = 1; // divides the number of channel quads
 layout(constant_id = 8) const uint HAS_BIAS = 0;
 layout(constant_id = 9) const uint STORE_VECTOR = 4; // 1: channel counts that vectors do not fit
 layout(constant_id = 10) const uint PADDED = 1; // 0: no window leaves the input
@@ -110,16 +109,15 @@ vec4 read_pixel(uint r, uint quad)
 void add_tap(uint weight)
 {
     const uint quads = (push.in_channels + 3) / 4;
-    for (uint quad = 0; quad < quads; quad += UNROLL) {
-        [[unroll]] for (uint u = 0; u < UNROLL; u++) {
-            vec4 pixels[READS], weights[COLS];
-            [[unroll]] for (uint r = 0; r < READS; r++)
-                pixels[r] = read_pixel(r, quad + u);
-            [[unroll]] for (uint c = 0; c < COLS; c++)
-                weights[c] = imageLoad(weights4, int(weight + c * LANES));
-            panel_add(pixels, weights);
-            weight += COLS * LANES;
-        }
+    // Not unrolled: what runs once per workgroup must stay in the processor's cache of decoded code.
+    for (uint quad = 0; quad < quads; quad++) {
+        vec4 pixels[READS], weights[COLS];
+        [[unroll]] for (uint r = 0; r < READS; r++)
+            pixels[r] = read_pixel(r, quad);
+        [[unroll]] for (uint c = 0; c < COLS; c++)
+            weights[c] = imageLoad(weights4, int(weight + c * LANES));
+        panel_add(pixels, weights);
+        weight += COLS * LANES;
     }
 }
 

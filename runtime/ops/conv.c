@@ -334,6 +334,27 @@ static bool suits_panel(const struct op_lower *c, const struct conv *conv,
            (constant || pixels >= PIXELS_MIN);
 }
 
+// Images of up to three channels with a vector's room for every pixel: one read instead of three
+// for each tap. What lies in the rest of the room is not read.
+static struct view spaced_pixels(struct op_lower *c, const struct view *x)
+{
+    struct shape shape = {.rank = x->rank};
+    shape.dims[0] = x->dims[0];
+    for (uint32_t d = 2; d < x->rank; d++)
+        shape.dims[d - 1] = x->dims[d];
+    shape.dims[x->rank - 1] = 4;
+    const struct view room = espy_lower_temporary(c, x->dtype, &shape);
+    struct view spaced = *x;
+    spaced.buffer = room.buffer;
+    spaced.offset = 0;
+    spaced.strides[0] = room.strides[0];
+    spaced.strides[1] = 1;
+    for (uint32_t d = 2; d < x->rank; d++)
+        spaced.strides[d] = room.strides[d - 1];
+    espy_lower_copy(c, x, &spaced);
+    return spaced;
+}
+
 static void lower_panel(struct op_lower *c, const struct conv *conv, const struct window *window)
 {
     struct panel_problem problem = {.groups = conv->groups,
@@ -344,6 +365,9 @@ static void lower_panel(struct op_lower *c, const struct conv *conv, const struc
                                     .window = *window,
                                     .bias = {.buffer = VIEW_NONE}};
     problem.x = window_tile_input(c, conv->group_in);
+    const bool few = conv->groups == 1 && conv->group_in < 4 && window_taps(window) > 1;
+    if (few && problem.x.buffer != VIEW_NONE)
+        problem.x = spaced_pixels(c, &problem.x);
     problem.w = espy_lower_input(c, 1);
     if (espy_lower_has(c, 2))
         problem.bias = window_plain_input(c, 2);
@@ -352,7 +376,7 @@ static void lower_panel(struct op_lower *c, const struct conv *conv, const struc
     problem.operand = espy_lower_tail_operand(c, &y);
     if (problem.x.buffer == VIEW_NONE || problem.w.buffer == VIEW_NONE)
         return;
-    problem.vector = conv->group_in % 4 == 0 && window_vector(&problem.x);
+    problem.vector = few || (conv->group_in % 4 == 0 && window_vector(&problem.x));
     window_strides(&problem.x, problem.x_strides);
     window_strides(&problem.w, problem.w_strides);
     problem.linear = is_linear(window, &problem.x);

@@ -101,17 +101,13 @@ static inline struct view panel_weights(struct op_lower *c, const struct panel_p
 static inline struct panel_spec panel_spec_of(const struct op_lower *c,
                                               const struct panel_problem *problem)
 {
-    enum { UNROLL_MAX = 2 }; // more compiles longer and gains nothing
-    const int64_t quads = (problem->in + 3) / 4;
     const struct window *window = &problem->window;
     struct panel_spec spec = PANEL_SPEC_DEFAULT;
     spec.local_size_x = spec.lanes = c->caps->subgroup_size;
     spec.cols = panel_columns(problem->out, spec.lanes);
     spec.pixels = panel_pixels(problem->pixels);
     spec.vector = problem->vector ? 4 : 1;
-    spec.unroll = 1;
-    while (spec.unroll < UNROLL_MAX && quads % (2 * (int64_t)spec.unroll) == 0)
-        spec.unroll *= 2;
+    spec.depth = problem->in < 4 ? (uint32_t)problem->in : 4;
     spec.has_bias = problem->bias.buffer != VIEW_NONE;
     spec.store_vector = problem->out % 4 == 0 ? 4 : 1;
     spec.padded = !panel_stays_inside(window);

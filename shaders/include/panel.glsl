@@ -9,6 +9,7 @@
 layout(constant_id = 3) const uint LANES = 8;
 layout(constant_id = 4) const uint PIXELS = 16;
 layout(constant_id = 5) const uint COLS = 4;
+layout(constant_id = 14) const uint DEPTH = 4; // of each vector's channels, those that are there
 
 // Pixels that one lane reads.
 const uint READS = (PIXELS + LANES - 1) / LANES;
@@ -22,7 +23,7 @@ void panel_add(vec4 pixels[READS], vec4 weights[COLS])
         const vec4 value = subgroupShuffle(pixels[p / LANES], p % LANES);
         [[unroll]] for (uint c = 0; c < COLS; c++) {
             float sum = sums[p][c];
-            [[unroll]] for (uint k = 0; k < 4; k++)
+            [[unroll]] for (uint k = 0; k < DEPTH; k++)
                 sum += value[k] * weights[c][k];
             sums[p][c] = sum;
         }
