@@ -109,7 +109,8 @@ void espy_runner_destroy(struct runner **runner)
 
 bool espy_runner_data_dependent(const struct runner *runner)
 {
-    return runner->first->plan.pending_count > 0;
+    const struct plan *plan = &runner->first->plan;
+    return plan->pending_count > 0 || plan->counted_count > 0;
 }
 
 uint64_t espy_runner_memory(const struct runner *runner)
@@ -135,15 +136,28 @@ static struct tensor host_value(const struct runner *runner, uint32_t value)
     return tensor;
 }
 
+// Room, until the next run, for what the segment has counted.
+static espy_status make_counted(struct runner *runner, const struct segment *segment,
+                                const struct plan_io *io, struct tensor *tensor)
+{
+    TRY(espy_segment_type(segment, io, &tensor->type));
+    espy_shape_count(&tensor->type.shape, &tensor->count); // no more than the plan has room for
+    tensor->data = espy_arena_alloc(&runner->run_memory, espy_tensor_size(tensor));
+    return tensor->data == NULL ? ESPY_OUT_OF_MEMORY : ESPY_OK;
+}
+
 // Reads what the segment delivers and marks what it has seen to.
 static espy_status collect(struct runner *runner, struct segment *segment)
 {
     const struct plan *plan = &segment->plan;
     for (uint32_t o = 0; o < plan->output_count; o++) {
         const struct plan_io *io = &plan->outputs[o];
+        struct tensor tensor = segment->delivered[o];
+        if (io->counted)
+            TRY(make_counted(runner, segment, io, &tensor));
         if (io->constant == NULL)
-            TRY(espy_vk_program_read(segment->program, &io->view, segment->delivered[o].data));
-        runner->values[io->value] = segment->delivered[o];
+            TRY(espy_segment_read(segment, io, &tensor));
+        runner->values[io->value] = tensor;
         runner->fixed[io->value] = io->constant != NULL;
     }
     for (uint32_t n = 0; n < runner->graph->node_count; n++)
@@ -168,7 +182,7 @@ static bool for_host(const struct segment *segment, uint32_t index, const struct
     const struct graph_node *node = &segment->plan.graph->nodes[index];
     const struct op *op = segment->plan.walk.nodes[index].op;
     if (op->lower == NULL || (op->flags & (OP_DATA_SHAPE | OP_SHAPE_ONLY)) != 0)
-        return true;
+        return true; // what the device counts has been left to it already
     for (uint32_t i = 0; i < node->input_count; i++)
         if (node->inputs[i] != GRAPH_NONE && segment->plan.walk.awaited[node->inputs[i]] &&
             inputs[i].count > PLAN_FOLD_ELEMENTS_MAX)
@@ -233,6 +247,41 @@ static espy_status run_control(struct runner *runner, uint32_t index, const stru
     return ESPY_OK;
 }
 
+// Whether the next segment finds out how much the node makes, which has all of its inputs: not what
+// is so small that a submit would take longer.
+static espy_status for_device_to_count(struct runner *runner, uint32_t index,
+                                       const struct tensor *inputs, bool *for_device)
+{
+    const struct graph_node *node = &runner->graph->nodes[index];
+    const struct op_node *bound = &runner->current->plan.walk.nodes[index];
+    struct arena *memory = &runner->run_memory;
+    *for_device = false;
+    if (bound->op->bound == NULL || small(inputs, node->input_count))
+        return ESPY_OK;
+    struct op_type *in = espy_arena_array(memory, node->input_count, sizeof(*in));
+    struct op_type *out = espy_arena_array(memory, node->output_count, sizeof(*out));
+    struct tensor *known = espy_arena_array(memory, node->input_count, sizeof(*known));
+    uint32_t *counted = espy_arena_array(memory, node->output_count, sizeof(*counted));
+    if (in == NULL || out == NULL || known == NULL || counted == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    for (uint32_t i = 0; i < node->input_count; i++) {
+        const uint32_t value = node->inputs[i];
+        if (value == GRAPH_NONE)
+            continue;
+        in[i] = inputs[i].type;
+        if (runner->graph->values[value].data != NULL || runner->fixed[value])
+            known[i] = inputs[i];
+    }
+    uint32_t needs; // checks the types, which bound relies on
+    const espy_status status = espy_op_infer(runner->host, memory, bound, in, known,
+                                             node->input_count, out, node->output_count, &needs);
+    if (status == ESPY_OK || needs == GRAPH_NONE)
+        return status;
+    *for_device = espy_plan_bound(runner->host, espy_vk_device_caps(runner->device), memory, bound,
+                                  in, known, node->input_count, out, counted, node->output_count);
+    return memory->failed ? ESPY_OUT_OF_MEMORY : ESPY_OK;
+}
+
 // Runs a pending node on the host if its inputs are there and it is for the host.
 static espy_status run_pending(struct runner *runner, uint32_t index)
 {
@@ -251,6 +300,10 @@ static espy_status run_pending(struct runner *runner, uint32_t index)
     }
     if (runner->current->plan.walk.nodes[index].op->control != NULL)
         return run_control(runner, index, inputs, outputs);
+    bool for_device;
+    TRY(for_device_to_count(runner, index, inputs, &for_device));
+    if (for_device)
+        return ESPY_OK;
     TRY(infer_outputs(runner, index, inputs, outputs));
     if (!for_host(runner->current, index, inputs, outputs))
         return ESPY_OK;
@@ -463,7 +516,7 @@ struct op_type espy_runner_planned(const struct runner *runner, uint32_t o)
 {
     const struct plan *plan = &runner->first->plan;
     for (uint32_t i = 0; i < plan->output_count; i++)
-        if (plan->outputs[i].value == runner->graph->outputs[o].value)
+        if (plan->outputs[i].value == runner->graph->outputs[o].value && !plan->outputs[i].counted)
             return plan->outputs[i].type;
     return (struct op_type){.dtype = ESPY_DTYPE_NONE};
 }
@@ -489,10 +542,4 @@ espy_status espy_runner_read(const struct runner *runner, uint32_t o, void *elem
     if (known->count > 0)
         memcpy(elements, known->data, espy_tensor_size(known));
     return ESPY_OK;
-}
-
-espy_status espy_runner_read_kept(const struct segment *segment, uint32_t kept, void *elements)
-{
-    assert(kept < segment->plan.kept_count);
-    return espy_vk_program_read(segment->program, &segment->plan.kept[kept].view, elements);
 }

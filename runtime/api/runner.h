@@ -68,7 +68,5 @@ struct op_type espy_runner_planned(const struct runner *runner, uint32_t o);
 struct op_type espy_runner_result(const struct runner *runner, uint32_t o);
 // After finish: copies out the elements of output o.
 espy_status espy_runner_read(const struct runner *runner, uint32_t o, void *elements);
-// After finish: reads a kept value of a segment of the run (index into segment->plan.kept).
-espy_status espy_runner_read_kept(const struct segment *segment, uint32_t kept, void *elements);
 
 #endif // RUNTIME_API_RUNNER_H_

@@ -56,6 +56,8 @@ static espy_status make_delivered(struct segment *segment)
             *tensor = *plan->outputs[o].constant;
             continue;
         }
+        if (plan->outputs[o].counted)
+            continue;
         tensor->type = plan->outputs[o].type;
         tensor->count = espy_view_count(&plan->outputs[o].view);
         tensor->data = espy_arena_alloc(&segment->memory, espy_tensor_size(tensor));
@@ -110,7 +112,7 @@ static espy_status create(const struct segment_params *params, struct segment *s
                          (unsigned long long)needed, (unsigned long long)params->memory_max);
     TRY(keep_key(segment, &plan));
     TRY(make_host_tensors(segment));
-    if (params->later || segment->plan.pending_count > 0)
+    if (params->later || segment->plan.pending_count > 0 || segment->plan.counted_count > 0)
         TRY(make_delivered(segment));
     return espy_vk_program_create(params->device, &segment->plan, params->weights,
                                   &segment->program);
@@ -159,6 +161,31 @@ bool espy_segment_fits(const struct segment *segment, const struct op_source *so
             return false;
     }
     return true;
+}
+
+espy_status espy_segment_type(const struct segment *segment, const struct plan_io *io,
+                              struct op_type *type)
+{
+    *type = io->type;
+    if (!io->counted)
+        return ESPY_OK;
+    uint32_t count = 0;
+    TRY(espy_vk_program_read(segment->program, &io->count, &count));
+    int64_t *dim = &type->shape.dims[io->counted_dim];
+    if (count > *dim)
+        return espy_fail(
+            segment->host, ESPY_VULKAN_ERROR,
+            "the device counts %u where there are %lld at most: its driver is at fault", count,
+            (long long)*dim);
+    *dim = count;
+    return ESPY_OK;
+}
+
+espy_status espy_segment_read(const struct segment *segment, const struct plan_io *io,
+                              struct tensor *tensor)
+{
+    const struct view view = espy_view_reshaped_dense(&io->view, &tensor->type.shape);
+    return espy_vk_program_read(segment->program, &view, tensor->data);
 }
 
 espy_status espy_segment_run_host_node(struct segment *segment, uint32_t index)

@@ -11,7 +11,9 @@ struct segment {
     struct vk_program *program;
     struct arena memory;                         // everything below that is an array
     struct tensor **host_inputs, **host_outputs; // by host node
-    struct tensor *delivered; // by output of the plan; NULL: nobody asks for them on the host
+    // By output of the plan, but for what is counted, which gets memory by the run; NULL: nobody
+    // asks for them on the host.
+    struct tensor *delivered;
     // What it was planned for, with plan.input_values: sources without data, and nodes done before
     // it.
     struct op_source *sources;
@@ -37,6 +39,12 @@ bool espy_segment_fits(const struct segment *segment, const struct op_source *so
                        uint32_t source_count, const bool *done);
 // Reads the inputs of a host node, runs its reference and writes what it made.
 espy_status espy_segment_run_host_node(struct segment *segment, uint32_t host_node);
+// The type that the last run gave an output, or a kept value, of the plan.
+espy_status espy_segment_type(const struct segment *segment, const struct plan_io *io,
+                              struct op_type *type);
+// Reads it into a tensor of that type, which has room for it.
+espy_status espy_segment_read(const struct segment *segment, const struct plan_io *io,
+                              struct tensor *tensor);
 // Device memory in bytes, as memory_max counts it.
 uint64_t espy_segment_memory(const struct segment *segment);
 

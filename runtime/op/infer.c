@@ -153,3 +153,23 @@ espy_status espy_op_infer(const struct host *host, struct arena *arena, const st
                                espy_dtype_name(outputs[0].dtype));
     return ESPY_OK;
 }
+
+bool espy_op_bound(const struct host *host, struct arena *arena, const struct op_node *node,
+                   const struct op_type *inputs, const struct tensor *values, uint32_t input_count,
+                   struct op_type *outputs, uint32_t *counted, uint32_t output_count)
+{
+    struct op_infer c = {.host = host,
+                         .node = node,
+                         .attrs = node->attrs,
+                         .input_count = input_count,
+                         .output_count = output_count,
+                         .inputs = inputs,
+                         .values = values,
+                         .outputs = outputs,
+                         .counted = counted,
+                         .arena = arena,
+                         .needs = GRAPH_NONE};
+    for (uint32_t o = 0; o < output_count; o++)
+        counted[o] = GRAPH_NONE;
+    return node->op->bound(&c) == ESPY_OK;
+}

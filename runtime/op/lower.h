@@ -91,6 +91,10 @@ struct view espy_lower_channels_last_output(struct op_lower *c, uint32_t o);
 void espy_lower_alias(struct op_lower *c, uint32_t o, const struct view *view);
 // Memory used only between this operator's own dispatches: dense, of this type and shape.
 struct view espy_lower_temporary(struct op_lower *c, espy_dtype dtype, const struct shape *shape);
+// Of an operator with OP_DATA_SHAPE: one uint32, in which its dispatches leave how much they found.
+// Its outputs have room for the largest that there can be; what is found is written from their start
+// on as a dense tensor of the true shape.
+struct view espy_lower_count(struct op_lower *c);
 // Constant data made by lower (tables, repacked scalars): dense; bytes are copied.
 struct view espy_lower_constant(struct op_lower *c, espy_dtype dtype, const struct shape *shape,
                                 const void *bytes);

@@ -83,7 +83,7 @@ void espy_tensor_move(struct tensor *to, size_t to_index, const struct tensor *f
                       size_t from_index, size_t count);
 size_t espy_tensor_size(const struct tensor *tensor); // bytes
 
-// ---- the three questions an operator answers -----------------------------------------------------
+// ---- the questions an operator answers -----------------------------------------------------
 
 struct op_node;
 
@@ -96,6 +96,7 @@ struct op_infer {
     const struct op_type *inputs; // dtype NONE where absent
     const struct tensor *values;  // data NULL where not known before the run
     struct op_type *outputs;      // to fill; an output nobody wants may be left
+    uint32_t *counted;            // bound only, see struct op
     struct arena *arena;          // scratch that lives as long as the inference
     uint32_t needs;               // set by espy_infer_value: the input that was needed, or GRAPH_NONE
 };
@@ -182,7 +183,8 @@ enum op_flag {
     OP_EPILOGUE = 2,    // lower applies the node's steps (espy_lower_epilogue)
     OP_HOST_ONLY = 4,   // shape arithmetic or control that has no kernel by design; lower is NULL
     OP_POINTWISE = 8,   // one element in, one out: may become an epilogue step by its name
-    OP_DATA_SHAPE = 16, // how many elements come out is decided by those that go in (NonZero)
+    OP_DATA_SHAPE = 16, // how many elements come out is decided by those that go in (NonZero); with
+                        // lower it has bound too
     OP_NARROW = 32      // takes and makes types that are not computed with (espy_dtype_is_narrow)
 };
 
@@ -197,7 +199,12 @@ struct op {
     espy_status (*infer)(struct op_infer *c);
     void (*reference)(struct op_eval *c);
     espy_status (*lower)(struct op_lower *c);
-    espy_status (*control)(struct op_control *c); // then the three above are NULL
+    // With OP_DATA_SHAPE, for types of which lower finds on the device how much comes out
+    // (espy_lower_count): as infer, but outputs get the largest types that they can have, and
+    // counted[o] the one dimension of output o whose length is what lower counts; GRAPH_NONE, as it
+    // is given: the type is exact. Returns espy_infer_wait where the host has to do it.
+    espy_status (*bound)(struct op_infer *c);
+    espy_status (*control)(struct op_control *c); // then the four above are NULL
 };
 
 struct op_family {
@@ -256,6 +263,11 @@ espy_status espy_op_infer(const struct host *host, struct arena *arena, const st
                           const struct op_type *inputs, const struct tensor *values,
                           uint32_t input_count, struct op_type *outputs, uint32_t output_count,
                           uint32_t *needs);
+
+// Runs bound, which the operator has. false: the host has to find the shapes, or there was no memory.
+bool espy_op_bound(const struct host *host, struct arena *arena, const struct op_node *node,
+                   const struct op_type *inputs, const struct tensor *values, uint32_t input_count,
+                   struct op_type *outputs, uint32_t *counted, uint32_t output_count);
 
 // Runs the reference and the steps. outputs have types and data (or NULL data where unwanted).
 espy_status espy_op_evaluate(const struct host *host, const struct op_node *node,

@@ -364,6 +364,18 @@ struct view espy_lower_temporary(struct op_lower *c, espy_dtype dtype, const str
     return view;
 }
 
+struct view espy_lower_count(struct op_lower *c)
+{
+    const struct graph_node *node = &c->planner->params->graph->nodes[c->planner->node];
+    const struct shape one = {1, {1}};
+    const struct view view = espy_lower_temporary(c, ESPY_UINT32, &one);
+    assert((c->node->op->flags & OP_DATA_SHAPE) != 0);
+    for (uint32_t o = 0; o < node->output_count; o++)
+        if (node->outputs[o] != GRAPH_NONE)
+            c->planner->counted[node->outputs[o]].count = view;
+    return view;
+}
+
 struct view espy_lower_constant(struct op_lower *c, espy_dtype dtype, const struct shape *shape,
                                 const void *bytes)
 {

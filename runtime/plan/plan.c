@@ -14,7 +14,7 @@ static espy_status check_sizes(const struct planner *planner, const struct graph
         size_t count;
         if (node->outputs[o] == GRAPH_NONE)
             continue;
-        const struct op_type *type = &planner->plan->walk.types[node->outputs[o]];
+        const struct op_type *type = espy_planner_type(planner, node->outputs[o]);
         if (!espy_shape_count(&type->shape, &count) || count > TENSOR_ELEMENTS_MAX)
             return espy_fail(planner->host, ESPY_UNSUPPORTED,
                              "node '%s' (%s): output %u has more than 2^31 - 1 elements",
@@ -64,7 +64,7 @@ static espy_status fill_lower(struct planner *planner, uint32_t index, struct ar
     }
     for (uint32_t o = 0; o < node->output_count; o++)
         if (node->outputs[o] != GRAPH_NONE)
-            outputs[o] = walk->types[node->outputs[o]];
+            outputs[o] = *espy_planner_type(planner, node->outputs[o]);
     *c = (struct op_lower){.host = planner->host,
                            .caps = planner->params->caps,
                            .node = &walk->nodes[index],
@@ -170,6 +170,8 @@ static espy_status lower_node(struct planner *planner, uint32_t index)
         status = planner->status;
     if (status == ESPY_OK && c.tail_taken)
         espy_planner_finish_tail(&c);
+    // Where only the host can, bound has waited.
+    assert(planner->host_reason == NULL || !planner->plan->counted[index]);
     if (status == ESPY_OK && planner->host_reason != NULL)
         status = add_host_node(&c, index, planner->host_reason);
     if (status == ESPY_OK && planner->params->keep_values) {
@@ -301,15 +303,29 @@ static espy_status add_inputs(struct planner *planner)
     return ESPY_OK;
 }
 
+static void keep_to_end(struct planner *planner, const struct view *view)
+{
+    if (view->buffer != VIEW_NONE && planner->buffers[view->buffer].kind == PLAN_ARENA)
+        espy_planner_touch(planner, view->buffer, planner->time);
+}
+
 static void fill_io(struct planner *planner, uint32_t value, const struct view *dense,
                     struct plan_io *io)
 {
     const struct op_walk *walk = &planner->plan->walk;
-    *io = (struct plan_io){.value = value, .type = walk->types[value], .view = *dense};
+    const struct counted *counted = &planner->counted[value];
+    *io = (struct plan_io){
+        .value = value, .type = *espy_planner_type(planner, value), .view = *dense};
     if (walk->values[value].data != NULL)
         io->constant = &walk->values[value];
-    else if (dense->buffer != VIEW_NONE && planner->buffers[dense->buffer].kind == PLAN_ARENA)
-        espy_planner_touch(planner, dense->buffer, planner->time); // alive to the end
+    else
+        keep_to_end(planner, dense);
+    if (counted->most.dtype != ESPY_DTYPE_NONE && counted->dim != GRAPH_NONE) {
+        io->counted = true;
+        io->counted_dim = counted->dim;
+        io->count = counted->count;
+        keep_to_end(planner, &io->count);
+    }
 }
 
 // Lists the values to deliver: the graph's outputs that are there after this plan and were not
@@ -332,7 +348,7 @@ static espy_status list_outputs(struct planner *planner)
     for (uint32_t o = 0; o < graph->output_count; o++) {
         const uint32_t value = graph->outputs[o].value;
         const bool passed_through = planner->delivered[value]; // an input or a constant
-        if (plan->walk.types[value].dtype != ESPY_DTYPE_NONE &&
+        if (espy_planner_type(planner, value)->dtype != ESPY_DTYPE_NONE &&
             (!passed_through || planner->params->done == NULL))
             plan->outputs[plan->output_count++].value = value;
     }
@@ -343,7 +359,7 @@ static espy_status list_outputs(struct planner *planner)
         for (uint32_t i = 0; plan->pending[n] && i < node->input_count; i++) {
             const uint32_t value = node->inputs[i];
             if (value == GRAPH_NONE || planner->delivered[value] ||
-                plan->walk.types[value].dtype == ESPY_DTYPE_NONE)
+                espy_planner_type(planner, value)->dtype == ESPY_DTYPE_NONE)
                 continue;
             planner->delivered[value] = true;
             plan->outputs[plan->output_count++].value = value;
@@ -415,6 +431,10 @@ static espy_status build(struct planner *planner)
 {
     const struct plan_params *params = planner->params;
     const struct graph *graph = params->graph;
+    planner->counted = espy_alloc_array(planner->host, graph->value_count, sizeof(struct counted));
+    if (graph->value_count > 0 && planner->counted == NULL)
+        return espy_fail_memory(planner->host, graph->value_count * sizeof(struct counted),
+                                "planning");
     TRY(espy_planner_walk(planner));
     planner->places = espy_alloc_array(planner->host, graph->value_count, sizeof(struct place));
     planner->use_counts = espy_alloc_array(planner->host, graph->value_count, sizeof(uint32_t));
@@ -450,6 +470,7 @@ espy_status espy_plan_build(const struct plan_params *params, struct plan *plan)
     espy_free(params->host, planner.places);
     espy_free(params->host, planner.use_counts);
     espy_free(params->host, planner.readers);
+    espy_free(params->host, planner.counted);
     espy_free(params->host, planner.skipped);
     espy_free(params->host, planner.delivered);
     espy_free(params->host, planner.buffers);

@@ -74,6 +74,12 @@ struct plan_io {
     struct op_type type;      // what the caller sees
     struct view view; // dense. buffer VIEW_NONE: the value is `constant`, or nothing reads it
     const struct tensor *constant; // known before the run: no device memory involved
+    // Only the run finds how long dimension `counted_dim` is: `count` is one uint32 with it. type and
+    // view have the most that it can be, and the elements lie from the view's start on, as those of
+    // a dense tensor of the true shape.
+    bool counted;
+    uint32_t counted_dim;
+    struct view count;
 };
 
 struct plan {
@@ -102,6 +108,10 @@ struct plan {
     // in another plan, made when that data is there.
     uint32_t pending_count;
     bool *pending;            // [graph->node_count]
+    // Nodes of this plan that find on the device how much they make: their outputs are `counted`,
+    // and whatever reads these is pending.
+    uint32_t counted_count;
+    bool *counted;            // [graph->node_count]
     // The first node that reads or makes float64 on the device, which has it as float32;
     // GRAPH_NONE: there is none. Conversions that lose nothing by that do not count.
     uint32_t float64_node;
@@ -123,6 +133,13 @@ struct plan_params {
 };
 
 espy_status espy_plan_build(const struct plan_params *params, struct plan *plan);
+// The largest types of the outputs of a node with OP_DATA_SHAPE, and which dimension the device
+// counts (struct op, bound); false: a plan for this device leaves the node to the host.
+// values: those known before the run.
+bool espy_plan_bound(const struct host *host, const struct caps *caps, struct arena *arena,
+                     const struct op_node *node, const struct op_type *inputs,
+                     const struct tensor *values, uint32_t input_count, struct op_type *outputs,
+                     uint32_t *counted, uint32_t output_count);
 void espy_plan_finish(struct plan *plan); // zeroed is fine
 // One line per buffer and dispatch, stable: golden tests compare it.
 void espy_plan_print(const struct plan *plan, struct text *text);

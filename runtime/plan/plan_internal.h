@@ -22,6 +22,13 @@ struct lower_tail {
     struct op_step steps[OP_STEPS_MAX]; // the node's own, the operation, and that node's
 };
 
+// A value of which the device counts how much there is.
+struct counted {
+    struct op_type most; // dtype NONE: it is no such value
+    uint32_t dim;        // that is counted; GRAPH_NONE: the type is exact
+    struct view count;   // set by espy_lower_count
+};
+
 struct planner {
     const struct host *host;
     const struct plan_params *params;
@@ -29,6 +36,7 @@ struct planner {
     struct place *places;     // [value_count]
     uint32_t *use_counts;     // [value_count]: nodes and outputs that read it
     uint32_t *readers;        // [value_count]: the last node that reads it
+    struct counted *counted;  // [value_count]
     bool *skipped;            // [node_count]: done before, pending, or dead and without types
     bool *delivered;          // [value_count]: in plan->outputs, or a source, or a constant
 
@@ -68,6 +76,9 @@ void espy_planner_find_tail(const struct planner *planner, uint32_t index,
                             struct lower_tail *tail);
 // Marks a tail that was taken as done, and gives what it makes its own shape.
 void espy_planner_finish_tail(struct op_lower *c);
+
+// What the walk knows of a value's type, or the most that it can be; dtype NONE: neither.
+const struct op_type *espy_planner_type(const struct planner *planner, uint32_t value);
 
 // Walks the graph with the sources' types and finds what is pending (plan_walk.c).
 espy_status espy_planner_walk(struct planner *planner);

@@ -85,6 +85,13 @@ static void keep_buffer(struct planner *planner, uint32_t buffer)
         planner->buffers[buffer].transient = false;
 }
 
+static void keep_io(struct planner *planner, const struct plan_io *io)
+{
+    keep_buffer(planner, io->view.buffer);
+    if (io->counted)
+        keep_buffer(planner, io->count.buffer);
+}
+
 // Whatever a run may touch stays: buffers of dispatches, host nodes and outputs.
 static void find_transient(struct planner *planner)
 {
@@ -98,9 +105,9 @@ static void find_transient(struct planner *planner)
         for (uint32_t i = 0; i < planner->host_nodes[h].input_count; i++)
             keep_buffer(planner, planner->host_nodes[h].inputs[i].buffer);
     for (uint32_t o = 0; o < plan->output_count; o++)
-        keep_buffer(planner, plan->outputs[o].view.buffer);
+        keep_io(planner, &plan->outputs[o]);
     for (uint32_t k = 0; k < plan->kept_count; k++)
-        keep_buffer(planner, plan->kept[k].view.buffer);
+        keep_io(planner, &plan->kept[k]);
 }
 
 espy_status espy_plan_memory(struct planner *planner, uint32_t alignment)

@@ -47,6 +47,16 @@ static void print_dispatch(const struct plan *plan, const struct plan_dispatch *
                                       : plan->graph->nodes[dispatch->node].name);
 }
 
+static void print_nodes(const struct plan *plan, const char *title, uint32_t count,
+                        const bool *listed, struct text *text)
+{
+    if (count > 0)
+        espy_text_add(text, "%s\n", title);
+    for (uint32_t n = 0; count > 0 && n < plan->graph->node_count; n++)
+        if (listed[n])
+            espy_text_add(text, "  %s  %s\n", plan->graph->nodes[n].op, plan->graph->nodes[n].name);
+}
+
 void espy_plan_print(const struct plan *plan, struct text *text)
 {
     espy_text_add(text, "arena %llu constants %llu buffers %u prepare %u dispatches %u stages %u\n",
@@ -67,9 +77,6 @@ void espy_plan_print(const struct plan *plan, struct text *text)
         for (uint32_t i = 0; i < stage->count; i++)
             print_dispatch(plan, &plan->dispatches[stage->first + i], text);
     }
-    if (plan->pending_count > 0)
-        espy_text_add(text, "pending\n");
-    for (uint32_t n = 0; plan->pending_count > 0 && n < plan->graph->node_count; n++)
-        if (plan->pending[n])
-            espy_text_add(text, "  %s  %s\n", plan->graph->nodes[n].op, plan->graph->nodes[n].name);
+    print_nodes(plan, "counted", plan->counted_count, plan->counted, text);
+    print_nodes(plan, "pending", plan->pending_count, plan->pending, text);
 }

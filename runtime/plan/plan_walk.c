@@ -74,6 +74,58 @@ static espy_status walk_known(struct planner *planner, struct known_sources *s)
     }
 }
 
+const struct op_type *espy_planner_type(const struct planner *planner, uint32_t value)
+{
+    const struct op_type *known = &planner->plan->walk.types[value];
+    return known->dtype != ESPY_DTYPE_NONE ? known : &planner->counted[value].most;
+}
+
+bool espy_plan_bound(const struct host *host, const struct caps *caps, struct arena *arena,
+                     const struct op_node *node, const struct op_type *inputs,
+                     const struct tensor *values, uint32_t input_count, struct op_type *outputs,
+                     uint32_t *counted, uint32_t output_count)
+{
+    if (node->op->bound == NULL || !espy_op_bound(host, arena, node, inputs, values, input_count,
+                                                  outputs, counted, output_count))
+        return false;
+    for (uint32_t o = 0; o < output_count; o++) {
+        const size_t element = espy_storage_size(espy_storage_of(caps, outputs[o].dtype));
+        size_t count, size;
+        if (!espy_shape_count(&outputs[o].shape, &count) || count > INT32_MAX ||
+            !espy_checked_mul(count, element, &size) || size > caps->buffer_range_max)
+            return false;
+    }
+    return true;
+}
+
+// Takes on a node whose inputs have types and whose outputs have none, if the device can count what
+// comes out.
+static bool count_node(struct planner *planner, uint32_t index, struct arena *scratch)
+{
+    const struct graph_node *node = &planner->params->graph->nodes[index];
+    const struct op_walk *walk = &planner->plan->walk;
+    struct op_type *inputs = espy_arena_array(scratch, node->input_count, sizeof(*inputs));
+    struct op_type *outputs = espy_arena_array(scratch, node->output_count, sizeof(*outputs));
+    struct tensor *values = espy_arena_array(scratch, node->input_count, sizeof(*values));
+    uint32_t *counted = espy_arena_array(scratch, node->output_count, sizeof(*counted));
+    if (inputs == NULL || outputs == NULL || values == NULL || counted == NULL)
+        return false; // the arena remembers
+    for (uint32_t i = 0; i < node->input_count; i++) {
+        if (node->inputs[i] == GRAPH_NONE)
+            continue;
+        inputs[i] = walk->types[node->inputs[i]];
+        values[i] = walk->values[node->inputs[i]];
+    }
+    if (!espy_plan_bound(planner->host, planner->params->caps, scratch, &walk->nodes[index], inputs,
+                         values, node->input_count, outputs, counted, node->output_count))
+        return false;
+    for (uint32_t o = 0; o < node->output_count; o++)
+        if (node->outputs[o] != GRAPH_NONE)
+            planner->counted[node->outputs[o]] =
+                (struct counted){.most = outputs[o], .dim = counted[o]};
+    return true;
+}
+
 static bool has_types(const struct op_walk *walk, const uint32_t *values, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
@@ -83,8 +135,8 @@ static bool has_types(const struct op_walk *walk, const uint32_t *values, uint32
 }
 
 // Backwards from the outputs: a node without types is pending when anything depends on it, and is
-// as good as not there when not. live: scratch, [value_count].
-static void find_pending(struct planner *planner, bool *live)
+// as good as not there when not. live: [value_count].
+static espy_status find_pending(struct planner *planner, bool *live, struct arena *scratch)
 {
     const struct graph *graph = planner->params->graph;
     const bool *done = planner->params->done;
@@ -104,11 +156,15 @@ static void find_pending(struct planner *planner, bool *live)
         for (uint32_t i = 0; wanted && i < node->input_count; i++)
             if (node->inputs[i] != GRAPH_NONE)
                 live[node->inputs[i]] = true;
-        planner->skipped[n] = !has_types(&plan->walk, node->inputs, node->input_count) ||
-                              !has_types(&plan->walk, node->outputs, node->output_count);
+        const bool ready = has_types(&plan->walk, node->inputs, node->input_count);
+        const bool typed = has_types(&plan->walk, node->outputs, node->output_count);
+        plan->counted[n] = ready && !typed && wanted && count_node(planner, n, scratch);
+        planner->skipped[n] = !plan->counted[n] && (!ready || !typed);
         plan->pending[n] = planner->skipped[n] && wanted;
         plan->pending_count += plan->pending[n];
+        plan->counted_count += plan->counted[n];
     }
+    return scratch->failed ? ESPY_OUT_OF_MEMORY : ESPY_OK;
 }
 
 static espy_status walk_with(struct planner *planner, struct arena *scratch)
@@ -126,14 +182,14 @@ static espy_status walk_with(struct planner *planner, struct arena *scratch)
     plan->input_values =
         espy_arena_array(&plan->memory, params->source_count, sizeof(*plan->input_values));
     plan->pending = espy_arena_array(&plan->memory, graph->node_count, sizeof(*plan->pending));
-    if (plan->input_values == NULL || plan->pending == NULL)
+    plan->counted = espy_arena_array(&plan->memory, graph->node_count, sizeof(*plan->counted));
+    if (plan->input_values == NULL || plan->pending == NULL || plan->counted == NULL)
         return ESPY_OUT_OF_MEMORY;
     planner->skipped = espy_alloc_array(planner->host, graph->node_count + 1u, sizeof(bool));
     if (planner->skipped == NULL)
         return espy_fail_memory(planner->host, graph->node_count, "planning");
     TRY(walk_known(planner, &s));
-    find_pending(planner, s.known);
-    return ESPY_OK;
+    return find_pending(planner, s.known, scratch);
 }
 
 espy_status espy_planner_walk(struct planner *planner)

@@ -6,8 +6,8 @@
 
 enum {
     STAGING_ALIGNMENT = 64,      // bytes
-    SCRATCH_SIZE = 1 << 18,      // for views without a slot, which are rare
-    KEPT_SCRATCH_SIZE = 1 << 24, // with keep_values every value is read that way
+    SCRATCH_SIZE = 1 << 18,     // for views without a slot, which are rare
+    SCRATCH_SIZE_MAX = 1 << 24, // with keep_values every value is read that way
     CONSTANTS_STAGING_SIZE = 1 << 24
 };
 
@@ -95,8 +95,23 @@ static espy_status add_slots(struct vk_program *program)
             TRY(add_slot(program, &program->downloads, &node->inputs[i], stage - 1));
     }
     for (uint32_t i = 0; i < plan->output_count; i++)
-        TRY(add_slot(program, &program->downloads, &plan->outputs[i].view, plan->stage_count - 1));
+        // Of what is counted, the count: only it says how much to copy.
+        TRY(add_slot(program, &program->downloads,
+                     plan->outputs[i].counted ? &plan->outputs[i].count : &plan->outputs[i].view,
+                     plan->stage_count - 1));
     return ESPY_OK;
+}
+
+static uint64_t scratch_size(const struct plan *plan)
+{
+    uint64_t size = plan->kept_count > 0 ? SCRATCH_SIZE_MAX : SCRATCH_SIZE;
+    for (uint32_t i = 0; i < plan->output_count; i++) {
+        if (!plan->outputs[i].counted)
+            continue;
+        const uint64_t most = plan->buffers[plan->outputs[i].view.buffer].size;
+        size = most > size ? most : size;
+    }
+    return size < SCRATCH_SIZE_MAX ? size : SCRATCH_SIZE_MAX;
 }
 
 espy_status espy_vk_transfer_init(struct vk_program *program)
@@ -105,7 +120,7 @@ espy_status espy_vk_transfer_init(struct vk_program *program)
     if (device->mapped)
         return ESPY_OK;
     TRY(add_slots(program));
-    program->scratch_size = program->plan->kept_count > 0 ? KEPT_SCRATCH_SIZE : SCRATCH_SIZE;
+    program->scratch_size = scratch_size(program->plan);
     program->upload_scratch = program->uploads.size;
     program->readback_scratch = program->downloads.size;
     TRY(espy_vk_buffer_init(device, MEMORY_UPLOAD, program->uploads.size + program->scratch_size,

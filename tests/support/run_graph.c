@@ -135,10 +135,11 @@ espy_status espy_test_run_values(const struct host *host, struct vk_device *devi
     for (const struct segment *s = runner->first; s != NULL; s = s->next) {
         for (uint32_t k = 0; status == ESPY_OK && k < s->plan.kept_count; k++) {
             struct tensor *value = &values[s->plan.kept[k].value];
-            value->type = s->plan.kept[k].type;
-            status = allocate(value, arena);
+            status = espy_segment_type(s, &s->plan.kept[k], &value->type);
             if (status == ESPY_OK)
-                status = espy_runner_read_kept(s, k, value->data);
+                status = allocate(value, arena);
+            if (status == ESPY_OK)
+                status = espy_segment_read(s, &s->plan.kept[k], value);
         }
     }
     espy_runner_destroy(&runner);

@@ -65,12 +65,17 @@ static inline struct lifetime *rules_lifetimes(const struct plan *plan)
         }
     }
     step++;
-    for (uint32_t o = 0; o < plan->output_count; o++)
+    for (uint32_t o = 0; o < plan->output_count; o++) {
         if (plan->outputs[o].constant == NULL)
             rules_touch(lives, plan->outputs[o].view.buffer, step);
+        if (plan->outputs[o].counted)
+            rules_touch(lives, plan->outputs[o].count.buffer, step);
+    }
     for (uint32_t k = 0; k < plan->kept_count; k++) { // from the beginning to the end
         rules_touch(lives, plan->kept[k].view.buffer, 0);
         rules_touch(lives, plan->kept[k].view.buffer, step);
+        if (plan->kept[k].counted)
+            rules_touch(lives, plan->kept[k].count.buffer, step);
     }
     return lives;
 }
@@ -194,6 +199,9 @@ static inline void rules_data_flow(struct rules *rules)
              plan->outputs[o].constant != NULL ||
                  (written[plan->outputs[o].view.buffer] && espy_view_dense(&plan->outputs[o].view)),
              "output %u is not made, or not dense", o);
+    for (uint32_t o = 0; o < plan->output_count; o++)
+        RULE(rules, !plan->outputs[o].counted || written[plan->outputs[o].count.buffer],
+             "output %u is not counted", o);
     free(written);
 }
 

@@ -21,6 +21,8 @@ Test(table, every_row_is_whole)
         cr_expect((op->reference == NULL) == control, "%s: no reference", op->name);
         cr_expect((op->lower == NULL) == ((op->flags & OP_HOST_ONLY) != 0),
                   "%s: lower is missing, or OP_HOST_ONLY is", op->name);
+        cr_expect((op->bound != NULL) == (op->lower != NULL && (op->flags & OP_DATA_SHAPE) != 0),
+                  "%s: a kernel that counts and no bound, or a bound alone", op->name);
         cr_expect(op->inputs_min <= op->inputs_max, "%s: inputs", op->name);
         cr_expect(op->outputs_min <= op->outputs_max && op->outputs_min > 0, "%s: outputs",
                   op->name);
