@@ -292,6 +292,51 @@ Test(plan, a_change_of_shape_before_the_residual_is_passed_over)
     bench_finish(&bench);
 }
 
+// Where x is above 0, and the rows of a table there.
+static void make_picked(struct graph *graph, espy_dtype dtype)
+{
+    const uint32_t x = make_input(graph, "x", dtype, SHAPE(5000));
+    const uint32_t table = make_input(graph, "table", ESPY_FLOAT32, SHAPE(5000, 4));
+    const uint32_t relu = MAKE(graph, "Relu", "relu", x);
+    const uint32_t where = MAKE(graph, "NonZero", "where", relu);
+    make_output(graph, MAKE(graph, "Gather", "rows", table, where));
+    make_output(graph, where);
+}
+
+Test(plan, what_the_device_counts_is_planned_as_before)
+{
+    struct bench bench;
+    bench_init(&bench);
+    make_picked(&bench.graph, ESPY_FLOAT32);
+    bench_plan(&bench, &gpu, false);
+    cr_expect(bench.plan.stage_count == 1 && bench.plan.host_node_count == 0);
+    cr_expect(bench.plan.counted_count == 1 && bench.plan.pending_count == 1);
+    cr_assert(bench.plan.output_count == 1); // the other one is still to come
+    const struct plan_io *where = &bench.plan.outputs[0];
+    cr_expect(where->counted && where->counted_dim == 1 && where->count.buffer != VIEW_NONE);
+    cr_expect(where->type.shape.dims[0] == 1 && where->type.shape.dims[1] == 5000);
+    check_golden(&bench.plan, &bench.test.host, "counted");
+    bench_plan(&bench, &gpu, true);
+    bench_finish(&bench);
+}
+
+Test(plan, what_a_device_cannot_count_is_left_to_the_host)
+{
+    struct bench bench;
+    struct caps small = gpu;
+    bench_init(&bench);
+    make_picked(&bench.graph, ESPY_FLOAT32);
+    small.buffer_range_max = 5000 * 8 - 1; // one coordinate of each element
+    bench_plan(&bench, &small, false);
+    cr_expect(bench.plan.counted_count == 0 && bench.plan.pending_count == 2);
+    bench_finish(&bench);
+    bench_init(&bench);
+    make_picked(&bench.graph, ESPY_FLOAT64); // is float32 on the device
+    bench_plan(&bench, &gpu, false);
+    cr_expect(bench.plan.counted_count == 0 && bench.plan.pending_count == 2);
+    bench_finish(&bench);
+}
+
 Test(plan, attention_is_planned_as_before_and_its_transposes_move_nothing)
 {
     struct bench bench;

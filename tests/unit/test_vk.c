@@ -1,6 +1,9 @@
 // Goal: a plan made ready on the device gives the right numbers, whatever the memory is like, with
 // no word from the validation layer and no allocation while it runs.
-// Method: the hand-made plan of test_vk_fixture.h on the software driver.
+// Method: the hand-made plan of test_vk_fixture.h on the software driver; for counts, a graph.
+#include "support/run_graph.h"
+#include "support/test_host.h"
+#include "test_graph_fixture.h"
 #include "test_vk_fixture.h"
 
 #include <dirent.h>
@@ -521,6 +524,62 @@ Test(vk, any_view_is_written_and_read_in_mapped_memory)
 Test(vk, any_view_is_written_and_read_through_staging)
 {
     any_view(discrete_hook);
+}
+
+// ---- counts ------------------------------------------------------------------------------------
+
+// Every step-th element of x is not zero; step 0: none is.
+static void count_through(vk_table_hook hook, int64_t count, int64_t step)
+{
+    struct test_host test;
+    struct graph graph;
+    struct arena arena;
+    struct vk_device *device = NULL;
+    espy_test_host_init(&test);
+    espy_arena_init(&arena, &test.host);
+    make_graph(&graph, &test.host);
+    const struct vk_device_params params = {
+        .host = &test.host, .name = getenv("ESPY_TEST_DEVICE"), .validation = true, .hook = hook};
+    cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK, "%s", test.last_error);
+    const uint32_t x = make_input(&graph, "x", ESPY_INT32, SHAPE(count));
+    make_output(&graph, MAKE(&graph, "NonZero", "where", x));
+    const size_t size = (size_t)count * sizeof(int32_t);
+    struct tensor input = {{ESPY_INT32, *SHAPE(count)}, (size_t)count,
+                           espy_arena_alloc(&arena, size)};
+    struct tensor where = {.data = NULL};
+    cr_assert_not_null(input.data);
+    for (int64_t i = 0; i < count; i++)
+        ((int32_t *)input.data)[i] = step > 0 && i % step == 0;
+    cr_assert_eq(espy_test_run(&test.host, device, &graph, &input, &arena, &where, NULL), ESPY_OK,
+                 "%s", test.last_error);
+    const int64_t found = step > 0 ? (count + step - 1) / step : 0;
+    cr_assert_eq(where.type.shape.rank, 2);
+    cr_assert_eq(where.type.shape.dims[1], found);
+    for (int64_t i = 0; i < found; i++)
+        cr_assert_eq(((int64_t *)where.data)[i], i * step);
+    cr_expect_eq(espy_vk_device_validation_count(device), 0, "%s", test.last_error);
+    espy_vk_device_destroy(&device);
+    espy_graph_finish(&graph);
+    espy_arena_finish(&arena);
+    cr_expect_eq(test.live_count, 0, "%zu allocations are left", test.live_count);
+}
+
+Test(vk, what_was_counted_is_read_from_mapped_memory)
+{
+    count_through(NULL, 100, 3);
+    count_through(NULL, 100, 0);
+}
+
+Test(vk, what_was_counted_is_read_through_staging)
+{
+    count_through(discrete_hook, 100, 3);
+    count_through(discrete_hook, 100, 0);
+    count_through(discrete_hook, 100000, 1);
+}
+
+Test(vk, more_was_counted_than_the_staging_buffer_takes)
+{
+    count_through(discrete_hook, 3000000, 1);
 }
 
 // ---- threads ------------------------------------------------------------------------------------
