@@ -2,7 +2,12 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "op/lower.h"
 #include "op/op.h"
+#include "ops/picks.h"
+#include "shaders/nms_select.spv.h"
+#include "shaders/nms_sort.spv.h"
+#include "shaders/nms_triples.spv.h"
 
 enum { CORNERS, CENTER }; // of the attribute
 
@@ -16,6 +21,11 @@ static const struct op_attr rows[] = {
      .offset = offsetof(struct nms_attrs, center_point_box),
      .max = CENTER,
      .help = "boxes are y1, x1, y2, x2 (0) or x, y of the centre, width, height (1)"}};
+
+// All loops of one invocation together stop silently after 65535 rounds on some software drivers:
+// a dispatch ends before, so no class may have so many boxes chosen that it could not go on. Scores
+// beyond ELEMENTS_MAX would make lists larger than every device binds.
+enum { TRIPS_MAX = 60000, CHOSEN_MAX = 50000, ELEMENTS_MAX = 1 << 23 };
 
 struct candidate {
     float score;
@@ -180,6 +190,53 @@ static espy_status infer(struct op_infer *c)
     return ESPY_OK;
 }
 
+// The sizes of a call; room: for the boxes chosen of each class, of which values may say how many.
+struct sizes {
+    size_t pictures, classes, boxes, room;
+};
+
+static struct sizes sizes_of(const struct op_type *inputs, const struct tensor *values,
+                             uint32_t count)
+{
+    struct sizes s = {.pictures = (size_t)inputs[1].shape.dims[0],
+                      .classes = (size_t)inputs[1].shape.dims[1],
+                      .boxes = (size_t)inputs[1].shape.dims[2]};
+    s.room = s.boxes;
+    if (count <= 2 || inputs[2].dtype == ESPY_DTYPE_NONE) {
+        s.room = 0;
+    } else if (values[2].data != NULL) {
+        const int64_t most = espy_tensor_integer(&values[2], 0);
+        s.room = most <= 0 ? 0 : (uint64_t)most < s.boxes ? (size_t)most : s.boxes;
+    }
+    return s;
+}
+
+// NULL: the device computes it.
+static const char *why_host(const struct op_type *inputs, const struct sizes *s)
+{
+    if (!picks_exactly(inputs[0].dtype))
+        return "float64 is float32 on the device";
+    if (s->room > CHOSEN_MAX)
+        return "more than 50000 boxes of a class may be chosen";
+    size_t lists, elements;
+    if (!espy_checked_mul(s->pictures, s->classes, &lists) ||
+        !espy_checked_mul(lists, s->boxes, &elements) || elements > ELEMENTS_MAX)
+        return "more than 2^23 scores";
+    return NULL;
+}
+
+static espy_status bound(struct op_infer *c)
+{
+    const struct sizes s = sizes_of(c->inputs, c->values, c->input_count);
+    if (why_host(c->inputs, &s) != NULL)
+        return espy_infer_wait(c);
+    const int64_t most = (int64_t)(s.pictures * s.classes * s.room);
+    c->outputs[0] = (struct op_type){ESPY_INT64, {.rank = 2, .dims = {most, 3}}};
+    if (most > 0) // else there is nothing to count
+        c->counted[0] = 0;
+    return ESPY_OK;
+}
+
 static void reference(struct op_eval *c)
 {
     struct selection s = selection_of(c->attrs, c->inputs, c->input_count);
@@ -191,17 +248,201 @@ static void reference(struct op_eval *c)
         select_all(&s, &c->outputs[0]);
 }
 
+// ---- lower
+// -----------------------------------------------------------------------------------------
+
+struct lowering {
+    struct sizes sizes;
+    size_t rows; // classes of pictures
+    struct view boxes, scores, most, overlap, least;
+};
+
+// Input i, or a number where it is absent.
+static struct view threshold(struct op_lower *c, uint32_t i, float fallback)
+{
+    if (espy_lower_has(c, i))
+        return espy_lower_input(c, i);
+    return espy_lower_constant(c, ESPY_FLOAT32, &(struct shape){1, {1}}, &fallback);
+}
+
+static struct view words(struct op_lower *c, size_t count)
+{
+    return espy_lower_temporary(c, ESPY_UINT32, &(struct shape){1, {(int64_t)count}});
+}
+
+struct sorted {
+    struct view list, lengths; // a list per row, of (key, box)
+};
+
+static void sort_stage(struct op_lower *c, const struct lowering *l,
+                       const struct nms_sort_push *push, const struct nms_sort_spec *spec,
+                       const struct sorted *source, const struct sorted *target)
+{
+    struct op_dispatch dispatch = {.shader =
+                                       nms_sort_shaders.variants[espy_variant(l->scores.storage)],
+                                   .bindings = {l->scores, l->least, source->list, source->lengths,
+                                                target->list, target->lengths},
+                                   .binding_count = 6,
+                                   .push = push,
+                                   .push_size = sizeof(*push),
+                                   .spec = spec,
+                                   .spec_size = sizeof(*spec)};
+    espy_lower_grid(c, push->count, spec->local_size_x, dispatch.groups);
+    espy_lower_dispatch(c, &dispatch);
+}
+
+// The boxes of each row that score enough, the best first.
+static struct sorted sort_rows(struct op_lower *c, const struct lowering *l)
+{
+    enum { RUN = 16, MERGED_RUN = 4 }; // the latter on GPUs, where more invocations are better
+    const struct view none = {.buffer = VIEW_NONE};
+    const struct shape pairs = {1, {(int64_t)(l->rows * l->sizes.boxes)}};
+    struct nms_sort_spec spec = NMS_SORT_SPEC_DEFAULT;
+    struct nms_sort_push push = {.boxes = (uint32_t)l->sizes.boxes,
+                                 .span = RUN,
+                                 .scores_offset = (int32_t)l->scores.offset,
+                                 .least_offset = (int32_t)l->least.offset};
+    spec.local_size_x = c->caps->local_size;
+    spec.run = RUN;
+    spec.least_half = l->least.storage == STORAGE_F16;
+    push.runs = (push.boxes + RUN - 1) / RUN;
+    push.count = (uint32_t)l->rows * push.runs;
+    push.lists = push.runs;
+    struct sorted source = {none, none};
+    struct sorted target = {espy_lower_temporary(c, ESPY_INT64, &pairs),
+                            words(c, l->rows * push.lists)};
+    sort_stage(c, l, &push, &spec, &source, &target);
+    spec.merge = 1;
+    spec.run = c->caps->cpu ? RUN : MERGED_RUN;
+    push.runs = (push.boxes + spec.run - 1) / spec.run;
+    push.count = (uint32_t)l->rows * push.runs;
+    for (; push.lists > 1; push.lists = (push.lists + 1) / 2, push.span *= 2) {
+        source = target;
+        target.list = espy_lower_temporary(c, ESPY_INT64, &pairs);
+        target.lengths = words(c, l->rows * ((push.lists + 1) / 2));
+        sort_stage(c, l, &push, &spec, &source, &target);
+    }
+    return target;
+}
+
+// How many dispatches it takes to choose as many boxes as there may be.
+static uint32_t count_dispatches(const struct sizes *sizes, size_t lanes)
+{
+    uint32_t dispatches = 1;
+    size_t trips = 0, chosen = 0;
+    for (size_t begin = 0; begin < sizes->boxes; begin += lanes) {
+        if (trips + chosen + 2 * lanes >= TRIPS_MAX) {
+            dispatches++;
+            trips = 0;
+        }
+        trips += chosen + 2 * lanes + 1;
+        chosen = chosen + lanes < sizes->room ? chosen + lanes : sizes->room;
+    }
+    return dispatches;
+}
+
+struct chosen {
+    struct view boxes, counts; // room for each row, and how much of it was taken
+};
+
+static struct chosen choose(struct op_lower *c, const struct lowering *l,
+                            const struct sorted *sorted)
+{
+    enum { CPU_LANES = 32, GPU_LANES = 128 };
+    const struct nms_attrs *attrs = c->attrs;
+    struct chosen chosen = {words(c, l->rows * l->sizes.room), words(c, l->rows)};
+    const struct view next = words(c, l->rows);
+    const struct shape shape = {2, {(int64_t)(l->rows * l->sizes.room), 4}};
+    const struct view rectangles = espy_lower_temporary(c, ESPY_FLOAT32, &shape);
+    struct nms_select_push push = {.rows = (uint32_t)l->rows,
+                                   .classes = (uint32_t)l->sizes.classes,
+                                   .boxes = (uint32_t)l->sizes.boxes,
+                                   .room = (uint32_t)l->sizes.room,
+                                   .first = 1,
+                                   .boxes_offset = (int32_t)l->boxes.offset,
+                                   .most_offset = (int32_t)l->most.offset,
+                                   .overlap_offset = (int32_t)l->overlap.offset};
+    struct nms_select_spec spec = NMS_SELECT_SPEC_DEFAULT;
+    spec.local_size_x = c->caps->cpu ? CPU_LANES : GPU_LANES;
+    spec.center = attrs->center_point_box == CENTER;
+    spec.overlap_half = l->overlap.storage == STORAGE_F16;
+    spec.trips_max = TRIPS_MAX;
+    struct op_dispatch dispatch = {
+        .shader = nms_select_shaders.variants[espy_variant(l->boxes.storage)],
+        .bindings = {l->boxes, l->most, l->overlap, sorted->list, sorted->lengths, next,
+                     chosen.counts, chosen.boxes, rectangles},
+        .binding_count = 9,
+        .push = &push,
+        .push_size = sizeof(push),
+        .spec = &spec,
+        .spec_size = sizeof(spec)};
+    espy_lower_grid(c, l->rows, 1, dispatch.groups);
+    for (uint32_t left = count_dispatches(&l->sizes, spec.local_size_x); left > 0; left--) {
+        espy_lower_dispatch(c, &dispatch);
+        push.first = 0;
+    }
+    return chosen;
+}
+
+static void list_triples(struct op_lower *c, const struct lowering *l, const struct chosen *chosen,
+                         const struct view *count, const struct view *y)
+{
+    enum { RUN = 16 }; // of CPU drivers
+    const struct view sums = picks_sums(c, &chosen->counts, RANKS_NUMBERS, count);
+    struct nms_triples_push push = {.rows = (uint32_t)l->rows,
+                                    .classes = (uint32_t)l->sizes.classes,
+                                    .room = (uint32_t)l->sizes.room};
+    struct nms_triples_spec spec = NMS_TRIPLES_SPEC_DEFAULT;
+    spec.local_size_x = c->caps->local_size;
+    spec.shift = picks_shift(c);
+    spec.run = c->caps->cpu ? RUN : 1;
+    push.runs = (push.room + spec.run - 1) / spec.run;
+    push.count = push.rows * push.runs;
+    struct op_dispatch dispatch = {.shader = nms_triples_shaders.variants[VARIANT_NONE],
+                                   .bindings = {chosen->boxes, chosen->counts, sums, *y},
+                                   .binding_count = 4,
+                                   .push = &push,
+                                   .push_size = sizeof(push),
+                                   .spec = &spec,
+                                   .spec_size = sizeof(spec)};
+    espy_lower_grid(c, push.count, spec.local_size_x, dispatch.groups);
+    espy_lower_dispatch(c, &dispatch);
+}
+
+static espy_status lower(struct op_lower *c)
+{
+    struct lowering l = {.sizes = sizes_of(c->inputs, c->values, c->input_count)};
+    const char *why = why_host(c->inputs, &l.sizes);
+    if (why != NULL)
+        return espy_lower_on_host(c, why);
+    const struct view y = espy_lower_output(c, 0), count = espy_lower_count(c);
+    l.rows = l.sizes.pictures * l.sizes.classes;
+    if (l.rows * l.sizes.room == 0)
+        return espy_lower_status(c);
+    l.boxes = espy_lower_dense_input(c, 0);
+    l.scores = espy_lower_dense_input(c, 1);
+    l.most = espy_lower_input(c, 2);
+    l.overlap = threshold(c, 3, 0);
+    l.least = threshold(c, 4, -HUGE_VALF);
+    const struct sorted sorted = sort_rows(c, &l);
+    const struct chosen chosen = choose(c, &l, &sorted);
+    list_triples(c, &l, &chosen, &count, &y);
+    return espy_lower_status(c);
+}
+
 static const struct op ops[] = {{.name = "NonMaxSuppression",
                                  .summary = "the best boxes per class that overlap no better one",
                                  .inputs_min = 2,
                                  .inputs_max = 5,
                                  .outputs_min = 1,
                                  .outputs_max = 1,
-                                 .flags = OP_HOST_ONLY | OP_DATA_SHAPE,
+                                 .flags = OP_DATA_SHAPE,
                                  .attrs = rows,
                                  .attr_count = sizeof(rows) / sizeof(rows[0]),
                                  .attrs_size = sizeof(struct nms_attrs),
                                  .infer = infer,
-                                 .reference = reference}};
+                                 .reference = reference,
+                                 .lower = lower,
+                                 .bound = bound}};
 
 const struct op_family espy_ops_non_max_suppression = {ops, sizeof(ops) / sizeof(ops[0])};
