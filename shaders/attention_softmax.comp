@@ -5,6 +5,7 @@
 #extension GL_GOOGLE_include_directive : require
 #include "types.glsl"
 #include "index.glsl"
+#include "decay.glsl"
 
 layout(constant_id = 3) const uint EXPOSES = 0; // write the weights to the fourth output too
 
@@ -17,16 +18,9 @@ layout(push_constant) uniform Push {
     uint queries, first, taken; // all, and those of this dispatch
 } push;
 
-const float LOWEST = -3.4028234e38;
-
 float largest(vec4 v)
 {
     return max(max(v.x, v.y), max(v.z, v.w));
-}
-
-vec4 decay(vec4 moved)
-{
-    return mix(exp(max(moved, -103.0)), vec4(0.0), lessThan(moved, vec4(-103.0)));
 }
 
 void main()

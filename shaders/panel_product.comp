@@ -8,6 +8,7 @@
 #include "index.glsl"
 #include "panel.glsl"
 #include "panel_product_codes.glsl"
+#include "decay.glsl"
 
 // A's rows can be read four at a time; past the depth they go on with zeros.
 layout(constant_id = 6) const uint A_VECTOR = 0;
@@ -18,11 +19,16 @@ layout(constant_id = 10) const uint STORE_VECTOR = 1; // 4: rows of the output h
 layout(constant_id = 11) const uint FILL = 0; // 1: the last vector's missing columns are -infinity
 layout(constant_id = 12) const uint C_COLUMN = 1; // C's step from a column to the next
 
+// A is scores of attention, whose softmax is multiplied: stats has the largest of each row, and one
+// over the sum of the exponentials. Needs A_VECTOR.
+layout(constant_id = 13) const uint SOFTMAX = 0;
+
 layout(binding = 0, rgba32f) readonly uniform imageBuffer a4;
 layout(binding = 1, r32f) readonly uniform imageBuffer a;
 layout(binding = 2, rgba32f) readonly uniform imageBuffer b4;
 layout(binding = 3, r32f) readonly uniform imageBuffer b;
 layout(binding = 4, r32f) readonly uniform imageBuffer c;
+layout(binding = 6, r32f) readonly uniform imageBuffer stats;
 layout(binding = 5) writeonly buffer Y { float y[]; };
 layout(binding = 5) writeonly buffer Y4 { vec4 y4[]; };
 
@@ -40,6 +46,7 @@ layout(push_constant) uniform Push {
 #include "epilogue.glsl"
 
 int a_rows[READS], b_base, b_columns[COLS];
+float a_highest[READS];
 
 int batch_offset(ivec2 place, int strides[2])
 {
@@ -48,8 +55,10 @@ int batch_offset(ivec2 place, int strides[2])
 
 vec4 read_a(uint r, uint quad)
 {
-    if (A_VECTOR != 0)
-        return imageLoad(a4, a_rows[r] + int(quad));
+    if (A_VECTOR != 0) {
+        const vec4 read = imageLoad(a4, a_rows[r] + int(quad));
+        return SOFTMAX != 0 ? decay(read - a_highest[r]) : read;
+    }
     vec4 value;
     [[unroll]] for (uint k = 0; k < 4; k++) {
         const uint at = RAGGED != 0 ? min(4 * quad + k, push.depth - 1) : 4 * quad + k;
@@ -84,20 +93,20 @@ void read_b(uint quad, out vec4 weights[COLS])
     }
 }
 
-float finish(uint p, uint col, uint column, int c_at)
+float finish(uint p, uint col, uint column, int c_at, float scale)
 {
-    float value = sums[p][col] * push.alpha;
+    float value = sums[p][col] * scale;
     if (HAS_C != 0)
         value += imageLoad(c, c_at + int(min(column, push.columns - 1)) * int(C_COLUMN)).x;
     value = epilogue(value);
     return FILL != 0 && column >= push.columns ? uintBitsToFloat(0xff800000u) : value;
 }
 
-void store(uint p, uint column, int c_at, int y_at)
+void store(uint p, uint column, int c_at, int y_at, float scale)
 {
     float values[COLS];
     [[unroll]] for (uint col = 0; col < COLS; col++)
-        values[col] = finish(p, col, column + col, c_at);
+        values[col] = finish(p, col, column + col, c_at, scale);
     if (STORE_VECTOR == 4) {
         if (column < push.columns)
             y4[(y_at + int(column)) >> 2] =
@@ -129,6 +138,8 @@ void main()
         // Rows past the end repeat the last one and are not stored.
         const uint row = min(first + r * LANES + gl_SubgroupInvocationID, push.rows - 1);
         a_rows[r] = a_base + int(row) * push.a_row;
+        if (SOFTMAX != 0)
+            a_highest[r] = imageLoad(stats, int(2 * (batch * push.rows + row))).x;
         if (A_VECTOR != 0)
             a_rows[r] >>= 2;
     }
@@ -154,8 +165,12 @@ void main()
     int c_at = push.c_offset + batch_offset(place, push.c_batch) + int(first) * push.c_row;
     int y_at = push.y_offset + batch_offset(place, push.y_batch) + int(first) * push.y_row;
     [[unroll]] for (uint p = 0; p < PIXELS; p++) {
-        if (first + p < push.rows)
-            store(p, column, c_at, y_at);
+        if (first + p < push.rows) {
+            float scale = push.alpha;
+            if (SOFTMAX != 0)
+                scale = imageLoad(stats, int(2 * (batch * push.rows + first + p) + 1)).x;
+            store(p, column, c_at, y_at, scale);
+        }
         c_at += push.c_row;
         y_at += push.y_row;
     }

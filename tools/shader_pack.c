@@ -620,6 +620,30 @@ static bool read_resource(const struct module *module, const uint32_t *variable,
     return true;
 }
 
+// The runtime binds texels of four components where a name ends in 4, else of one; a view of another
+// format than the shader declares reads other numbers without a word from drivers.
+static void check_texel_name(const struct variant *variant, const struct shader_binding *binding,
+                             const uint32_t *type)
+{
+    enum {
+        UNKNOWN = 0,
+        RGBA32F = 1,
+        RGBA16F = 2,
+        RGBA32I = 21,
+        RGBA16I = 22,
+        RGBA32UI = 30,
+        RGBA16UI = 31
+    };
+    const uint32_t format = type[8];
+    const bool four = format == RGBA32F || format == RGBA16F || format == RGBA32I ||
+                      format == RGBA16I || format == RGBA32UI || format == RGBA16UI;
+    const size_t size = strlen(binding->name);
+    const bool named_four = size > 0 && binding->name[size - 1] == '4';
+    if (binding->kind == BINDING_STORAGE_TEXELS && format != UNKNOWN && four != named_four)
+        fail(variant->label, "%s has texels of %s: its name must%s end in 4", binding->name,
+             four ? "four components" : "one component", four ? "" : " not");
+}
+
 static void read_binding(struct variant *variant, const uint32_t *variable, uint32_t type_id)
 {
     const struct module *module = &variant->module;
@@ -629,6 +653,8 @@ static void read_binding(struct variant *variant, const uint32_t *variable, uint
         fail(variant->label, "a resource has no usable name: \"%s\"", binding.name);
     if (!is_known)
         fail(variant->label, "%s is neither a storage buffer nor a texel buffer", binding.name);
+    if (binding.kind == BINDING_STORAGE_TEXELS)
+        check_texel_name(variant, &binding, definition(module, type_id));
 
     const uint32_t *set = decoration_of(module, variable[2], DECORATION_DESCRIPTOR_SET);
     if (set && *set != 0)

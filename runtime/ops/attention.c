@@ -11,6 +11,7 @@
 #include "ops/panel_product.h"
 #include "shaders/attention_scores.spv.h"
 #include "shaders/attention_softmax.spv.h"
+#include "shaders/attention_stats.spv.h"
 #include "shaders/attention_values.spv.h"
 #include "shaders/include/attention_codes.glsl"
 
@@ -534,6 +535,7 @@ static bool lower_plain_scores(struct op_lower *c, const struct parts *p, int64_
                                     .b = keys,
                                     .c = group_heads(&p->s, &mask),
                                     .y = group_heads(&p->s, &rows),
+                                    .stats = {.buffer = VIEW_NONE},
                                     .alpha = (float)scale_of(attrs, &p->s),
                                     .fill = true};
     product.b.dims[2] = keys.dims[3]; // K transposed
@@ -611,7 +613,23 @@ static void lower_softmax(struct op_lower *c, const struct parts *p, int64_t fir
              sizeof(push), &spec, sizeof(spec), push.rows);
 }
 
-// false: this is not for that kernel. Weights past the last key are zeros.
+// What makes weights of each row's scores.
+static struct view lower_stats(struct op_lower *c, const struct parts *p, int64_t taken)
+{
+    const struct shape shape = {2, {p->s.batch * p->s.q_heads * taken, 2}};
+    const struct view stats = espy_lower_temporary(c, ESPY_FLOAT32, &shape);
+    struct attention_stats_spec spec = ATTENTION_STATS_SPEC_DEFAULT;
+    spec.local_size_x = c->caps->local_size;
+    const struct attention_stats_push push = {.rows = (uint32_t)shape.dims[0],
+                                              .keys = (uint32_t)p->s.keys};
+    const struct view bindings[] = {p->scores, stats};
+    if (stats.buffer != VIEW_NONE)
+        dispatch(c, attention_stats_shaders.variants[VARIANT_NONE], bindings, 2, &push,
+                 sizeof(push), &spec, sizeof(spec), push.rows);
+    return stats;
+}
+
+// Softmax and the weighted sums in one product. false: this is not for that kernel.
 static bool lower_plain_values(struct op_lower *c, const struct parts *p, int64_t first,
                                int64_t taken)
 {
@@ -622,23 +640,23 @@ static bool lower_plain_values(struct op_lower *c, const struct parts *p, int64_
         return false;
     if (p->lengths.buffer != VIEW_NONE || !repeat_heads(&p->s, &values))
         return false;
-    const struct panel_product product = {.a = group_heads(&p->s, &rows),
-                                          .b = values,
-                                          .c = {.buffer = VIEW_NONE},
-                                          .y = group_heads(&p->s, &y),
-                                          .alpha = 1,
-                                          .padded = true,
-                                          .last = true};
+    if (p->exposed.buffer != VIEW_NONE)
+        return false;
+    struct panel_product product = {.a = group_heads(&p->s, &rows),
+                                    .b = values,
+                                    .c = {.buffer = VIEW_NONE},
+                                    .y = group_heads(&p->s, &y),
+                                    .padded = true,
+                                    .last = true};
     if (!panel_product_suits(c, &product))
         return false;
+    product.stats = lower_stats(c, p, taken);
     panel_product_lower(c, &product);
     return true;
 }
 
 static void lower_values(struct op_lower *c, const struct parts *p, int64_t first, int64_t taken)
 {
-    if (lower_plain_values(c, p, first, taken))
-        return;
     const struct sizes *s = &p->s;
     struct attention_values_spec spec = ATTENTION_VALUES_SPEC_DEFAULT;
     spec.local_size_x = c->caps->local_size;
@@ -713,6 +731,8 @@ static espy_status lower(struct op_lower *c)
     for (int64_t first = 0; first < s->queries; first += step) {
         const int64_t taken = s->queries - first < step ? s->queries - first : step;
         lower_scores(c, &p, first, taken);
+        if (lower_plain_values(c, &p, first, taken))
+            continue;
         lower_softmax(c, &p, first, taken);
         lower_values(c, &p, first, taken);
     }

@@ -504,6 +504,7 @@ static bool lower_panel_product(struct op_lower *c, const struct product *p,
     struct panel_product product = {.a = batched(&p->a, batches, batches->a),
                                     .b = batched(&p->b, batches, batches->b),
                                     .c = {.buffer = VIEW_NONE},
+                                    .stats = {.buffer = VIEW_NONE},
                                     .y = batched(&rows, batches, y_strides),
                                     .alpha = terms->attrs.alpha,
                                     .last = true};
@@ -611,15 +612,17 @@ static espy_status lower(struct op_lower *c)
     }
     if (a.buffer == VIEW_NONE || b.buffer == VIEW_NONE || espy_lower_status(c) != ESPY_OK)
         return espy_lower_status(c);
+    if (at_once < columns) {
+        const struct view y = espy_lower_output(c, 0);
+        if (y.buffer != VIEW_NONE)
+            lower_parts(c, &terms, &a, columns, at_once, &y);
+        return espy_lower_status(c);
+    }
     const struct product product = product_of(a, b, terms.attrs.trans_a, terms.attrs.trans_b);
-    if (at_once == columns && takes_tail(c, product, &terms))
+    if (takes_tail(c, product, &terms))
         espy_lower_take_tail(c, true);
     const struct view y = espy_lower_output(c, 0);
-    if (y.buffer == VIEW_NONE)
-        return espy_lower_status(c);
-    if (at_once < columns)
-        lower_parts(c, &terms, &a, columns, at_once, &y);
-    else
+    if (y.buffer != VIEW_NONE)
         lower_product(c, product, &terms, &y);
     return espy_lower_status(c);
 }

@@ -14,6 +14,9 @@ struct panel_product {
     struct view b; // depth, columns
     struct view c; // rows, columns: added to the product; VIEW_NONE: nothing is
     struct view y; // rows, columns: steps of 1 from column to column
+    // [row of all batches, 2]: A is scores, whose softmax is multiplied (attention_stats.comp makes
+    // these numbers of them); A must be read four at a time and alpha is not used. VIEW_NONE: not.
+    struct view stats;
     float alpha;   // scale of the product
     // A's rows go on with zeros up to a multiple of four.
     bool padded;
@@ -61,6 +64,7 @@ static inline struct panel_product_spec panel_product_spec_of(const struct op_lo
     spec.c_column = p->c.strides[3] != 0;
     spec.store_vector = spec.cols == 4 && panel_product_vector(&p->y, 3, p->fill) ? 4 : 1;
     spec.fill = p->fill;
+    spec.softmax = p->stats.buffer != VIEW_NONE;
     return spec;
 }
 
@@ -94,8 +98,8 @@ static inline void panel_product_lower(struct op_lower *c, const struct panel_pr
     if (p->last)
         LOWER_EPILOGUE(c, &spec, &push);
     struct op_dispatch dispatch = {.shader = panel_product_shaders.variants[VARIANT_NONE],
-                                   .bindings = {p->a, p->a, p->b, p->b, p->c, p->y},
-                                   .binding_count = 6,
+                                   .bindings = {p->a, p->a, p->b, p->b, p->c, p->y, p->stats},
+                                   .binding_count = 7,
                                    .push = &push,
                                    .push_size = sizeof(push),
                                    .spec = &spec,
