@@ -8,6 +8,7 @@
 #include "op/op.h"
 #include "shaders/include/layer_normalization_codes.glsl"
 #include "shaders/layer_normalization.spv.h"
+#include "shaders/layer_normalization_texel.spv.h"
 
 struct layer_attrs {
     int64_t axis, p;
@@ -256,6 +257,57 @@ static void fill_push(const struct op_lower *c, const struct bindings *b, uint32
     push->part_count = (push->row_length + push->part_length - 1) / push->part_length;
 }
 
+static bool in_fours(int64_t a)
+{
+    return a % 4 == 0;
+}
+
+// Rows that are whole vectors in memory, on a CPU driver.
+static bool suits_texels(const struct op_lower *c, const struct bindings *b,
+                         const struct layer_normalization_push *push,
+                         const struct layer_normalization_spec *spec)
+{
+    bool fits = espy_lower_reads_texels(c, b->x.storage) && push->part_count <= 1 &&
+                push->row_length > 0 && push->x_step == 1 && push->y_step == 1 &&
+                in_fours(push->row_length) && in_fours(push->x_offset) &&
+                in_fours(push->scale_offset) && in_fours(push->bias_offset) && spec->scale <= 1 &&
+                spec->bias <= 1 && spec->keep_mean == 0 && spec->keep_deviation == 0;
+    for (uint32_t d = 0; d < spec->rank; d++)
+        fits = fits && in_fours(push->x_strides[d]) && in_fours(push->y_strides[d]);
+    return fits;
+}
+
+static void dispatch_texels(struct op_lower *c, const struct bindings *b,
+                            const struct layer_normalization_push *full,
+                            const struct layer_normalization_spec *chosen)
+{
+    struct layer_normalization_texel_spec spec = LAYER_NORMALIZATION_TEXEL_SPEC_DEFAULT;
+    spec.local_size_x = chosen->local_size_x;
+    spec.kind = chosen->kind;
+    spec.rank = chosen->rank;
+    spec.has_scale = chosen->scale != 0;
+    spec.has_bias = chosen->bias != 0;
+    struct layer_normalization_texel_push push = {.rows = full->rows,
+                                                  .row_length = full->row_length,
+                                                  .x_offset = full->x_offset,
+                                                  .scale_offset = full->scale_offset,
+                                                  .bias_offset = full->bias_offset,
+                                                  .epsilon = full->epsilon};
+    memcpy(push.dims, full->dims, sizeof(push.dims));
+    memcpy(push.x_strides, full->x_strides, sizeof(push.x_strides));
+    memcpy(push.y_strides, full->y_strides, sizeof(push.y_strides));
+    LOWER_EPILOGUE(c, &spec, &push);
+    struct op_dispatch made = {.shader = layer_normalization_texel_shaders.variants[VARIANT_NONE],
+                               .bindings = {b->x, b->scale, b->bias, b->y},
+                               .binding_count = 4,
+                               .push = &push,
+                               .push_size = sizeof(push),
+                               .spec = &spec,
+                               .spec_size = sizeof(spec)};
+    espy_lower_grid(c, push.rows, spec.local_size_x, made.groups);
+    espy_lower_dispatch(c, &made);
+}
+
 static espy_status lower(struct op_lower *c)
 {
     const struct layer_attrs *attrs = c->attrs;
@@ -280,6 +332,10 @@ static espy_status lower(struct op_lower *c)
     spec.keep_mean = b.mean.buffer != VIEW_NONE;
     spec.keep_deviation = b.deviation.buffer != VIEW_NONE;
     fill_push(c, &b, mask, &push, &spec);
+    if (suits_texels(c, &b, &push, &spec)) {
+        dispatch_texels(c, &b, &push, &spec);
+        return espy_lower_status(c);
+    }
     LOWER_EPILOGUE(c, &spec, &push);
     if (push.part_count <= 1) {
         push.part_count = 1;

@@ -24,9 +24,8 @@ struct panel_problem {
 static inline bool panel_suits(const struct op_lower *c, enum storage storage)
 {
     const struct caps *caps = c->caps;
-    return caps->cpu && caps->subgroups && caps->subgroup_size >= 4 && storage == STORAGE_F32 &&
-           caps->subgroup_size <= caps->invocations_max &&
-           caps->texel_elements_max >= caps->buffer_range_max / 4;
+    return espy_lower_reads_texels(c, storage) && caps->subgroups && caps->subgroup_size >= 4 &&
+           caps->subgroup_size <= caps->invocations_max;
 }
 
 // Output channels per lane: those whose panels cost least. Handing a vector of a pixel to all lanes

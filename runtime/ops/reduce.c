@@ -7,6 +7,7 @@
 #include "op/op.h"
 #include "shaders/include/reduce_codes.glsl"
 #include "shaders/reduce.spv.h"
+#include "shaders/reduce_texel.spv.h"
 
 struct reduce_attrs {
     bool keepdims, noop_with_empty_axes;
@@ -269,6 +270,71 @@ static bool is_same_of_one(uint32_t kind)
            kind == REDUCE_PROD;
 }
 
+// Four neighbouring results are made of four neighbouring elements each, on a CPU driver.
+static bool suits_texels(const struct op_lower *c, const struct reduce_push *push,
+                         const struct reduce_spec *spec)
+{
+    const uint32_t last = spec->rank - 1;
+    bool fits = espy_lower_reads_texels(c, espy_lower_storage(c, c->inputs[0].dtype)) &&
+                (spec->kind == REDUCE_SUM || spec->kind == REDUCE_MEAN ||
+                 spec->kind == REDUCE_MAX || spec->kind == REDUCE_MIN) &&
+                push->x_strides[last] == 1 && push->y_strides[last] == 1 &&
+                push->dims[last] % 4 == 0 && push->x_offset % 4 == 0;
+    for (uint32_t d = 0; d < last; d++)
+        fits = fits && push->x_strides[d] % 4 == 0 && push->y_strides[d] % 4 == 0;
+    for (uint32_t d = 0; d < spec->inside_rank; d++)
+        fits = fits && push->inside_strides[d] % 4 == 0;
+    return fits;
+}
+
+static void dispatch_texels(struct op_lower *c, const struct view *bindings, uint32_t stage,
+                            const struct reduce_texel_push *push, struct reduce_texel_spec *spec)
+{
+    spec->stage = stage;
+    const size_t parts = (push->row_length + push->part_length - 1) / push->part_length;
+    struct op_dispatch made = {.shader = reduce_texel_shaders.variants[VARIANT_NONE],
+                               .bindings = {bindings[0], bindings[1], bindings[2], bindings[3]},
+                               .binding_count = 4,
+                               .push = push,
+                               .push_size = sizeof(*push),
+                               .spec = spec,
+                               .spec_size = sizeof(*spec)};
+    espy_lower_grid(c, push->rows * (stage == 1 ? parts : 1), spec->local_size_x, made.groups);
+    espy_lower_dispatch(c, &made);
+}
+
+static void lower_texels(struct op_lower *c, const struct reduce_push *one,
+                         const struct reduce_spec *chosen, const struct view *x,
+                         const struct view *y)
+{
+    const uint32_t last = chosen->rank - 1;
+    struct reduce_texel_spec spec = REDUCE_TEXEL_SPEC_DEFAULT;
+    struct reduce_texel_push push = {
+        .rows = one->rows / 4, .row_length = one->row_length, .x_offset = one->x_offset};
+    spec.local_size_x = chosen->local_size_x;
+    spec.kind = chosen->kind;
+    spec.rank = chosen->rank;
+    spec.inside_rank = chosen->inside_rank;
+    memcpy(push.dims, one->dims, sizeof(push.dims));
+    memcpy(push.x_strides, one->x_strides, sizeof(push.x_strides));
+    memcpy(push.y_strides, one->y_strides, sizeof(push.y_strides));
+    memcpy(push.inside_dims, one->inside_dims, sizeof(push.inside_dims));
+    memcpy(push.inside_strides, one->inside_strides, sizeof(push.inside_strides));
+    push.dims[last] /= 4;
+    push.x_strides[last] = push.y_strides[last] = 4;
+    push.part_length = espy_axes_part(c, push.rows, push.row_length);
+    LOWER_EPILOGUE(c, &spec, &push);
+    if (push.part_length >= push.row_length) {
+        dispatch_texels(c, (const struct view[4]){*x, *y, *x, *y}, 0, &push, &spec);
+        return;
+    }
+    const struct shape shape = {2, {(push.row_length + push.part_length - 1) / push.part_length,
+                                    one->rows}};
+    const struct view parts = espy_lower_temporary(c, y->dtype, &shape);
+    dispatch_texels(c, (const struct view[4]){*x, parts, *x, parts}, 1, &push, &spec);
+    dispatch_texels(c, (const struct view[4]){parts, *y, parts, *y}, 2, &push, &spec);
+}
+
 static espy_status lower(struct op_lower *c)
 {
     const struct reduce_attrs *attrs = c->attrs;
@@ -304,6 +370,10 @@ static espy_status lower(struct op_lower *c)
     spec.inside_rank = espy_axes_fill(&inside, 1, true, push.inside_dims, push.inside_strides);
     memcpy(push.x_strides, strides[0], sizeof(push.x_strides));
     memcpy(push.y_strides, strides[1], sizeof(push.y_strides));
+    if (suits_texels(c, &push, &spec)) {
+        lower_texels(c, &push, &spec, &x, &y);
+        return espy_lower_status(c);
+    }
     push.part_length = espy_axes_part(c, push.rows, push.row_length);
     LOWER_EPILOGUE(c, &spec, &push);
     if (push.part_length >= push.row_length) {

@@ -399,6 +399,12 @@ struct view espy_lower_constant(struct op_lower *c, espy_dtype dtype, const stru
 
 // ---- dispatches ------------------------------------------------------------------------------------
 
+bool espy_lower_reads_texels(const struct op_lower *c, enum storage storage)
+{
+    return c->caps->cpu && storage == STORAGE_F32 &&
+           c->caps->texel_elements_max >= c->caps->buffer_range_max / 4;
+}
+
 enum shader_variant espy_variant(enum storage storage)
 {
     static const enum shader_variant variants[] = {[STORAGE_F32] = VARIANT_F32,
