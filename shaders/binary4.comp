@@ -1,8 +1,10 @@
 // One invocation = a run of vec4s along the last dimension, in the order of the output's memory.
-// variants: f32 f16
+// variants: f32 f16 t32
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "types.glsl"
+#include "vectors.glsl"
+#include "read4.glsl"
 #include "index.glsl"
 #include "binary.glsl"
 
@@ -16,18 +18,10 @@ layout(constant_id = 4) const uint RANK = 5;
 layout(constant_id = 5) const uint A_MODE = ALONG;
 layout(constant_id = 6) const uint B_MODE = ALONG;
 
-#ifdef VARIANT_F16
-#define STORED4 f16vec4
-#define STORED4_OF(v) f16vec4(vec4(fit_half(v.x), fit_half(v.y), fit_half(v.z), fit_half(v.w)))
-#else
-#define STORED4 vec4
-#define STORED4_OF(v) (v)
-#endif
-
-layout(binding = 0) readonly buffer A { STORED4 a[]; };
-layout(binding = 1) readonly buffer B { STORED4 b[]; };
+READ4(0, a4);
+READ4(1, b4);
 layout(binding = 2) writeonly buffer Y { STORED4 y[]; };
-layout(binding = 3) readonly buffer Operand { STORED4 operand[]; }; // lies as y does
+READ4(3, operand4); // lies as y does
 
 layout(push_constant) uniform Push {
     uint count;  // runs in all
@@ -77,17 +71,17 @@ void main()
     }
     vec4 left = vec4(push.number), right = vec4(push.number);
     if (A_MODE == REPEATED)
-        left = vec4(vec4(a[from_a >> 2])[from_a & 3]);
+        left = vec4(AT4(a4, from_a >> 2)[from_a & 3]);
     if (B_MODE == REPEATED)
-        right = vec4(vec4(b[from_b >> 2])[from_b & 3]);
+        right = vec4(AT4(b4, from_b >> 2)[from_b & 3]);
     uint at_a = uint(from_a >> 2) + column, at_b = uint(from_b >> 2) + column;
     const uint end = to + min(push.run, inner - column);
     for (; to < end; to++) {
         if (A_MODE == ALONG)
-            left = vec4(a[at_a++]);
+            left = AT4(a4, at_a++);
         if (B_MODE == ALONG)
-            right = vec4(b[at_b++]);
-        const vec4 other = HAS_OPERAND ? vec4(operand[to]) : vec4(0.0);
+            right = AT4(b4, at_b++);
+        const vec4 other = HAS_OPERAND ? AT4(operand4, to) : vec4(0.0);
         const vec4 value = vec4(apply(left.x, right.x, other.x), apply(left.y, right.y, other.y),
                                 apply(left.z, right.z, other.z), apply(left.w, right.w, other.w));
         y[to] = STORED4_OF(value);

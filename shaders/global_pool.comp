@@ -1,11 +1,12 @@
 // One invocation = VECTOR channels of one image, over one chunk of its pixels; channels are fastest
 // over the invocations. Large images take two dispatches: chunks to partial results, these to y.
-// variants: f32 f16
+// variants: f32 f16 t32
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "types.glsl"
 #include "vectors.glsl"
+#include "read4.glsl"
 #include "index.glsl"
 
 #define POOL_AVERAGE 0
@@ -17,10 +18,10 @@ layout(constant_id = 5) const uint FROM_PARTIAL = 0;
 layout(constant_id = 6) const uint TO_PARTIAL = 0;
 
 layout(binding = 0) readonly buffer X { STORED x[]; };
-layout(binding = 0) readonly buffer X4 { STORED4 x4[]; };
 layout(binding = 1) readonly buffer Partial { float partial[]; }; // [image][chunk][channel]
 layout(binding = 2) writeonly buffer Y { STORED y[]; };
 layout(binding = 3) writeonly buffer Results { float results[]; }; // the same as partial
+READ4(4, x4);
 
 layout(push_constant) uniform Push {
     uint images, channels, pixels; // pixels: or chunks, FROM_PARTIAL
@@ -41,7 +42,7 @@ vec4 load(uint image, uint pixel, uint channel)
     }
     const int at = push.x_offset + int(image) * push.x_image + int(channel) * push.x_channel +
                    int(pixel) * push.x_pixel;
-    const vec4 value = VECTOR == 4 ? vec4(x4[at / 4]) : vec4(VALUE_OF(x[at]), 0.0, 0.0, 0.0);
+    const vec4 value = VECTOR == 4 ? AT4(x4, at / 4) : vec4(VALUE_OF(x[at]), 0.0, 0.0, 0.0);
     if (MODE != POOL_LP || push.p == 1.0)
         return MODE == POOL_LP ? abs(value) : value;
     return push.p == 2.0 ? value * value : pow(abs(value), vec4(push.p));

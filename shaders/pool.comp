@@ -1,11 +1,12 @@
 // One invocation = VECTOR channels of one output element. Invocations are numbered in the order of
 // the output's memory, which is channels-last (CHANNELS_LAST = 1) or row-major; x has any strides.
-// variants: f32 f16 i32
+// variants: f32 f16 i32 t32
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "types.glsl"
 #include "vectors.glsl"
+#include "read4.glsl"
 #include "index.glsl"
 #include "window.glsl"
 
@@ -22,7 +23,7 @@ layout(constant_id = 8) const uint INDEX_WORDS = 0;
 layout(constant_id = 9) const uint COLUMN_MAJOR = 0;
 
 layout(binding = 0) readonly buffer X { STORED x[]; };
-layout(binding = 0) readonly buffer X4 { STORED4 x4[]; };
+READ4(3, x4);
 layout(binding = 1) writeonly buffer Y { STORED y[]; };
 layout(binding = 1) writeonly buffer Y4 { STORED4 y4[]; };
 layout(binding = 2) writeonly buffer Indices { uint indices[]; };
@@ -41,7 +42,7 @@ layout(push_constant) uniform Push {
 
 VALUE4 load(int at)
 {
-    return VECTOR == 4 ? VALUE4(x4[at / 4]) : VALUE4(VALUE_OF(x[at]), 0, 0, 0);
+    return VECTOR == 4 ? AT4(x4, at / 4) : VALUE4(VALUE_OF(x[at]), 0, 0, 0);
 }
 
 VALUE4 powers(VALUE4 value)

@@ -16,7 +16,7 @@
 
 set(ESPY_SHADER_ROOT "${CMAKE_CURRENT_LIST_DIR}/..")
 get_filename_component(ESPY_SHADER_ROOT "${ESPY_SHADER_ROOT}" ABSOLUTE)
-set(ESPY_SHADER_VARIANTS f32 f16 i32 u32 i64 w16 w32 w64)
+set(ESPY_SHADER_VARIANTS f32 f16 i32 u32 i64 w16 w32 w64 t32)
 
 find_program(ESPY_GLSLANG_VALIDATOR glslangValidator
     DOC "Compiles GLSL to SPIR-V (Debian package glslang-tools)")

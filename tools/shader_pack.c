@@ -80,6 +80,7 @@ static const struct {
     {"none", "VARIANT_NONE"}, {"f32", "VARIANT_F32"}, {"f16", "VARIANT_F16"},
     {"i32", "VARIANT_I32"},   {"u32", "VARIANT_U32"}, {"i64", "VARIANT_I64"},
     {"w16", "VARIANT_W16"},   {"w32", "VARIANT_W32"}, {"w64", "VARIANT_W64"},
+    {"t32", "VARIANT_T32"},
 };
 static_assert(sizeof variant_names / sizeof *variant_names == VARIANT_COUNT,
               "one name per variant");
@@ -972,8 +973,8 @@ static void write_bindings(FILE *out, const struct kernel *kernel, const struct 
     fputs("    .bindings = {\n", out);
     for (uint32_t i = 0; i < kernel->binding_count; i++) {
         const struct shader_binding *binding = &variant->bindings[i];
-        fprintf(out, "        {\"%s\", %s, %s},\n",
-                kernel->binding_names[i] ? kernel->binding_names[i] : "",
+        const char *name = binding->name ? binding->name : kernel->binding_names[i];
+        fprintf(out, "        {\"%s\", %s, %s},\n", name ? name : "",
                 binding_kind_names[binding->kind], binding->writes ? "true" : "false");
     }
     fputs("    },\n", out);

@@ -10,7 +10,8 @@ enum { SHADER_BINDINGS_MAX = 12, SHADER_SPEC_MAX = 24, SHADER_PUSH_SIZE_MAX = 12
 
 // A shader source is compiled once per entry of its line `// variants: f32 f16`, with VARIANT_F32
 // or VARIANT_F16 defined. f32..i64 name how a tensor's elements lie in the buffer and are computed
-// with; w16..w64 move elements of that many bits without looking at them.
+// with; w16..w64 move elements of that many bits without looking at them. t32 is f32 whose vectors
+// are read as texels (shaders/include/read4.glsl).
 enum shader_variant {
     VARIANT_NONE, // the source has no `// variants:` line
     VARIANT_F32,
@@ -21,6 +22,7 @@ enum shader_variant {
     VARIANT_W16,
     VARIANT_W32,
     VARIANT_W64,
+    VARIANT_T32,
     VARIANT_COUNT
 };
 

@@ -136,6 +136,8 @@ uint32_t espy_lower_run(const struct op_lower *c, const struct view *collapsed);
 
 // The variant that computes with this storage (VARIANT_F32...) or that moves its words (VARIANT_W32...).
 enum shader_variant espy_variant(enum storage storage);
+// The same, but VARIANT_T32 where vectors are better read as texels: for shaders that have it.
+enum shader_variant espy_reading_variant(const struct op_lower *c, enum storage storage);
 enum shader_variant espy_word_variant(enum storage storage);
 // Kernels for CPU drivers may read whatever is float32 as texels: that costs a quarter of a storage
 // buffer's read there, and such a device can bind all of a buffer so.

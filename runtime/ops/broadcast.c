@@ -569,7 +569,7 @@ static bool dispatch_vector(struct op_lower *c, const struct pair *pair, struct 
     push.a_offset = fill_strides(&walk, 1, push.a_strides);
     push.b_offset = fill_strides(&walk, 2, push.b_strides);
     LOWER_EPILOGUE(c, &spec, &push);
-    struct op_dispatch dispatch = {.shader = binary4_shaders.variants[espy_variant(y->storage)],
+    struct op_dispatch dispatch = {.shader = binary4_shaders.variants[espy_reading_variant(c, y->storage)],
                                    .push = &push,
                                    .push_size = sizeof(push),
                                    .spec = &spec,

@@ -105,9 +105,10 @@ static void add_pass(struct op_lower *c, const struct pass *pass, const struct v
                      const struct view *partial, const struct view *result)
 {
     const enum storage storage = espy_lower_storage(c, c->inputs[0].dtype);
-    struct op_dispatch dispatch = {.shader = global_pool_shaders.variants[espy_variant(storage)],
-                                   .bindings = {*x, *partial, *result, *result},
-                                   .binding_count = 4,
+    struct op_dispatch dispatch = {.shader = global_pool_shaders
+                                                 .variants[espy_reading_variant(c, storage)],
+                                   .bindings = {*x, *partial, *result, *result, *x},
+                                   .binding_count = 5,
                                    .push = &pass->push,
                                    .push_size = sizeof(pass->push),
                                    .spec = &pass->spec,

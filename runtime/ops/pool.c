@@ -229,9 +229,9 @@ static espy_status lower(struct op_lower *c)
                              .p = (float)attrs->p,
                              .lowest = c->inputs[0].dtype == ESPY_UINT8 ? 0 : -128};
     fill(&window, &x, &spec, &push);
-    struct op_dispatch dispatch = {.shader = pool_shaders.variants[espy_variant(x.storage)],
-                                   .bindings = {x, y, index},
-                                   .binding_count = 3,
+    struct op_dispatch dispatch = {.shader = pool_shaders.variants[espy_reading_variant(c, x.storage)],
+                                   .bindings = {x, y, index, x},
+                                   .binding_count = 4,
                                    .push = &push,
                                    .push_size = sizeof(push),
                                    .spec = &spec,

@@ -405,6 +405,11 @@ bool espy_lower_reads_texels(const struct op_lower *c, enum storage storage)
            c->caps->texel_elements_max >= c->caps->buffer_range_max / 4;
 }
 
+enum shader_variant espy_reading_variant(const struct op_lower *c, enum storage storage)
+{
+    return espy_lower_reads_texels(c, storage) ? VARIANT_T32 : espy_variant(storage);
+}
+
 enum shader_variant espy_variant(enum storage storage)
 {
     static const enum shader_variant variants[] = {[STORAGE_F32] = VARIANT_F32,

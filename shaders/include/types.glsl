@@ -1,6 +1,6 @@
 // What a variant's tensors hold. STORED is the element in the buffer, VALUE what is computed with;
 // VALUE_OF and STORED_OF convert. Arithmetic on float16 tensors is float32. Include it first.
-#if defined(VARIANT_F32)
+#if defined(VARIANT_F32) || defined(VARIANT_T32)
 #define STORED float
 #define VALUE float
 #define VALUE_OF(x) (x)
@@ -44,7 +44,7 @@ float fit_half(float x)
 #define STORED_ZERO uvec2(0u)
 #endif
 
-#if defined(VARIANT_F32) || defined(VARIANT_F16)
+#if defined(VARIANT_F32) || defined(VARIANT_F16) || defined(VARIANT_T32)
 #define IS_FLOAT 1
 #else
 #define IS_FLOAT 0

@@ -1,6 +1,6 @@
 // Four elements at a time; include after types.glsl. STORED4 and VALUE4 are STORED's and VALUE's
 // vectors: a buffer is bound a second time as STORED4[] where alignment allows it.
-#if defined(VARIANT_F32)
+#if defined(VARIANT_F32) || defined(VARIANT_T32)
 #define STORED4 vec4
 #define VALUE4 vec4
 #define STORED4_OF(v) (v)
