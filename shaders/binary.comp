@@ -39,16 +39,7 @@ VALUE apply(VALUE left, VALUE right, uint to)
     return epilogue(binary(FUNCTION, left, right, push.scale), other);
 }
 #else
-VALUE wrap(VALUE value)
-{
-#if defined(VARIANT_I32)
-    if (WIDTH < 4 && IS_SIGNED)
-        return bitfieldExtract(value, 0, int(8 * WIDTH));
-    if (WIDTH < 4)
-        return value & ((1 << (8 * WIDTH)) - 1);
-#endif
-    return value;
-}
+#include "wrap.glsl"
 
 bool less(VALUE left, VALUE right)
 {

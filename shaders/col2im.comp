@@ -1,9 +1,13 @@
 // One invocation = one output element: the sum of the columns' elements that lie there.
-// variants: f32 f16
+// variants: f32 f16 i32 u32 i64
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "types.glsl"
+#include "integers.glsl"
 #include "index.glsl"
+
+layout(constant_id = 3) const uint WIDTH = 4; // bytes of the host's element, 0 for bool
+layout(constant_id = 4) const bool IS_SIGNED = true;
 
 layout(binding = 0) readonly buffer X { STORED x[]; };
 layout(binding = 1) writeonly buffer Y { STORED y[]; };
@@ -18,7 +22,13 @@ layout(push_constant) uniform Push {
     float step_a[4], step_b[4];
 } push;
 
+#if IS_FLOAT
 #include "epilogue.glsl"
+#define FINISHED(sum) epilogue(sum)
+#else
+#include "wrap.glsl"
+#define FINISHED(sum) wrap(sum)
+#endif
 
 // The position at which element k of the block lies on `at` of dimension d, or -1.
 int position_of(int at, int k, int d)
@@ -44,7 +54,7 @@ void main()
     const int elements = push.block[0] * push.block[1] * push.block[2];
     const int start = push.x_offset + picture * push.x_strides[0] +
                       channel * elements * push.x_strides[1];
-    float sum = 0.0;
+    VALUE sum = NUMBER(0);
     for (int i = 0; i < push.block[0]; i++) {
         const int plane = position_of(at[0], i, 0);
         if (plane < 0)
@@ -60,10 +70,10 @@ void main()
                 const int element = (i * push.block[1] + j) * push.block[2] + k;
                 const int position =
                     (plane * push.positions[1] + row) * push.positions[2] + column;
-                sum += VALUE_OF(x[start + element * push.x_strides[1] +
-                                  position * push.x_strides[2]]);
+                sum = SUM(sum, VALUE_OF(x[start + element * push.x_strides[1] +
+                                          position * push.x_strides[2]]));
             }
         }
     }
-    y[id] = STORED_OF(epilogue(sum));
+    y[id] = STORED_OF(FINISHED(sum));
 }

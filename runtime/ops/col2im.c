@@ -47,8 +47,6 @@ static espy_status check_sizes(const struct op_infer *c, const struct tensor *im
 static espy_status infer(struct op_infer *c)
 {
     const struct op_type *x = &c->inputs[0];
-    if (!espy_dtype_is_float(x->dtype))
-        return espy_infer_unsupported(c, "takes floats, not %s", espy_dtype_name(x->dtype));
     if (x->shape.rank != 3)
         return espy_infer_fail(c, "the columns must have 3 dimensions");
     for (uint32_t i = 1; i <= 2; i++)
@@ -90,16 +88,29 @@ static void fill_positions(struct window *w)
     }
 }
 
-// Adds the columns of one channel to its image.
-static void add_columns(const float *columns, const struct window *w, struct window_tap *taps,
-                        double *image)
+// Of a pixel: floats add up in double, integers in 64 bits.
+struct sum {
+    double number;
+    uint64_t integer;
+};
+
+// Adds the columns of one channel, which begin at element first, to its image.
+static void add_columns(const struct tensor *x, size_t first, const struct window *w,
+                        struct window_tap *taps, struct sum *image)
 {
+    const bool floats = espy_dtype_is_float(x->type.dtype);
     const size_t positions = (size_t)window_product(w->out, w->rank);
     int64_t at[WINDOW_RANK_MAX] = {0};
     for (size_t p = 0; p < positions; p++) {
         const size_t count = window_cover(w, at, taps);
-        for (size_t t = 0; t < count; t++)
-            image[taps[t].offset] += (double)columns[taps[t].tap * positions + p];
+        for (size_t t = 0; t < count; t++) {
+            struct sum *sum = &image[taps[t].offset];
+            const size_t from = first + taps[t].tap * positions + p;
+            if (floats)
+                sum->number += espy_tensor_number(x, from);
+            else
+                sum->integer += (uint64_t)espy_tensor_integer(x, from);
+        }
         window_next(w->out, w->rank, at);
     }
 }
@@ -111,16 +122,20 @@ static void reference(struct op_eval *c)
     fill_positions(&w);
     const size_t pixels = (size_t)window_product(w.in, w.rank);
     const size_t column = (size_t)window_product(w.out, w.rank) * (size_t)window_taps(&w);
-    const float *x = espy_eval_floats(c, 0);
-    double *image = espy_eval_scratch(c, pixels, sizeof(*image));
+    const bool floats = espy_dtype_is_float(c->inputs[0].type.dtype);
+    struct sum *image = espy_eval_scratch(c, pixels, sizeof(*image));
     struct window_tap *taps = espy_eval_scratch(c, (size_t)window_taps(&w), sizeof(*taps));
-    if (x == NULL || image == NULL || taps == NULL)
+    if (image == NULL || taps == NULL)
         return;
     for (size_t plane = 0; plane < (size_t)(y->dims[0] * y->dims[1]); plane++) {
         memset(image, 0, pixels * sizeof(*image));
-        add_columns(x + plane * column, &w, taps, image);
+        add_columns(&c->inputs[0], plane * column, &w, taps, image);
         for (size_t i = 0; i < pixels; i++)
-            espy_tensor_set_number(&c->outputs[0], plane * pixels + i, image[i]);
+            if (floats)
+                espy_tensor_set_number(&c->outputs[0], plane * pixels + i, image[i].number);
+            else
+                espy_tensor_set_integer(&c->outputs[0], plane * pixels + i,
+                                        (int64_t)image[i].integer);
     }
 }
 
@@ -147,6 +162,8 @@ static espy_status lower(struct op_lower *c)
         push.x_strides[d] = (int32_t)x.strides[d];
     }
     spec.local_size_x = c->caps->local_size;
+    spec.width = y.dtype == ESPY_BOOL ? 0 : (uint32_t)espy_dtype_size(y.dtype);
+    spec.is_signed = espy_dtype_is_signed(y.dtype);
     LOWER_EPILOGUE(c, &spec, &push);
     struct op_dispatch made = {.shader = col2im_shaders.variants[espy_variant(x.storage)],
                                .bindings = {x, y},

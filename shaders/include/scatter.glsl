@@ -5,19 +5,7 @@
 
 #ifdef VALUE
 #include "integers.glsl"
-
-VALUE wrap(VALUE value)
-{
-#ifdef VARIANT_I32
-    if (WIDTH == 0)
-        return value != 0 ? 1 : 0;
-    if (WIDTH < 4 && IS_SIGNED)
-        return bitfieldExtract(value, 0, int(8 * WIDTH));
-    if (WIDTH < 4)
-        return value & ((1 << (8 * WIDTH)) - 1);
-#endif
-    return value;
-}
+#include "wrap.glsl"
 
 bool less(VALUE a, VALUE b)
 {
