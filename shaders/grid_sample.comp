@@ -1,8 +1,10 @@
 // One invocation = one point of the grid in up to 4 channels. Pictures are volumes of depth 1.
-// variants: f32 f16
+// variants: f32 f16 i32 u32 i64
+// Integers are moved: only their nearest can be read.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "types.glsl"
+#include "integers.glsl"
 #include "index.glsl"
 #include "param.glsl"
 #include "grid_sample_codes.glsl"
@@ -28,7 +30,9 @@ layout(push_constant) uniform Push {
     float step_a[4], step_b[4];
 } push;
 
+#if IS_FLOAT
 #include "epilogue.glsl"
+#endif
 
 const uint CHANNELS = 4; // of one invocation
 const uint TAPS = MODE == GRID_CUBIC ? 4 : MODE == GRID_LINEAR ? 2 : 1;
@@ -121,6 +125,7 @@ Taps taps_of(float at, uint d)
     return taps;
 }
 
+#if IS_FLOAT
 float gathered(int from, Taps depth, Taps rows, Taps columns)
 {
     float sum = 0.0;
@@ -139,6 +144,22 @@ float gathered(int from, Taps depth, Taps rows, Taps columns)
     }
     return sum;
 }
+
+void store(int to, int from, Taps depth, Taps rows, Taps columns)
+{
+    y[to] = STORED_OF(epilogue(gathered(from, depth, rows, columns)));
+}
+#else
+void store(int to, int from, Taps depth, Taps rows, Taps columns)
+{
+    const int plane = depth.pixels[0], row = rows.pixels[0], column = columns.pixels[0];
+    if (plane < 0 || row < 0 || column < 0)
+        y[to] = NUMBER(0);
+    else
+        y[to] = x[from + plane * push.x_strides[2] + row * push.x_strides[3] +
+                  column * push.x_strides[4]];
+}
+#endif
 
 void main()
 {
@@ -168,6 +189,6 @@ void main()
                          int(channel) * push.x_strides[1];
         const int to = int(rest) * push.y_strides[0] + int(channel) * push.y_strides[1] +
                        int(point) * push.y_strides[2];
-        y[to] = STORED_OF(epilogue(gathered(from, depth, rows, columns)));
+        store(to, from, depth, rows, columns);
     }
 }

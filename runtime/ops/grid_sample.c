@@ -17,10 +17,9 @@ enum { CHANNELS = 4 }; // of one invocation, as in the kernel
 static espy_status infer(struct op_infer *c)
 {
     const struct shape *x = &c->inputs[0].shape, *grid = &c->inputs[1].shape;
-    if (!espy_dtype_is_float(c->inputs[0].dtype) || !espy_dtype_is_float(c->inputs[1].dtype))
-        return espy_infer_unsupported(c, "takes floats, not %s and %s",
-                                      espy_dtype_name(c->inputs[0].dtype),
-                                      espy_dtype_name(c->inputs[1].dtype));
+    if (!espy_dtype_is_float(c->inputs[1].dtype))
+        return espy_infer_fail(c, "the grid is %s, needs floats",
+                               espy_dtype_name(c->inputs[1].dtype));
     if (x->rank != grid->rank || x->rank < 3)
         return espy_infer_fail(c, "inputs have %u and %u dimensions", x->rank, grid->rank);
     if (grid->dims[grid->rank - 1] != (int64_t)x->rank - 2)
@@ -115,7 +114,9 @@ static void fill_taps(const struct line *line, double at, struct taps *taps)
     }
 }
 
-static double gather(const float *x, const struct taps taps[3], const int64_t dims[3])
+// plane: the first element of the picture's channel.
+static double gather(const struct tensor *x, size_t plane, const struct taps taps[3],
+                     const int64_t dims[3])
 {
     double sum = 0;
     for (uint32_t i = 0; i < taps[0].count; i++)
@@ -125,17 +126,43 @@ static double gather(const float *x, const struct taps taps[3], const int64_t di
                 const int64_t column = taps[2].pixels[k];
                 if (z >= 0 && row >= 0 && column >= 0)
                     sum += taps[0].weights[i] * taps[1].weights[j] * taps[2].weights[k] *
-                           (double)x[(z * dims[1] + row) * dims[2] + column];
+                           espy_tensor_number(
+                               x, plane + (size_t)((z * dims[1] + row) * dims[2] + column));
             }
     return sum;
+}
+
+// One element, whatever type it has.
+static void move(struct op_eval *c, size_t to, size_t plane, const struct taps taps[3],
+                 const int64_t dims[3])
+{
+    const int64_t z = taps[0].pixels[0], row = taps[1].pixels[0], column = taps[2].pixels[0];
+    if (z < 0 || row < 0 || column < 0)
+        espy_tensor_set_number(&c->outputs[0], to, 0);
+    else
+        espy_tensor_move(&c->outputs[0], to, &c->inputs[0],
+                         plane + (size_t)((z * dims[1] + row) * dims[2] + column), 1);
+}
+
+// What is between integers is cut towards zero, after it was rounded to float, so that what float's
+// precision cannot tell from an integer is that integer. What is beyond the type is its last one.
+static double whole(double sum, espy_dtype dtype)
+{
+    if (espy_dtype_is_float(dtype) || dtype == ESPY_BOOL)
+        return sum;
+    const double cut = trunc((double)(float)sum);
+    const int bits = 8 * (int)espy_dtype_size(dtype);
+    const double low = espy_dtype_is_signed(dtype) ? -ldexp(1, bits - 1) : 0;
+    const double high = ldexp(1, espy_dtype_is_signed(dtype) ? bits - 1 : bits);
+    return cut < low ? low : cut >= high ? (bits < 64 ? high - 1 : nextafter(high, 0)) : cut;
 }
 
 static void reference(struct op_eval *c)
 {
     const struct grid_sample_attrs *attrs = c->attrs;
+    const espy_dtype dtype = c->inputs[0].type.dtype;
     const struct shape *shape = &c->inputs[0].type.shape;
     const uint32_t rank = shape->rank - 2;
-    const float *x = espy_eval_floats(c, 0);
     int64_t dims[3] = {1, 1, 1};
     struct line lines[3];
     struct taps taps[3] = {{1, {0}, {1}}, {1, {0}, {1}}, {1, {0}, {1}}};
@@ -150,16 +177,24 @@ static void reference(struct op_eval *c)
                                  attrs->align_corners ? 0 : -0.5,
                                  (double)dims[d] - (attrs->align_corners ? 1 : 0.5)};
     const size_t channels = (size_t)shape->dims[1];
-    for (size_t n = 0; x != NULL && n < (size_t)shape->dims[0]; n++)
+    for (size_t n = 0; n < (size_t)shape->dims[0]; n++)
         for (size_t p = 0; p < points; p++) {
             for (uint32_t d = 0; d < rank; d++) { // the grid's coordinates are x, y, z
-                const double at = espy_tensor_number(&c->inputs[1], (n * points + p) * rank + d);
-                fill_taps(&lines[2 - d], locate(&lines[2 - d], attrs->align_corners, at),
+                const size_t from = (n * points + p) * rank + d;
+                const double at = locate(&lines[2 - d], attrs->align_corners,
+                                         espy_tensor_number(&c->inputs[1], from));
+                fill_taps(&lines[2 - d], espy_dtype_is_float(dtype) ? at : (double)(float)at,
                           &taps[2 - d]);
             }
-            for (size_t k = 0; k < channels; k++)
-                espy_tensor_set_number(&c->outputs[0], (n * channels + k) * points + p,
-                                       gather(x + (n * channels + k) * plane, taps, dims));
+            for (size_t k = 0; k < channels; k++) {
+                const size_t to = (n * channels + k) * points + p;
+                const size_t from = (n * channels + k) * plane;
+                if (attrs->mode == GRID_NEAREST)
+                    move(c, to, from, taps, dims);
+                else
+                    espy_tensor_set_number(&c->outputs[0], to,
+                                           whole(gather(&c->inputs[0], from, taps, dims), dtype));
+            }
         }
 }
 
@@ -170,6 +205,8 @@ static espy_status lower(struct op_lower *c)
 {
     const struct grid_sample_attrs *attrs = c->attrs;
     const uint32_t rank = c->inputs[0].shape.rank - 2;
+    if (attrs->mode != GRID_NEAREST && !espy_dtype_is_float(c->inputs[0].dtype))
+        return espy_lower_on_host(c, "interpolation of integers");
     const struct view x = espy_lower_input(c, 0), grid = espy_lower_dense_input(c, 1);
     TRY(espy_lower_status(c));
     const bool channels_last = x.strides[1] == 1 && x.dims[1] > 1;
@@ -238,7 +275,8 @@ static const struct op_attr attr_rows[] = {
 };
 
 static const struct op ops[] = {{.name = "GridSample",
-                                 .summary = "a picture or volume, read where a grid of points says",
+                                 .summary = "a picture or volume, read where a grid of points says; "
+                                            "integers between others are cut towards zero",
                                  .inputs_min = 2,
                                  .inputs_max = 2,
                                  .outputs_min = 1,
