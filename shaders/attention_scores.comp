@@ -86,7 +86,7 @@ float mask_at(uint query, uint key)
         const vec2 pair = unpackHalf2x16(mask[at >> 1]);
         return (at & 1) != 0 ? pair.y : pair.x;
     }
-    return uintBitsToFloat(mask[at]);
+    return MASK == ATTENTION_MASK_I32 ? float(int(mask[at])) : uintBitsToFloat(mask[at]);
 }
 
 bool inside_window(int query, int key, int length)

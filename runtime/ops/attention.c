@@ -132,8 +132,6 @@ static espy_status check_mask(const struct op_infer *c, const struct sizes *s)
     if (!espy_infer_has(c, MASK))
         return ESPY_OK;
     const struct shape *mask = &c->inputs[MASK].shape;
-    if (c->inputs[MASK].dtype != ESPY_BOOL && !espy_dtype_is_float(c->inputs[MASK].dtype))
-        return espy_infer_unsupported(c, "masks of %s", espy_dtype_name(c->inputs[MASK].dtype));
     const int64_t all[4] = {s->batch, s->q_heads, s->queries, s->keys};
     bool fits = mask->rank >= 1 && mask->rank <= 4 && mask->dims[mask->rank - 1] <= s->keys;
     for (uint32_t i = 1; fits && i < mask->rank; i++) {
@@ -155,14 +153,16 @@ static espy_status infer(struct op_infer *c)
         return espy_infer_fail(c, "takes floats, not %s", espy_dtype_name(dtype));
     if (c->inputs[K].dtype != dtype)
         return espy_infer_fail(c, "Q and K have different types");
-    if (c->inputs[V].dtype != dtype)
-        return espy_infer_unsupported(c, "V of another type than Q");
+    const espy_dtype value_dtype = c->inputs[V].dtype;
+    if (!espy_dtype_is_float(value_dtype))
+        return espy_infer_fail(c, "V is %s, needs floats", espy_dtype_name(value_dtype));
     TRY(check_heads(c));
     if (espy_infer_has(c, PAST_KEY) && c->inputs[PAST_KEY].shape.rank != 4)
         return espy_infer_fail(c, "past_key must have 4 dimensions");
-    TRY(espy_infer_same_dtype(c, PAST_KEY, 2));
     if (espy_infer_has(c, PAST_KEY) && c->inputs[PAST_KEY].dtype != dtype)
         return espy_infer_fail(c, "past_key and K have different types");
+    if (espy_infer_has(c, PAST_VALUE) && c->inputs[PAST_VALUE].dtype != value_dtype)
+        return espy_infer_fail(c, "past_value and V have different types");
     const struct sizes s = sizes_of(attrs, c->inputs, espy_infer_has(c, PAST_KEY));
     TRY(check_sizes(c, &s));
     TRY(check_past(c, &s));
@@ -172,7 +172,7 @@ static espy_status infer(struct op_infer *c)
     const struct op_type outputs[] = {
         {dtype, s.packed ? packed : apart},
         {dtype, {4, {s.batch, s.kv_heads, s.keys, s.depth}}},
-        {dtype, {4, {s.batch, s.kv_heads, s.keys, s.width}}},
+        {value_dtype, {4, {s.batch, s.kv_heads, s.keys, s.width}}},
         {dtype, {4, {s.batch, s.q_heads, s.queries, s.keys}}}};
     for (uint32_t o = 0; o < c->output_count; o++)
         c->outputs[o] = outputs[o];
@@ -451,7 +451,9 @@ static uint32_t mask_kind(const struct view *mask)
         return ATTENTION_MASK_NONE;
     if (mask->storage == STORAGE_F16)
         return ATTENTION_MASK_F16;
-    return mask->storage == STORAGE_F32 ? ATTENTION_MASK_F32 : ATTENTION_MASK_BOOL;
+    if (mask->storage == STORAGE_F32)
+        return ATTENTION_MASK_F32;
+    return mask->dtype == ESPY_BOOL ? ATTENTION_MASK_BOOL : ATTENTION_MASK_I32;
 }
 
 static int32_t window_of(int64_t reach)
@@ -700,6 +702,17 @@ static int64_t queries_per_turn(const struct op_lower *c, const struct sizes *s)
     return fit >= s->queries ? s->queries : fit < 4 ? 4 : fit;
 }
 
+// Why the kernels do not take these types, or NULL.
+static const char *types_obstacle(const struct op_lower *c)
+{
+    if (espy_lower_storage(c, c->inputs[V].dtype) != espy_lower_storage(c, c->inputs[Q].dtype))
+        return "values of another type than queries";
+    if (!espy_lower_has(c, MASK))
+        return NULL;
+    const enum storage mask = espy_lower_storage(c, c->inputs[MASK].dtype);
+    return mask == STORAGE_I64 || mask == STORAGE_U32 ? "masks of this type" : NULL;
+}
+
 static espy_status lower(struct op_lower *c)
 {
     const struct attention_attrs *attrs = c->attrs;
@@ -707,6 +720,8 @@ static espy_status lower(struct op_lower *c)
     const struct sizes *s = &p.s;
     if (c->caps->cpu && (s->keys > TRIPS_MAX || s->depth > TRIPS_MAX))
         return espy_lower_on_host(c, "more keys or channels than this driver's loops take");
+    if (types_obstacle(c) != NULL)
+        return espy_lower_on_host(c, types_obstacle(c));
     const struct view q = espy_lower_input(c, Q);
     p.q = apart(&q, s->q_heads);
     p.k = with_past(c, K, PAST_KEY, PRESENT_KEY, s->kv_heads);

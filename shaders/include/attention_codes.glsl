@@ -3,6 +3,7 @@
 #define ATTENTION_MASK_BOOL 1
 #define ATTENTION_MASK_F32 2
 #define ATTENTION_MASK_F16 3
+#define ATTENTION_MASK_I32 4
 
 // The values of qk_matmul_output_mode.
 #define ATTENTION_EXPOSE_PRODUCT 0
