@@ -6,7 +6,7 @@
 #include "index.glsl"
 #include "linear_attention_codes.glsl"
 
-layout(constant_id = 3) const uint HAS_PAST = 0; // absent: zeros
+layout(constant_id = 3) const uint PAST = LINEAR_PAST_ZEROS;
 layout(constant_id = 4) const uint DECAY = LINEAR_DECAY_NONE;
 layout(constant_id = 5) const uint BETA = LINEAR_BETA_NONE;
 
@@ -66,9 +66,10 @@ void main()
     const uint batch = matrix / push.heads;
     const uint head = matrix - batch * push.heads;
     const uint from = matrix * push.key_size * push.value_size + column;
-    for (uint i = 0; push.begin == 0 && i < push.key_size; i++) {
+    const bool begins = push.begin == 0 && PAST != LINEAR_PAST_IN_STATE;
+    for (uint i = 0; begins && i < push.key_size; i++) {
         const uint at = from + i * push.value_size;
-        state[at] = HAS_PAST != 0 ? VALUE_OF(past[at]) : 0.0;
+        state[at] = PAST == LINEAR_PAST_GIVEN ? VALUE_OF(past[at]) : 0.0;
     }
     for (uint t = push.begin; t < push.end; t++) {
         const uint row_at = batch * push.steps + t;

@@ -63,10 +63,13 @@ static espy_status attention_init(const struct op_infer *c, struct attention *a)
     if (!espy_dtype_is_float(c->inputs[QUERY].dtype))
         return espy_infer_fail(c, "takes floats, not %s", espy_dtype_name(c->inputs[QUERY].dtype));
     for (uint32_t i = KEY; i < INPUT_COUNT; i++)
-        if (espy_infer_has(c, i) && c->inputs[i].dtype != c->inputs[QUERY].dtype)
-            return espy_infer_unsupported(c, "input %u is %s, the query %s", i,
-                                          espy_dtype_name(c->inputs[i].dtype),
-                                          espy_dtype_name(c->inputs[QUERY].dtype));
+        if (espy_infer_has(c, i) && i != PAST && c->inputs[i].dtype != c->inputs[QUERY].dtype)
+            return espy_infer_fail(c, "input %u is %s, the query %s", i,
+                                   espy_dtype_name(c->inputs[i].dtype),
+                                   espy_dtype_name(c->inputs[QUERY].dtype));
+    if (espy_infer_has(c, PAST) && !espy_dtype_is_float(c->inputs[PAST].dtype))
+        return espy_infer_fail(c, "the state is %s, needs floats",
+                               espy_dtype_name(c->inputs[PAST].dtype));
     if (q->rank != 3 || k->rank != 3 || v->rank != 3)
         return espy_infer_fail(c, "query, key and value of rank %u, %u and %u, needs 3", q->rank,
                                k->rank, v->rank);
@@ -103,11 +106,12 @@ static espy_status infer(struct op_infer *c)
     struct attention a;
     TRY(attention_init(c, &a));
     const espy_dtype dtype = c->inputs[QUERY].dtype;
+    const espy_dtype state_dtype = espy_infer_has(c, PAST) ? c->inputs[PAST].dtype : dtype;
     const struct shape y = {3, {a.batch, a.steps, a.heads * a.group * a.value_size}};
     const struct shape state = {4, {a.batch, a.heads, a.key_size, a.value_size}};
     c->outputs[0] = (struct op_type){dtype, y};
     if (c->output_count > 1)
-        c->outputs[1] = (struct op_type){dtype, state};
+        c->outputs[1] = (struct op_type){state_dtype, state};
     return ESPY_OK;
 }
 
@@ -203,14 +207,28 @@ static espy_status lower(struct op_lower *c)
         return espy_lower_on_host(c, "keys are too long for one invocation");
     const int64_t chunk = (TRIPS_MAX - 2 * a.key_size) / step_trips; // steps of one dispatch
     const struct shape shape = {4, {a.batch, a.heads, a.key_size, a.value_size}};
-    const struct view state = espy_lower_temporary(c, ESPY_FLOAT32, &shape);
+    const enum storage kind = espy_lower_storage(c, c->inputs[QUERY].dtype);
+    const enum storage past_kind =
+        espy_lower_has(c, PAST) ? espy_lower_storage(c, c->inputs[PAST].dtype) : kind;
+    if (past_kind != kind && past_kind != STORAGE_F32)
+        return espy_lower_on_host(c, "a state of less precision than the queries");
+    // A state of float32 beside queries of float16 is where the kernel keeps its own.
+    const bool own = past_kind != kind;
+    const bool has_y = espy_lower_wants(c, 0), has_present = espy_lower_wants(c, 1) && !own;
+    const struct view state = own && espy_lower_wants(c, 1)
+                                  ? espy_lower_output(c, 1)
+                                  : espy_lower_temporary(c, ESPY_FLOAT32, &shape);
     const struct view query = plain_input(c, QUERY);
-    const bool has_y = espy_lower_wants(c, 0), has_present = espy_lower_wants(c, 1);
+    const struct view past = own ? espy_lower_input(c, PAST) : plain_input(c, PAST);
     const struct view y = has_y ? espy_lower_output(c, 0) : state;
     const struct view present = has_present ? espy_lower_output(c, 1) : state;
+    if (own)
+        espy_lower_copy(c, &past, &state);
     struct linear_attention_spec spec = LINEAR_ATTENTION_SPEC_DEFAULT;
     spec.local_size_x = c->caps->cpu ? 8 : c->caps->local_size;
-    spec.has_past = espy_lower_has(c, PAST);
+    spec.past = own                     ? LINEAR_PAST_IN_STATE
+                : espy_lower_has(c, PAST) ? LINEAR_PAST_GIVEN
+                                          : LINEAR_PAST_ZEROS;
     spec.decay = a.decay;
     spec.beta = a.beta;
     struct linear_attention_push push = {.count = (uint32_t)(a.batch * a.heads * a.value_size),
@@ -222,7 +240,8 @@ static espy_status lower(struct op_lower *c)
                                          .scale = (float)a.scale};
     struct op_dispatch made = {
         .shader = linear_attention_shaders.variants[espy_variant(query.storage)],
-        .bindings = {query, plain_input(c, KEY), plain_input(c, VALUE), plain_input(c, PAST),
+        .bindings = {query, plain_input(c, KEY), plain_input(c, VALUE),
+                     own ? (struct view){.buffer = VIEW_NONE} : past,
                      plain_input(c, DECAY), plain_input(c, BETA), state, y, present},
         .binding_count = 9,
         .push = &push,

@@ -1,4 +1,9 @@
-// What LinearAttention's decay and beta are given for; read by C and GLSL alike.
+// Where LinearAttention's state begins; read by C and GLSL alike.
+#define LINEAR_PAST_ZEROS 0
+#define LINEAR_PAST_GIVEN 1
+#define LINEAR_PAST_IN_STATE 2 // what holds the state has it already
+
+// What LinearAttention's decay and beta are given for.
 #define LINEAR_DECAY_NONE 0
 #define LINEAR_DECAY_HEAD 1
 #define LINEAR_DECAY_KEY 2 // for every row of a head's state
