@@ -43,9 +43,9 @@ static inline struct quantize_range quantize_range_of(espy_dtype dtype)
 }
 
 // To the nearest even integer, plus zero, saturated. NaN counts as 0.
-static inline int64_t quantize_round(float value, int64_t zero, struct quantize_range range)
+static inline int64_t quantize_round(double value, int64_t zero, struct quantize_range range)
 {
-    const double sum = (isnan(value) ? 0.0 : (double)rintf(value)) + (double)zero;
+    const double sum = (isnan(value) ? 0.0 : rint(value)) + (double)zero;
     return sum < range.low ? range.low : sum > range.high ? range.high : (int64_t)sum;
 }
 

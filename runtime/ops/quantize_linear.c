@@ -82,12 +82,16 @@ static struct layout layout_of(const struct host *host, const struct op_node *no
     return layout;
 }
 
+static bool quantizes(const struct op_node *node)
+{
+    return strcmp(node->op->name, "QuantizeLinear") == 0;
+}
+
 static espy_status check_parameters(const struct op_infer *c)
 {
     const espy_dtype scale = c->inputs[1].dtype;
-    if (scale == ESPY_INT32)
-        return espy_infer_unsupported(c, "scales of type int32");
-    if (!quantize_is_scale(scale) && scale != ESPY_FLOAT8E8M0)
+    if (!quantize_is_scale(scale) && scale != ESPY_FLOAT8E8M0 &&
+        !(scale == ESPY_INT32 && quantizes(c->node)))
         return espy_infer_fail(c, "scales of type %s", espy_dtype_name(scale));
     const struct shape *shape = &c->inputs[1].shape;
     if (espy_infer_has(c, 2) && !espy_shape_equal(&c->inputs[2].shape, shape) &&
@@ -142,32 +146,34 @@ static espy_status infer_dequantize(struct op_infer *c)
 // ---- meaning
 // -------------------------------------------------------------------------------------
 
-// The type whose precision the quotient has.
+// The type whose precision the quotient has; int32: it is exact until it is rounded.
 static espy_dtype precision_of(const struct quantize_attrs *attrs, espy_dtype scale)
 {
     return attrs->precision != ESPY_DTYPE_NONE ? attrs->precision : scale;
 }
 
-static float rounded_to(float value, espy_dtype precision)
+static double divided(double x, double scale, espy_dtype precision)
 {
+    const float quotient = (float)x / (float)scale;
+    if (precision == ESPY_INT32)
+        return x / scale;
     if (precision == ESPY_FLOAT16)
-        return espy_half_to_float(espy_float_to_half(value));
+        return (double)espy_half_to_float(espy_float_to_half(quotient));
     if (precision == ESPY_BFLOAT16)
-        return espy_bfloat16_to_float(espy_float_to_bfloat16(value));
-    return value;
+        return (double)espy_bfloat16_to_float(espy_float_to_bfloat16(quotient));
+    return (double)quotient;
 }
 
 static void quantize_element(struct op_eval *c, size_t at, size_t parameter)
 {
     const espy_dtype precision = precision_of(c->attrs, c->inputs[1].type.dtype);
-    const float x = (float)espy_tensor_number(&c->inputs[0], at);
-    const float scale = (float)espy_tensor_number(&c->inputs[1], parameter);
-    const float quotient = rounded_to(x / scale, precision);
+    const double quotient = divided(espy_tensor_number(&c->inputs[0], at),
+                                    espy_tensor_number(&c->inputs[1], parameter), precision);
     const struct quantize_attrs *attrs = c->attrs;
     struct tensor *y = &c->outputs[0];
     if (espy_dtype_float_form(y->type.dtype) != NULL) {
         const double zero = espy_eval_has(c, 2) ? espy_tensor_number(&c->inputs[2], parameter) : 0;
-        espy_tensor_set_small(y, at, (double)(quotient + (float)zero), attrs->saturate,
+        espy_tensor_set_small(y, at, (double)((float)quotient + (float)zero), attrs->saturate,
                               FLOAT_NEAREST);
         return;
     }
@@ -376,6 +382,8 @@ static espy_status lower(struct op_lower *c,
 
 static espy_status lower_quantize(struct op_lower *c)
 {
+    if (c->inputs[1].dtype == ESPY_INT32)
+        return espy_lower_on_host(c, "scales of int32");
     return lower(c, dispatch_quantize);
 }
 
