@@ -303,8 +303,10 @@ static const struct op ops[] = {
               .flags = OP_NARROW),
     POINTWISE("CastLike", "the same values in the type of the second input", 2, infer_cast, cast,
               ATTRS(cast_like_rows), .flags = OP_NARROW),
-    POINTWISE("IsInf", "true where infinite", 1, infer_test, is_inf, ATTRS(is_inf_rows)),
-    POINTWISE("IsNaN", "true where not a number", 1, infer_test, is_nan, .attrs = NULL),
+    POINTWISE("IsInf", "true where infinite", 1, infer_test, is_inf, ATTRS(is_inf_rows),
+              .flags = OP_NARROW),
+    POINTWISE("IsNaN", "true where not a number", 1, infer_test, is_nan, .attrs = NULL,
+              .flags = OP_NARROW),
     POINTWISE("Not", "true where false", 1, infer_not, not, .attrs = NULL),
 };
 

@@ -1,6 +1,4 @@
 // TensorScatter: an update written into a cache, for every batch from a step of its own on.
-#include <string.h>
-
 #include "op/lower.h"
 #include "op/op.h"
 #include "ops/indexing.h"
@@ -76,11 +74,8 @@ static void reference(struct op_eval *c)
     const struct tensor_scatter_attrs *attrs = c->attrs;
     const struct tensor *past = &c->inputs[PAST], *update = &c->inputs[UPDATE];
     const struct parts p = divide(attrs, &past->type.shape, &update->type.shape);
-    const size_t run = p.inner * espy_dtype_size(past->type.dtype);
     const int64_t steps = (int64_t)p.steps, new_steps = (int64_t)p.update_steps;
-    char *y = c->outputs[0].data;
-    if (past->count > 0)
-        memcpy(y, past->data, espy_tensor_size(past));
+    espy_tensor_move(&c->outputs[0], 0, past, 0, past->count);
     for (size_t b = 0; b < p.batch; b++) {
         const int64_t start =
             espy_eval_has(c, STARTS) ? espy_tensor_integer(&c->inputs[STARTS], b) : 0;
@@ -90,11 +85,11 @@ static void reference(struct op_eval *c)
                            (long long)new_steps, (long long)start, (long long)steps);
             return;
         }
-        for (size_t m = 0; m < p.middle && run > 0; m++)
+        for (size_t m = 0; m < p.middle; m++)
             for (size_t s = 0; s < p.update_steps; s++) {
                 const size_t line = b * p.middle + m, step = ((size_t)start + s) % p.steps;
-                memcpy(y + (line * p.steps + step) * run,
-                       (const char *)update->data + (line * p.update_steps + s) * run, run);
+                espy_tensor_move(&c->outputs[0], (line * p.steps + step) * p.inner, update,
+                                 (line * p.update_steps + s) * p.inner, p.inner);
             }
     }
 }
@@ -145,6 +140,7 @@ static const struct op ops[] = {{.name = "TensorScatter",
                                  .inputs_max = 3,
                                  .outputs_min = 1,
                                  .outputs_max = 1,
+                                 .flags = OP_NARROW,
                                  .attrs = rows,
                                  .attr_count = sizeof(rows) / sizeof(rows[0]),
                                  .attrs_size = sizeof(struct tensor_scatter_attrs),
