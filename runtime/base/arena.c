@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ARENA_ALIGNMENT = 16, ARENA_BLOCK_SIZE = 64 * 1024 };
+enum { ARENA_ALIGNMENT = 8, ARENA_FIRST_SIZE = 1024, ARENA_BLOCK_SIZE = 64 * 1024 };
 
 struct arena_block {
     struct arena_block *next;
-    size_t unused; // keeps what follows aligned to 16
+    size_t size; // of what follows
 };
 _Static_assert(sizeof(struct arena_block) % ARENA_ALIGNMENT == 0, "block header keeps alignment");
 
@@ -24,6 +24,26 @@ void espy_arena_finish(struct arena *arena)
         arena->blocks = next;
     }
     arena->used = arena->room = arena->total = 0;
+    arena->failed = false;
+}
+
+void espy_arena_reset(struct arena *arena)
+{
+    struct arena_block *block = arena->blocks;
+    // Without room the block may be one of its own, which was given whole.
+    if (arena->room == 0) {
+        espy_arena_finish(arena);
+        return;
+    }
+    struct arena rest = {.host = arena->host, .blocks = block->next};
+    espy_arena_finish(&rest);
+    unsigned char *bytes = (unsigned char *)(block + 1);
+    memset(bytes, 0, arena->used);
+    memset(bytes + arena->room, 0, block->size - arena->room);
+    block->next = NULL;
+    arena->used = 0;
+    arena->room = block->size;
+    arena->total = block->size + sizeof(*block);
     arena->failed = false;
 }
 
@@ -56,6 +76,8 @@ static void *fail(struct arena *arena, size_t size, const char *what)
     return NULL;
 }
 
+// The current block is filled from both ends: up to `used` with what is aligned, and from `room` on with
+// text, which then needs no padding.
 static struct arena_block *push_block(struct arena *arena, size_t size)
 {
     size_t bytes, total = 0;
@@ -67,7 +89,25 @@ static struct arena_block *push_block(struct arena *arena, size_t size)
     if (block == NULL)
         return fail(arena, size, "an arena block");
     arena->total = total;
+    block->size = size;
     return block;
+}
+
+// Blocks grow with the arena, so that a small one does not take much more than it holds.
+static bool next_block(struct arena *arena, size_t size)
+{
+    size_t wanted = arena->total / 2 / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+    wanted = wanted < ARENA_FIRST_SIZE ? ARENA_FIRST_SIZE : wanted;
+    wanted = wanted > ARENA_BLOCK_SIZE ? ARENA_BLOCK_SIZE : wanted;
+    wanted = wanted < size ? size : wanted;
+    struct arena_block *block = push_block(arena, wanted);
+    if (block == NULL)
+        return false;
+    block->next = arena->blocks;
+    arena->blocks = block;
+    arena->used = 0;
+    arena->room = wanted;
+    return true;
 }
 
 void *espy_arena_alloc(struct arena *arena, size_t size)
@@ -90,15 +130,8 @@ void *espy_arena_alloc(struct arena *arena, size_t size)
         return own + 1;
     }
     // An arena without a block has no address to give, not even for size 0.
-    if (arena->blocks == NULL || arena->room - arena->used < size) {
-        struct arena_block *block = push_block(arena, ARENA_BLOCK_SIZE);
-        if (block == NULL)
-            return NULL;
-        block->next = arena->blocks;
-        arena->blocks = block;
-        arena->used = 0;
-        arena->room = ARENA_BLOCK_SIZE;
-    }
+    if ((arena->blocks == NULL || arena->room - arena->used < size) && !next_block(arena, size))
+        return NULL;
     unsigned char *bytes = (unsigned char *)(arena->blocks + 1) + arena->used;
     arena->used += size;
     return bytes;
@@ -120,9 +153,25 @@ void *espy_arena_copy(struct arena *arena, const void *bytes, size_t size)
     return copy;
 }
 
+// Room for text, from the end of the block.
+static char *take_chars(struct arena *arena, size_t size)
+{
+    const size_t rounded = (size + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+    if (arena->failed || size > ARENA_BLOCK_SIZE / 4)
+        return espy_arena_alloc(arena, size);
+    if ((arena->blocks == NULL || arena->room - arena->used < size) && !next_block(arena, rounded))
+        return NULL;
+    arena->room -= size;
+    return (char *)(arena->blocks + 1) + arena->room;
+}
+
 char *espy_arena_string(struct arena *arena, const char *text)
 {
-    return espy_arena_copy(arena, text, strlen(text) + 1);
+    const size_t size = strlen(text) + 1;
+    char *chars = take_chars(arena, size);
+    if (chars != NULL)
+        memcpy(chars, text, size);
+    return chars;
 }
 
 char *espy_arena_format(struct arena *arena, const char *format, ...)
@@ -132,7 +181,7 @@ char *espy_arena_format(struct arena *arena, const char *format, ...)
     va_copy(again, list);
     const int length = vsnprintf(NULL, 0, format, list);
     va_end(list);
-    char *chars = length < 0 ? NULL : espy_arena_alloc(arena, (size_t)length + 1);
+    char *chars = length < 0 ? NULL : take_chars(arena, (size_t)length + 1);
     if (chars != NULL)
         vsnprintf(chars, (size_t)length + 1, format, again);
     va_end(again);

@@ -65,9 +65,11 @@ struct arena {
 
 void espy_arena_init(struct arena *arena, const struct host *host);
 void espy_arena_finish(struct arena *arena); // a zeroed arena is fine
+// Empties the arena but keeps a block for what comes next: for scratch that is needed over and over.
+void espy_arena_reset(struct arena *arena);
 // Everything in `from` lives as long as `arena` from here on, at the same addresses; from is empty then.
 void espy_arena_adopt(struct arena *arena, struct arena *from);
-// Zeroed, aligned to 16; NULL when out of memory (logged once). size 0 gives a valid pointer.
+// Zeroed, aligned to 8; NULL when out of memory (logged once). size 0 gives a valid pointer.
 void *espy_arena_alloc(struct arena *arena, size_t size);
 void *espy_arena_array(struct arena *arena, size_t count, size_t element_size); // overflow: NULL
 void *espy_arena_copy(struct arena *arena, const void *bytes, size_t size);

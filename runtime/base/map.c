@@ -4,7 +4,7 @@
 
 struct map_slot {
     const char *key; // NULL: free
-    uint32_t value;
+    uint32_t value, hash;
 };
 
 void espy_map_init(struct map *map, const struct host *host)
@@ -20,18 +20,25 @@ void espy_map_finish(struct map *map)
     map->count = map->capacity = 0;
 }
 
-static struct map_slot *find_slot(struct map_slot *slots, uint32_t capacity, const char *key)
+static uint32_t hash_of(const char *key)
+{
+    return (uint32_t)espy_hash(ESPY_HASH_START, key, strlen(key));
+}
+
+static struct map_slot *find_slot(struct map_slot *slots, uint32_t capacity, const char *key,
+                                  uint32_t hash)
 {
     const uint32_t mask = capacity - 1;
-    uint32_t index = (uint32_t)espy_hash(ESPY_HASH_START, key, strlen(key)) & mask;
-    while (slots[index].key != NULL && strcmp(slots[index].key, key) != 0)
+    uint32_t index = hash & mask;
+    while (slots[index].key != NULL &&
+           (slots[index].hash != hash || strcmp(slots[index].key, key) != 0))
         index = (index + 1) & mask;
     return &slots[index];
 }
 
 static espy_status rehash(struct map *map)
 {
-    enum { FIRST_CAPACITY = 64 };
+    enum { FIRST_CAPACITY = 16 };
     if (map->capacity > UINT32_MAX / 2)
         return espy_fail_memory(map->host, SIZE_MAX, "a name table");
     const uint32_t capacity = map->capacity == 0 ? FIRST_CAPACITY : map->capacity * 2;
@@ -40,7 +47,7 @@ static espy_status rehash(struct map *map)
         return espy_fail_memory(map->host, capacity * sizeof(*slots), "a name table");
     for (uint32_t i = 0; i < map->capacity; i++)
         if (map->slots[i].key != NULL)
-            *find_slot(slots, capacity, map->slots[i].key) = map->slots[i];
+            *find_slot(slots, capacity, map->slots[i].key, map->slots[i].hash) = map->slots[i];
     espy_free(map->host, map->slots);
     map->slots = slots;
     map->capacity = capacity;
@@ -49,12 +56,13 @@ static espy_status rehash(struct map *map)
 
 espy_status espy_map_put(struct map *map, const char *key, uint32_t value)
 {
-    if (map->count >= map->capacity / 2) // half full at most keeps probes short
+    if (map->count >= map->capacity / 4 * 3) // free slots end searches, and hashes keep them cheap
         TRY(rehash(map));
-    struct map_slot *slot = find_slot(map->slots, map->capacity, key);
+    const uint32_t hash = hash_of(key);
+    struct map_slot *slot = find_slot(map->slots, map->capacity, key, hash);
     if (slot->key == NULL)
         map->count++;
-    *slot = (struct map_slot){key, value};
+    *slot = (struct map_slot){key, value, hash};
     return ESPY_OK;
 }
 
@@ -62,6 +70,6 @@ uint32_t espy_map_get(const struct map *map, const char *key)
 {
     if (map->capacity == 0)
         return MAP_NONE;
-    const struct map_slot *slot = find_slot(map->slots, map->capacity, key);
+    const struct map_slot *slot = find_slot(map->slots, map->capacity, key, hash_of(key));
     return slot->key == NULL ? MAP_NONE : slot->value;
 }

@@ -341,7 +341,7 @@ Test(base, arena_pieces_are_zeroed_aligned_and_apart)
     espy_arena_init(&arena, &test.host);
     for (size_t i = 0; i < PIECES; i++) {
         pieces[i] = espy_arena_alloc(&arena, piece_size(i));
-        cr_assert(pieces[i] != NULL && (uintptr_t)pieces[i] % 16 == 0);
+        cr_assert(pieces[i] != NULL && (uintptr_t)pieces[i] % 8 == 0);
         for (size_t k = 0; k < piece_size(i); k++)
             cr_assert(pieces[i][k] == 0);
         memset(pieces[i], (int)(i % 251 + 1), piece_size(i));
@@ -395,6 +395,76 @@ Test(base, arena_fails_once_says_so_once_and_gives_nothing_more)
         cr_expect(espy_arena_alloc(&arena, 1) != NULL, "and then it is as new");
         espy_arena_finish(&arena);
     }
+}
+
+// Text lies at the other end of the blocks than everything else.
+Test(base, arena_takes_text_and_pieces_in_turn)
+{
+    struct test_host test;
+    struct arena arena;
+    unsigned char *pieces[PIECES];
+    char *texts[PIECES], expected[40];
+    espy_test_host_init(&test);
+    espy_arena_init(&arena, &test.host);
+    for (size_t i = 0; i < PIECES; i++) {
+        texts[i] = espy_arena_format(&arena, "%0*zu", (int)(i % 30 + 1), i);
+        pieces[i] = espy_arena_alloc(&arena, i % 50);
+        cr_assert(texts[i] != NULL && pieces[i] != NULL && (uintptr_t)pieces[i] % 8 == 0);
+        for (size_t k = 0; k < i % 50; k++)
+            cr_assert(pieces[i][k] == 0);
+        memset(pieces[i], (int)(i % 251 + 1), i % 50);
+    }
+    for (size_t i = 0; i < PIECES; i++) {
+        snprintf(expected, sizeof(expected), "%0*zu", (int)(i % 30 + 1), i);
+        cr_assert(strcmp(texts[i], expected) == 0);
+        for (size_t k = 0; k < i % 50; k++)
+            cr_assert(pieces[i][k] == i % 251 + 1, "piece %zu was written over", i);
+    }
+    espy_arena_finish(&arena);
+    cr_expect(test.live_count == 0);
+}
+
+Test(base, arena_of_few_things_is_small)
+{
+    struct test_host test;
+    struct arena arena;
+    espy_test_host_init(&test);
+    espy_arena_init(&arena, &test.host);
+    size_t given = 0;
+    for (size_t i = 1; i < 2000; i++) {
+        cr_assert(espy_arena_string(&arena, "a name of it") != NULL);
+        cr_assert(espy_arena_alloc(&arena, 24) != NULL);
+        given += 24 + sizeof("a name of it");
+        cr_assert(arena.total <= 1100 + given + given / 2, "%zu for %zu", arena.total, given);
+    }
+    espy_arena_finish(&arena);
+}
+
+Test(base, arena_is_as_new_after_reset)
+{
+    struct test_host test;
+    struct arena arena;
+    espy_test_host_init(&test);
+    espy_arena_init(&arena, &test.host);
+    for (size_t round = 0; round < 50; round++) {
+        for (size_t i = 0; i < 100; i++) {
+            unsigned char *piece = espy_arena_alloc(&arena, piece_size(round * 7 + i));
+            cr_assert(piece != NULL);
+            for (size_t k = 0; k < piece_size(round * 7 + i); k++)
+                cr_assert(piece[k] == 0);
+            memset(piece, 255, piece_size(round * 7 + i));
+            cr_assert(espy_arena_string(&arena, "not zero") != NULL);
+        }
+        espy_arena_reset(&arena);
+        cr_expect(arena.total <= 70000, "%zu are kept", arena.total);
+    }
+    espy_arena_alloc(&arena, 30000); // the only block, which was given whole
+    espy_arena_finish(&arena);
+    espy_arena_alloc(&arena, 30000);
+    espy_arena_reset(&arena);
+    cr_expect(arena.total == 0);
+    espy_arena_finish(&arena);
+    cr_expect(test.live_count == 0);
 }
 
 Test(base, arena_copies_and_formats)
