@@ -152,6 +152,46 @@ espy_status espy_onnx_external(struct importer *importer, const onnx_tensor *ten
 
 espy_status espy_onnx_import(struct convert_model *model, const struct convert_params *params,
                              struct convert_report *report);
+void espy_importer_init(struct importer *importer, struct convert_model *model,
+                        struct graph *graph, const char *path);
+void espy_importer_finish(struct importer *importer); // what it has imported stays in the graph
+// Imports the nodes of every frame until none is left.
+espy_status espy_import_frames(struct importer *importer);
+// A Constant node becomes a constant; its value keeps the name of the node's output.
+espy_status espy_import_constant(struct importer *importer, struct import_node *node);
+// Rewrites need types before anything is inferred (a number in an attribute becomes an input of the
+// data's type), so types are followed here as far as ONNX's rules are simple.
+espy_dtype espy_import_output_dtype(const struct importer *importer, const struct import_node *node,
+                                    uint32_t output);
+// The network's; params may give shapes that the file does not have.
+espy_status espy_import_inputs(struct importer *importer, const struct convert_params *params,
+                               const onnx_graph *proto);
+espy_status espy_import_outputs(struct importer *importer, const onnx_graph *proto);
+// Fails where nothing makes a value that a node or an output needs.
+espy_status espy_import_check_produced(const struct importer *importer);
+// Notes what the graph's value_info says of values in between.
+espy_status espy_import_infos(struct importer *importer, const onnx_graph *graph);
+
+// ---- functions
+// ------------------------------------------------------------------------------------
+
+bool espy_import_is_onnx(const char *domain); // ONNX's own domain
+// The version of ONNX's operators in a list of imports.
+int64_t espy_import_opset(EspyOnnx__OperatorSetIdProto *const *imports, size_t count,
+                          int64_t fallback);
+// Puts the model's functions where find_function finds them.
+espy_status espy_import_functions(struct importer *importer);
+const onnx_function *espy_import_find_function(struct importer *importer, const onnx_node *node);
+// Opens a frame with the function's nodes, to be imported next in place of the node.
+espy_status espy_import_call(struct importer *importer, const struct import_node *node,
+                             const onnx_function *function);
+// A node that copies value `from` to `to`.
+espy_status espy_import_identity(struct importer *importer, const char *hint, uint32_t from,
+                                 uint32_t to);
+
+// ---- bodies
+// ---------------------------------------------------------------------------------------
+
 // Imports the graph attribute `name` of a node as a body that the attribute names, and appends what
 // it takes from around to the node's inputs.
 espy_status espy_import_body(struct importer *importer, struct import_node *node, const char *name);

@@ -5,6 +5,14 @@
 
 #include <string.h>
 
+espy_status espy_import_infos(struct importer *importer, const onnx_graph *graph)
+{
+    importer->proto = graph;
+    for (uint32_t i = 0; i < graph->n_value_info; i++)
+        TRY(espy_map_put(&importer->infos, espy_import_text(graph->value_info[i]->name), i));
+    return ESPY_OK;
+}
+
 int32_t espy_import_rank(const struct importer *importer, uint32_t value)
 {
     if (value == GRAPH_NONE)
