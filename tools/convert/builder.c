@@ -38,7 +38,7 @@ const char *espy_build_string(struct builder *b, const char *name, const char *f
     const onnx_attribute *attribute = espy_import_take(b->importer, b->node, name);
     if (attribute == NULL || !attribute->has_s)
         return fallback;
-    const char *text = espy_arena_format(&b->importer->graph->arena, "%.*s",
+    const char *text = espy_arena_format(&b->importer->scratch, "%.*s",
                                          (int)(attribute->s.len < 256 ? attribute->s.len : 256),
                                          (const char *)attribute->s.data);
     if (text == NULL)
@@ -148,7 +148,7 @@ void espy_build_emit_many(struct builder *b, const char *op, const uint32_t *inp
         return;
     while (input_count > 0 && inputs[input_count - 1] == GRAPH_NONE)
         input_count--; // absent inputs at the end are not written
-    struct arena *arena = &b->importer->graph->arena;
+    struct arena *arena = &b->importer->scratch;
     const espy_dtype dtype = espy_import_dtype(b->importer, inputs[0]);
     const char *hint = espy_arena_format(arena, "%s/%s", b->node->name, op);
     const char *name =

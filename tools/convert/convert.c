@@ -177,7 +177,6 @@ static espy_status read_model(struct convert_model *model, const struct convert_
     if (has_ending(params->model_path, ".json"))
         return espy_convert_read_json(model, params);
     TRY(espy_onnx_parse(model, params->model_path));
-    espy_format_file_close(&model->file); // the message has its own copy of everything
     return espy_onnx_import(model, params, report);
 }
 
@@ -190,6 +189,7 @@ static espy_status convert(struct convert_model *model, const struct convert_par
         TRY(apply_shape(model->host, graph, &params->shapes[i]));
     TRY(apply_metadata(model, params));
     TRY(set_names(model, params));
+    espy_onnx_release(model);
     report->nodes_before = graph->node_count;
     if (report->problem_count == 0) {
         TRY(espy_graph_prune(graph)); // constants whose values others have taken over
@@ -233,8 +233,7 @@ void espy_convert_model_destroy(struct convert_model **model)
     if (gone == NULL)
         return;
     espy_graph_finish(&gone->graph);
-    if (gone->proto != NULL)
-        espy_onnx__model_proto__free_unpacked(gone->proto, &gone->allocator);
+    espy_onnx_release(gone);
     for (uint32_t i = 0; i < gone->file_count; i++)
         espy_format_file_close(&gone->files[i].file);
     espy_free(gone->host, gone->files);

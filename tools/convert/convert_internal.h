@@ -13,6 +13,7 @@ typedef EspyOnnx__NodeProto onnx_node;
 typedef EspyOnnx__AttributeProto onnx_attribute;
 typedef EspyOnnx__TensorProto onnx_tensor;
 typedef EspyOnnx__FunctionProto onnx_function;
+typedef EspyOnnx__ValueInfoProto onnx_info;
 
 enum onnx_attribute_type {
     ONNX_ATTR_FLOAT = 1,
@@ -38,11 +39,25 @@ struct external_file {
     struct format_file file;
 };
 
+// A message inside of another one, packed: a node, an initializer, what is said of a value.
+struct onnx_piece {
+    const unsigned char *bytes; // in the model's file
+    size_t size;
+};
+struct onnx_pieces {
+    struct onnx_piece *items;
+    uint32_t count;
+};
+
 struct convert_model {
     const struct host *host;
-    struct arena arena; // copies of tensors that were not aligned
+    struct arena arena; // what must live as long as the graph and lies in no graph
     struct graph graph;
-    onnx_model *proto; // NULL for other inputs
+    const char *path;
+    // NULL for other inputs, and once the graph is imported. Without the network's nodes, its
+    // initializers and its value_info, which are unpacked one at a time.
+    onnx_model *proto;
+    struct onnx_pieces nodes, tensors, infos;
     ProtobufCAllocator allocator;
     bool allocation_failed;     // in the allocator, which cannot say so itself
     struct format_file file;    // the model's; constants may point into it
@@ -62,12 +77,14 @@ struct import_note {
 // A list of nodes being imported and the names that they see: the main graph, a function's body or
 // a branch.
 struct import_frame {
-    onnx_node *const *nodes;
+    onnx_node *const *nodes;         // or, of the network,
+    const struct onnx_piece *pieces; // to be unpacked
     size_t node_count, next;
     struct map names;
     const char *prefix;            // "" in the main graph
     const onnx_function *function; // NULL outside functions
     const onnx_node *call;         // the node that stands for the function
+    onnx_node *message;            // it too, where the frame is to free it
     int64_t opset;
     struct import_frame *outer;
 };
@@ -95,8 +112,9 @@ struct importer {
     const char *model_path;
     struct import_shared *shared;
     struct map node_names, value_names;
-    const onnx_graph *proto; // what is imported
-    struct map infos; // what the file says of values in between, by name, to index
+    struct map infos;     // the rank that the file says a value in between has, by name
+    struct arena memory;  // names and frames, as long as the importer lives
+    struct arena scratch; // until the next node
     struct import_note *notes;
     uint32_t note_capacity;
     struct import_frame *frame;
@@ -134,12 +152,39 @@ espy_status espy_convert_problem(struct convert_report *report, const char *node
 // ---- the wire format and tensors
 // -------------------------------------------------------------------
 
-// Parses the bytes of model->file into model->proto.
+// A field of a packed message.
+struct wire_field {
+    uint64_t number;
+    bool is_bytes;                     // a message, a string or bytes: those from `bytes` on
+    const unsigned char *start, *end;  // with its number
+    const unsigned char *bytes;
+    size_t size;
+};
+// Reads the field at *at and goes past it. NULL, or what is wrong.
+const char *espy_wire_read(const unsigned char **at, const unsigned char *end,
+                           struct wire_field *field);
+// NULL, or why these bytes are not a model that can be unpacked.
+const char *espy_wire_check(const unsigned char *bytes, size_t size);
+
+// Divides the bytes of model->file into model->proto and the pieces beside it. path must live as
+// long as the model.
 espy_status espy_onnx_parse(struct convert_model *model, const char *path);
+// Frees the messages, but not the file: constants lie in it.
+void espy_onnx_release(struct convert_model *model);
+espy_status espy_onnx_read_node(struct convert_model *model, const struct onnx_piece *piece,
+                                onnx_node **node);
+void espy_onnx_free_node(struct convert_model *model, onnx_node *node); // NULL is fine
+espy_status espy_onnx_read_info(struct convert_model *model, const struct onnx_piece *piece,
+                                onnx_info **info);
+void espy_onnx_free_info(struct convert_model *model, onnx_info *info);
+// raw_data points into the file.
+espy_status espy_onnx_read_tensor(struct convert_model *model, const struct onnx_piece *piece,
+                                  onnx_tensor **tensor);
+void espy_onnx_free_tensor(struct convert_model *model, onnx_tensor *tensor);
 // ESPY_DTYPE_NONE for types that Espy does not have.
 espy_dtype espy_onnx_dtype(int32_t data_type);
 const char *espy_onnx_dtype_name(int32_t data_type); // ONNX's name, for messages
-// Adds a constant called name. What is not supported becomes a problem of node and *index
+// Adds a constant called name, whose data does not need the message. What is not supported becomes a problem of node and *index
 // GRAPH_NONE.
 espy_status espy_onnx_constant(struct importer *importer, const onnx_tensor *tensor,
                                const char *name, const char *node, uint32_t *index);
@@ -169,8 +214,8 @@ espy_status espy_import_inputs(struct importer *importer, const struct convert_p
 espy_status espy_import_outputs(struct importer *importer, const onnx_graph *proto);
 // Fails where nothing makes a value that a node or an output needs.
 espy_status espy_import_check_produced(const struct importer *importer);
-// Notes what the graph's value_info says of values in between.
-espy_status espy_import_infos(struct importer *importer, const onnx_graph *graph);
+// Notes the rank that the file says a value in between has.
+espy_status espy_import_info(struct importer *importer, const onnx_info *info);
 
 // ---- functions
 // ------------------------------------------------------------------------------------
@@ -232,7 +277,10 @@ espy_status espy_import_use_name(struct importer *importer, const char *name, ui
 espy_status espy_import_define_name(struct importer *importer, const char *name, uint32_t *index);
 espy_status espy_import_push_frame(struct importer *importer, const struct import_frame *like);
 void espy_import_pop_frame(struct importer *importer);
-espy_status espy_import_initializers(struct importer *importer, const onnx_graph *graph);
+// Notes that initializers are sparse, which is not supported.
+espy_status espy_import_sparse(struct importer *importer, const onnx_graph *graph);
+// Gives an initializer its name in the frame.
+espy_status espy_import_initializer(struct importer *importer, const onnx_tensor *tensor);
 
 // ---- attributes of an imported node
 // -------------------------------------------------------------------

@@ -75,7 +75,7 @@ static void qlinear_concat(struct builder *b)
 {
     const int64_t axis = espy_build_integer(b, "axis", 0);
     const uint32_t count = b->node->input_count < 2 ? 0 : (b->node->input_count - 2) / 3;
-    uint32_t *parts = espy_arena_array(&b->importer->graph->arena, count, sizeof(*parts));
+    uint32_t *parts = espy_arena_array(&b->importer->scratch, count, sizeof(*parts));
     if (parts == NULL || count == 0) {
         b->status = parts == NULL ? ESPY_OUT_OF_MEMORY : b->status;
         espy_build_refuse(b, "it has no inputs");

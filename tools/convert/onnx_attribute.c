@@ -154,7 +154,7 @@ espy_status espy_import_integers(struct importer *importer, const char *hint,
 espy_status espy_import_extra_number(struct importer *importer, struct import_node *node,
                                      const char *name, double number)
 {
-    const double *copy = espy_arena_copy(&importer->graph->arena, &number, sizeof(number));
+    const double *copy = espy_arena_copy(&importer->scratch, &number, sizeof(number));
     if (copy == NULL)
         return ESPY_OUT_OF_MEMORY;
     node->extra[node->extra_count++] = (struct graph_attr){name, GRAPH_ATTR_NUMBER, 1, copy, NULL};
@@ -164,7 +164,7 @@ espy_status espy_import_extra_number(struct importer *importer, struct import_no
 espy_status espy_import_extra_string(struct importer *importer, struct import_node *node,
                                      const char *name, const char *string)
 {
-    const char *const *copy = espy_arena_copy(&importer->graph->arena, &string, sizeof(string));
+    const char *const *copy = espy_arena_copy(&importer->scratch, &string, sizeof(string));
     if (copy == NULL)
         return ESPY_OUT_OF_MEMORY;
     node->extra[node->extra_count++] = (struct graph_attr){name, GRAPH_ATTR_STRING, 1, NULL, copy};
@@ -187,7 +187,7 @@ espy_status espy_import_emit(struct importer *importer, const struct import_node
                              espy_dtype dtype, uint32_t *output, struct graph_node **node)
 {
     struct graph_node *unused;
-    const char *hint = espy_arena_format(&importer->graph->arena, "%s/%s", like->name, op);
+    const char *hint = espy_arena_format(&importer->scratch, "%s/%s", like->name, op);
     const char *name =
         hint == NULL ? NULL : espy_import_unique(importer, &importer->node_names, hint);
     if (name == NULL)
@@ -218,7 +218,7 @@ static int32_t type_of(const onnx_attribute *attribute)
 
 static const char *copy_bytes(struct importer *importer, const ProtobufCBinaryData *bytes)
 {
-    char *text = espy_arena_alloc(&importer->graph->arena, bytes->len + 1);
+    char *text = espy_arena_alloc(&importer->scratch, bytes->len + 1);
     if (text != NULL && bytes->len > 0)
         memcpy(text, bytes->data, bytes->len);
     return text; // up to the first NUL, should there be one inside
@@ -228,7 +228,7 @@ static espy_status copy_strings(struct importer *importer, struct graph_node *ta
                                 const char *name, const onnx_attribute *attribute)
 {
     const size_t count = attribute->n_strings;
-    const char **strings = espy_arena_array(&importer->graph->arena, count, sizeof(*strings));
+    const char **strings = espy_arena_array(&importer->scratch, count, sizeof(*strings));
     if (strings == NULL)
         return ESPY_OUT_OF_MEMORY;
     for (size_t i = 0; i < count; i++) {
@@ -248,7 +248,7 @@ static espy_status copy_list(struct importer *importer, struct graph_node *targe
         return espy_convert_problem(importer->report, target->name, target->op,
                                     "attribute '%s' has %zu numbers, at most %d", name, count,
                                     (int)GRAPH_LIST_MAX);
-    double *numbers = espy_arena_array(&importer->graph->arena, count, sizeof(*numbers));
+    double *numbers = espy_arena_array(&importer->scratch, count, sizeof(*numbers));
     if (numbers == NULL)
         return ESPY_OUT_OF_MEMORY;
     for (size_t i = 0; i < count; i++) {

@@ -81,7 +81,8 @@ static espy_status import_body_graph(struct importer *importer, const onnx_graph
                                        .opset = around->opset};
     if (proto->n_input > GRAPH_IO_MAX || proto->n_output > GRAPH_IO_MAX)
         return espy_import_bad(importer, "too many inputs or outputs in the body", graph->name);
-    TRY(espy_import_infos(importer, proto));
+    for (size_t i = 0; i < proto->n_value_info; i++)
+        TRY(espy_import_info(importer, proto->value_info[i]));
     TRY(note_own_names(importer, proto));
     TRY(espy_import_push_frame(importer, &frame));
     graph->inputs = espy_arena_array(&graph->arena, proto->n_input, sizeof(*graph->inputs));
@@ -89,7 +90,9 @@ static espy_status import_body_graph(struct importer *importer, const onnx_graph
         return ESPY_OUT_OF_MEMORY;
     for (size_t i = 0; i < proto->n_input; i++)
         TRY(import_body_input(importer, proto->input[i]));
-    TRY(espy_import_initializers(importer, proto));
+    TRY(espy_import_sparse(importer, proto));
+    for (size_t i = 0; i < proto->n_initializer; i++)
+        TRY(espy_import_initializer(importer, proto->initializer[i]));
     TRY(import_body_outputs(importer, proto));
     TRY(espy_import_frames(importer));
     TRY(finish_inputs(importer));
@@ -103,7 +106,7 @@ static espy_status append_captures(struct importer *importer, struct import_node
                                    const struct importer *body)
 {
     const size_t room = (size_t)node->input_count + body->capture_count + IMPORT_INPUTS_EXTRA;
-    uint32_t *inputs = espy_arena_array(&importer->graph->arena, room, sizeof(*inputs));
+    uint32_t *inputs = espy_arena_array(&importer->scratch, room, sizeof(*inputs));
     if (inputs == NULL)
         return ESPY_OUT_OF_MEMORY;
     // Inputs that are absent at the end of the list count once others come after them.
@@ -128,7 +131,7 @@ espy_status espy_import_body(struct importer *importer, struct import_node *node
         return espy_fail(importer->host, ESPY_BAD_FORMAT,
                          "%s: functions or bodies are nested deeper than %d", importer->model_path,
                          (int)IMPORT_DEPTH_MAX);
-    const char *hint = espy_arena_format(&network->arena, "%s/%s", node->name, name);
+    const char *hint = espy_arena_format(&importer->scratch, "%s/%s", node->name, name);
     const char *unique =
         hint == NULL ? NULL : espy_import_unique(importer, &importer->shared->body_names, hint);
     if (unique == NULL)

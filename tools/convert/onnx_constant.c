@@ -20,7 +20,7 @@ static espy_status constant_numbers(struct importer *importer, const struct impo
         return espy_import_integers(importer, hint, attribute->ints, (uint32_t)attribute->n_ints,
                                     index);
     const uint32_t count = (uint32_t)attribute->n_floats;
-    double *numbers = espy_arena_array(&importer->graph->arena, count, sizeof(*numbers));
+    double *numbers = espy_arena_array(&importer->scratch, count, sizeof(*numbers));
     if (numbers == NULL)
         return ESPY_OUT_OF_MEMORY;
     for (uint32_t i = 0; i < count; i++)

@@ -42,7 +42,7 @@ static void image_scaler(struct builder *b)
     const uint32_t count = bias == NULL ? 0 : (uint32_t)bias->n_floats;
     const espy_dtype dtype = espy_build_dtype(b, x);
     const struct shape shape = {.rank = 3, .dims = {count, 1, 1}};
-    double *numbers = espy_arena_array(&b->importer->graph->arena, count, sizeof(*numbers));
+    double *numbers = espy_arena_array(&b->importer->scratch, count, sizeof(*numbers));
     bool any = false;
     if (numbers == NULL)
         b->status = ESPY_OUT_OF_MEMORY;

@@ -66,11 +66,10 @@ static const char *resolve(struct importer *importer, const char *location, char
     const char *slash = strrchr(importer->model_path, '/');
     const size_t length = slash == NULL ? 0 : (size_t)(slash - importer->model_path) + 1;
     const char *folder = length == 0 ? "./"
-                                     : espy_arena_format(&importer->graph->arena, "%.*s",
-                                                         (int)length, importer->model_path);
-    const char *path = folder == NULL
-                           ? NULL
-                           : espy_arena_format(&importer->graph->arena, "%s%s", folder, location);
+                                     : espy_arena_format(&importer->scratch, "%.*s", (int)length,
+                                                         importer->model_path);
+    const char *path =
+        folder == NULL ? NULL : espy_arena_format(&importer->scratch, "%s%s", folder, location);
     if (path == NULL)
         return "out of memory";
     char *root = realpath(folder, NULL);
@@ -111,8 +110,9 @@ static espy_status find_file(struct importer *importer, const char *name, const 
     char *resolved = NULL;
     const char *fault = resolve(importer, location, &resolved);
     struct external_file *slot = &model->files[model->file_count];
-    *slot = (struct external_file){.location = location};
-    const espy_status status = fault != NULL
+    *slot = (struct external_file){.location = espy_arena_string(&model->arena, location)};
+    const espy_status status = slot->location == NULL ? ESPY_OUT_OF_MEMORY
+                               : fault != NULL
                                    ? bad(importer, name, fault)
                                    : espy_format_file_open(model->host, resolved, &slot->file);
     free(resolved);

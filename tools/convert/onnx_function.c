@@ -8,19 +8,18 @@ bool espy_import_is_onnx(const char *domain)
     return domain == NULL || domain[0] == '\0' || strcmp(domain, "ai.onnx") == 0;
 }
 
-static const char *function_key(struct importer *importer, const char *domain, const char *name,
+static const char *function_key(struct arena *arena, const char *domain, const char *name,
                                 const char *overload)
 {
-    return espy_arena_format(&importer->graph->arena, "%s\n%s\n%s",
-                             espy_import_is_onnx(domain) ? "" : domain, espy_import_text(name),
-                             espy_import_text(overload));
+    return espy_arena_format(arena, "%s\n%s\n%s", espy_import_is_onnx(domain) ? "" : domain,
+                             espy_import_text(name), espy_import_text(overload));
 }
 
 const onnx_function *espy_import_find_function(struct importer *importer, const onnx_node *node)
 {
     if (importer->shared->functions.count == 0)
         return NULL;
-    const char *key = function_key(importer, node->domain, node->op_type, node->overload);
+    const char *key = function_key(&importer->scratch, node->domain, node->op_type, node->overload);
     const uint32_t index = key == NULL ? MAP_NONE : espy_map_get(&importer->shared->functions, key);
     return index == MAP_NONE ? NULL : importer->shared->proto->functions[index];
 }
@@ -70,7 +69,7 @@ static espy_status bind_results(struct importer *importer, const char *node_name
 espy_status espy_import_call(struct importer *importer, const struct import_node *node,
                              const onnx_function *function)
 {
-    const char *prefix = espy_arena_format(&importer->graph->arena, "%s/", node->name);
+    const char *prefix = espy_arena_format(&importer->memory, "%s/", node->name);
     if (prefix == NULL)
         return ESPY_OUT_OF_MEMORY;
     const struct import_frame frame = {
@@ -100,7 +99,7 @@ espy_status espy_import_functions(struct importer *importer)
     for (uint32_t i = 0; i < proto->n_functions; i++) {
         const onnx_function *function = proto->functions[i];
         const char *key =
-            function_key(importer, function->domain, function->name, function->overload);
+            function_key(&importer->memory, function->domain, function->name, function->overload);
         if (key == NULL)
             return ESPY_OUT_OF_MEMORY;
         TRY(espy_map_put(&importer->shared->functions, key, i));

@@ -13,6 +13,8 @@ void espy_importer_init(struct importer *importer, struct convert_model *model, 
     espy_map_init(&importer->value_names, model->host);
     espy_map_init(&importer->own_names, model->host);
     espy_map_init(&importer->infos, model->host);
+    espy_arena_init(&importer->memory, model->host);
+    espy_arena_init(&importer->scratch, model->host);
 }
 
 void espy_importer_finish(struct importer *importer)
@@ -25,6 +27,8 @@ void espy_importer_finish(struct importer *importer)
     espy_map_finish(&importer->infos);
     espy_map_finish(&importer->value_names);
     espy_map_finish(&importer->node_names);
+    espy_arena_finish(&importer->scratch);
+    espy_arena_finish(&importer->memory);
 }
 
 // ---- nodes
@@ -33,7 +37,7 @@ void espy_importer_finish(struct importer *importer)
 static espy_status resolve_values(struct importer *importer, const onnx_node *proto,
                                   struct import_node *node)
 {
-    struct arena *arena = &importer->graph->arena;
+    struct arena *arena = &importer->scratch;
     if (proto->n_input > GRAPH_NODE_VALUES_MAX || proto->n_output > GRAPH_NODE_VALUES_MAX ||
         proto->n_attribute > IMPORT_ATTRIBUTES_MAX)
         return espy_import_bad(importer, "too many inputs, outputs or attributes of node",
@@ -110,8 +114,8 @@ static espy_status import_node(struct importer *importer, const onnx_node *proto
         .proto = proto, .op = espy_import_text(proto->op_type), .opset = frame->opset};
     const char *own = espy_import_text(proto->name);
     const char *hint = own[0] != '\0'
-                           ? espy_arena_format(&importer->graph->arena, "%s%s", frame->prefix, own)
-                           : espy_arena_format(&importer->graph->arena, "%s%s_%zu", frame->prefix,
+                           ? espy_arena_format(&importer->scratch, "%s%s", frame->prefix, own)
+                           : espy_arena_format(&importer->scratch, "%s%s_%zu", frame->prefix,
                                                node.op, frame->next);
     node.name = hint == NULL ? NULL : espy_import_unique(importer, &importer->node_names, hint);
     if (node.name == NULL)
@@ -144,12 +148,29 @@ static espy_status import_node(struct importer *importer, const onnx_node *proto
     return node.dropped ? ESPY_OK : add_node(importer, &node);
 }
 
+// The message goes with the node, unless a function's frame, which is on top now, still needs it.
+static espy_status import_piece(struct importer *importer, const struct onnx_piece *piece)
+{
+    const struct import_frame *frame = importer->frame;
+    onnx_node *node;
+    TRY(espy_onnx_read_node(importer->model, piece, &node));
+    const espy_status status = import_node(importer, node);
+    if (importer->frame != frame)
+        importer->frame->message = node;
+    else
+        espy_onnx_free_node(importer->model, node);
+    return status;
+}
+
 espy_status espy_import_frames(struct importer *importer)
 {
     while (importer->frame != NULL) {
         struct import_frame *frame = importer->frame;
+        espy_arena_reset(&importer->scratch);
         if (frame->next == frame->node_count)
             espy_import_pop_frame(importer);
+        else if (frame->pieces != NULL)
+            TRY(import_piece(importer, &frame->pieces[frame->next++]));
         else
             TRY(import_node(importer, frame->nodes[frame->next++]));
     }
@@ -169,6 +190,41 @@ static espy_status check_opset(struct importer *importer, int64_t opset)
                                 (int)CONVERT_OPSET_MIN, (int)CONVERT_OPSET_MAX);
 }
 
+espy_status espy_import_sparse(struct importer *importer, const onnx_graph *graph)
+{
+    if (graph->n_sparse_initializer == 0)
+        return ESPY_OK;
+    return espy_convert_problem(importer->report, espy_import_text(graph->name), "initializer",
+                                "sparse tensors are not supported");
+}
+
+static espy_status import_infos(struct importer *importer)
+{
+    const struct onnx_pieces *infos = &importer->model->infos;
+    for (uint32_t i = 0; i < infos->count; i++) {
+        onnx_info *info;
+        TRY(espy_onnx_read_info(importer->model, &infos->items[i], &info));
+        const espy_status status = espy_import_info(importer, info);
+        espy_onnx_free_info(importer->model, info);
+        TRY(status);
+    }
+    return ESPY_OK;
+}
+
+static espy_status import_tensors(struct importer *importer)
+{
+    const struct onnx_pieces *tensors = &importer->model->tensors;
+    for (uint32_t i = 0; i < tensors->count; i++) {
+        onnx_tensor *tensor;
+        espy_arena_reset(&importer->scratch);
+        TRY(espy_onnx_read_tensor(importer->model, &tensors->items[i], &tensor));
+        const espy_status status = espy_import_initializer(importer, tensor);
+        espy_onnx_free_tensor(importer->model, tensor);
+        TRY(status);
+    }
+    return ESPY_OK;
+}
+
 static espy_status import_all(struct importer *importer, const struct convert_params *params)
 {
     const onnx_model *proto = importer->model->proto;
@@ -176,11 +232,13 @@ static espy_status import_all(struct importer *importer, const struct convert_pa
     const int64_t opset = espy_import_opset(proto->opset_import, proto->n_opset_import, 0);
     TRY(check_opset(importer, opset));
     TRY(espy_import_functions(importer));
-    TRY(espy_import_infos(importer, graph));
+    TRY(import_infos(importer));
+    const struct onnx_pieces *nodes = &importer->model->nodes;
     const struct import_frame frame = {
-        .nodes = graph->node, .node_count = graph->n_node, .prefix = "", .opset = opset};
+        .pieces = nodes->items, .node_count = nodes->count, .prefix = "", .opset = opset};
     TRY(espy_import_push_frame(importer, &frame));
-    TRY(espy_import_initializers(importer, graph));
+    TRY(espy_import_sparse(importer, graph));
+    TRY(import_tensors(importer));
     TRY(espy_import_inputs(importer, params, graph));
     // Looked up first, so that the network's outputs get their own names.
     TRY(espy_import_outputs(importer, graph));

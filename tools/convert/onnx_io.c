@@ -67,7 +67,8 @@ espy_status espy_import_inputs(struct importer *importer, const struct convert_p
                                const onnx_graph *proto)
 {
     struct graph *graph = importer->graph;
-    if (proto->n_input > GRAPH_IO_MAX + proto->n_initializer || proto->n_output > GRAPH_IO_MAX)
+    if (proto->n_input > GRAPH_IO_MAX + importer->model->tensors.count ||
+        proto->n_output > GRAPH_IO_MAX)
         return espy_import_bad(importer, "too many inputs or outputs in",
                                espy_import_text(proto->name));
     graph->inputs = espy_arena_array(&graph->arena, proto->n_input, sizeof(*graph->inputs));

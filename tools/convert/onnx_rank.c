@@ -5,12 +5,15 @@
 
 #include <string.h>
 
-espy_status espy_import_infos(struct importer *importer, const onnx_graph *graph)
+espy_status espy_import_info(struct importer *importer, const onnx_info *info)
 {
-    importer->proto = graph;
-    for (uint32_t i = 0; i < graph->n_value_info; i++)
-        TRY(espy_map_put(&importer->infos, espy_import_text(graph->value_info[i]->name), i));
-    return ESPY_OK;
+    const EspyOnnx__TypeProto__Tensor *type = info->type == NULL ? NULL : info->type->tensor_type;
+    if (type == NULL || type->shape == NULL || info->name == NULL)
+        return ESPY_OK;
+    const char *name = espy_arena_string(&importer->memory, info->name);
+    if (name == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    return espy_map_put(&importer->infos, name, (uint32_t)type->shape->n_dim);
 }
 
 int32_t espy_import_rank(const struct importer *importer, uint32_t value)
@@ -23,13 +26,7 @@ int32_t espy_import_rank(const struct importer *importer, uint32_t value)
         return (int32_t)known->shape.rank;
     if (value < importer->note_capacity && importer->notes[value].rank >= 0)
         return importer->notes[value].rank;
-    const uint32_t index = espy_map_get(&importer->infos, known->name);
-    if (index == MAP_NONE)
-        return -1;
-    const EspyOnnx__TypeProto *type = importer->proto->value_info[index]->type;
-    return type == NULL || type->tensor_type == NULL || type->tensor_type->shape == NULL
-               ? -1
-               : (int32_t)type->tensor_type->shape->n_dim;
+    return (int32_t)espy_map_get(&importer->infos, known->name); // MAP_NONE is -1
 }
 
 // How many numbers a list has that shapes are computed in; -1: not known, or no list.

@@ -1,5 +1,7 @@
 #include "convert/convert_internal.h"
 
+#include <string.h>
+
 // Names and what they stand for: in the network, in the functions that it calls, and in bodies,
 // which see the names around them.
 
@@ -90,6 +92,15 @@ static espy_status capture_name(struct importer *importer, const char *name, uin
     return ESPY_OK;
 }
 
+// Lets a name stand for a value in the frame. The message that it comes from does not last.
+static espy_status put_name(struct importer *importer, const char *name, uint32_t index)
+{
+    const char *kept = importer->graph->values[index].name;
+    if (strcmp(kept, name) != 0)
+        kept = espy_arena_string(&importer->memory, name);
+    return kept == NULL ? ESPY_OUT_OF_MEMORY : espy_map_put(&importer->frame->names, kept, index);
+}
+
 // The graph value that a name stands for in the frame; made when it is new. Files whose nodes are
 // out of order mention values before they make them.
 espy_status espy_import_use_name(struct importer *importer, const char *name, uint32_t *index)
@@ -104,14 +115,14 @@ espy_status espy_import_use_name(struct importer *importer, const char *name, ui
     // Bodies see the names around them; functions see their own alone.
     const bool from_around = importer->around != NULL && frame->outer == NULL &&
                              espy_map_get(&importer->own_names, name) == MAP_NONE;
-    const char *hint = espy_arena_format(&importer->graph->arena, "%s%s", frame->prefix, name);
+    const char *hint = espy_arena_format(&importer->scratch, "%s%s", frame->prefix, name);
     if (hint == NULL)
         return ESPY_OUT_OF_MEMORY;
     if (from_around)
         TRY(capture_name(importer, name, index));
     else
         TRY(espy_import_value(importer, hint, ESPY_DTYPE_NONE, index));
-    return espy_map_put(&frame->names, name, *index);
+    return put_name(importer, name, *index);
 }
 
 espy_status espy_import_define_name(struct importer *importer, const char *name, uint32_t *index)
@@ -133,7 +144,7 @@ espy_status espy_import_push_frame(struct importer *importer, const struct impor
         return espy_fail(importer->host, ESPY_BAD_FORMAT,
                          "%s: functions or branches are nested deeper than %d",
                          importer->model_path, (int)IMPORT_DEPTH_MAX);
-    struct import_frame *frame = espy_arena_alloc(&importer->graph->arena, sizeof(*frame));
+    struct import_frame *frame = espy_arena_alloc(&importer->memory, sizeof(*frame));
     if (frame == NULL)
         return ESPY_OUT_OF_MEMORY;
     *frame = *like;
@@ -147,21 +158,21 @@ espy_status espy_import_push_frame(struct importer *importer, const struct impor
 void espy_import_pop_frame(struct importer *importer)
 {
     espy_map_finish(&importer->frame->names);
+    espy_onnx_free_node(importer->model, importer->frame->message);
     importer->frame = importer->frame->outer;
     importer->depth--;
 }
 
 // Gives an initializer its name in the frame. What the problem list has already is made an unknown
 // value, so that the nodes that use it are still looked at.
-static espy_status import_initializer(struct importer *importer, const onnx_tensor *tensor)
+espy_status espy_import_initializer(struct importer *importer, const onnx_tensor *tensor)
 {
     const char *name = espy_import_text(tensor->name);
     if (name[0] == '\0')
         return espy_import_bad(importer, "an initializer has no name", "");
     if (espy_map_get(&importer->frame->names, name) != MAP_NONE)
         return espy_import_bad(importer, "two initializers or inputs have the name", name);
-    const char *hint =
-        espy_arena_format(&importer->graph->arena, "%s%s", importer->frame->prefix, name);
+    const char *hint = espy_arena_format(&importer->scratch, "%s%s", importer->frame->prefix, name);
     const char *unique =
         hint == NULL ? NULL : espy_import_unique(importer, &importer->value_names, hint);
     if (unique == NULL)
@@ -172,15 +183,5 @@ static espy_status import_initializer(struct importer *importer, const onnx_tens
         TRY(espy_graph_add_value(importer->graph, unique, &index));
         TRY(espy_import_note(importer, index, ESPY_DTYPE_NONE, true));
     }
-    return espy_map_put(&importer->frame->names, name, index);
-}
-
-espy_status espy_import_initializers(struct importer *importer, const onnx_graph *graph)
-{
-    if (graph->n_sparse_initializer > 0)
-        TRY(espy_convert_problem(importer->report, espy_import_text(graph->name), "initializer",
-                                 "sparse tensors are not supported"));
-    for (size_t i = 0; i < graph->n_initializer; i++)
-        TRY(import_initializer(importer, graph->initializer[i]));
-    return ESPY_OK;
+    return put_name(importer, name, index);
 }

@@ -106,35 +106,42 @@ static espy_status copy_typed(struct importer *importer, const onnx_tensor *tens
 {
     const size_t element = espy_dtype_size(dtype) == 0 ? 1 : espy_dtype_size(dtype);
     const size_t count = size / element;
+    const void *same = dtype == ESPY_FLOAT32   ? (const void *)tensor->float_data
+                       : dtype == ESPY_FLOAT64 ? (const void *)tensor->double_data
+                       : dtype == ESPY_INT64   ? (const void *)tensor->int64_data
+                                               : NULL;
     if (typed_count(tensor, dtype) != count)
         return bad(importer, name, "its data has another number of elements than its shape");
-    if (dtype == ESPY_FLOAT32)
-        *data = tensor->float_data;
-    else if (dtype == ESPY_FLOAT64)
-        *data = tensor->double_data;
-    else if (dtype == ESPY_INT64)
-        *data = tensor->int64_data;
-    if (*data != NULL)
-        return ESPY_OK;
     unsigned char *copy = espy_arena_array(&importer->graph->arena, count, element);
     if (copy == NULL)
         return ESPY_OUT_OF_MEMORY;
     const bool wide = dtype == ESPY_UINT32 || dtype == ESPY_UINT64;
-    for (size_t i = 0; i < count; i++)
+    if (same != NULL)
+        memcpy(copy, same, size);
+    for (size_t i = 0; same == NULL && i < count; i++)
         store_integer(copy + i * element, dtype,
                       wide ? tensor->uint64_data[i] : (uint64_t)tensor->int32_data[i]);
     *data = copy;
     return ESPY_OK;
 }
 
+// Whether data lies in the model's file, which stays as long as the graph.
+static bool is_in_file(const struct importer *importer, const void *data)
+{
+    const struct format_file *file = &importer->model->file;
+    const uintptr_t start = (uintptr_t)file->bytes, at = (uintptr_t)data;
+    return at >= start && at - start < file->size;
+}
+
 // Kernels read elements in place, so they must be aligned; a bool must be 0 or 1, and bits after
-// the last element 0.
+// the last element 0. What does not last is copied in any case.
 static espy_status settle(struct importer *importer, espy_dtype dtype, size_t count, size_t size,
-                          const void **data)
+                          bool lasts, const void **data)
 {
     const size_t element = espy_dtype_size(dtype);
     const uint32_t used = (uint32_t)(count % 8) * espy_dtype_bits(dtype) % 8; // in the last byte
-    if (dtype != ESPY_BOOL && used == 0 && (element <= 1 || (uintptr_t)*data % element == 0))
+    if (lasts && dtype != ESPY_BOOL && used == 0 &&
+        (element <= 1 || (uintptr_t)*data % element == 0))
         return ESPY_OK;
     unsigned char *copy = espy_arena_copy(&importer->graph->arena, *data, size);
     if (copy == NULL)
@@ -167,6 +174,7 @@ espy_status espy_onnx_constant(struct importer *importer, const onnx_tensor *ten
     if (!espy_shape_count(&shape, &count) || !espy_dtype_data_size(dtype, count, &size))
         return bad(importer, name, "its shape is negative or too large");
     const void *data = NULL;
+    bool lasts = true;
     if (size == 0)
         data = "";
     else if (tensor->has_data_location && tensor->data_location == 1)
@@ -177,8 +185,10 @@ espy_status espy_onnx_constant(struct importer *importer, const onnx_tensor *ten
         return bad(importer, name, "its data has another size than its shape and type say");
     else
         data = tensor->raw_data.data;
+    if (data == tensor->raw_data.data)
+        lasts = is_in_file(importer, data);
     if (size != 0)
-        TRY(settle(importer, dtype, count, size, &data));
+        TRY(settle(importer, dtype, count, size, lasts, &data));
     TRY(espy_graph_add_constant(importer->graph, name, dtype, &shape, data, size, index));
     return espy_import_note(importer, *index, dtype, true);
 }

@@ -24,7 +24,7 @@ void espy_opset_set_input(struct import_node *node, uint32_t i, uint32_t value)
 static const char *hint_for(struct importer *importer, const struct import_node *node,
                             const char *what)
 {
-    return espy_arena_format(&importer->graph->arena, "%s/%s", node->name, what);
+    return espy_arena_format(&importer->scratch, "%s/%s", node->name, what);
 }
 
 espy_status espy_opset_integers_to_input(struct importer *importer, struct import_node *node,

@@ -15,7 +15,7 @@ struct early_rewrite {
 static const char *hint_for(struct importer *importer, const struct import_node *node,
                             const char *what)
 {
-    return espy_arena_format(&importer->graph->arena, "%s/%s", node->name, what);
+    return espy_arena_format(&importer->scratch, "%s/%s", node->name, what);
 }
 
 // ---- broadcasting by axis ----------------------------------------------------------------------
