@@ -31,7 +31,7 @@ static void note_sources(struct facts *facts)
         facts->types[v] = (struct op_type){value->dtype, value->shape};
         void *data; // never written through: facts only read constants
         memcpy(&data, &value->data, sizeof(data));
-        facts->values[v] = (struct tensor){facts->types[v], count, data};
+        facts->data[v] = data;
         facts->made_of[v] = value->data_size;
     }
     for (uint32_t i = 0; i < graph->input_count; i++) {
@@ -56,14 +56,52 @@ static void note_sources(struct facts *facts)
     }
 }
 
-static espy_status note_names(struct facts *facts)
+struct tensor espy_facts_value(const struct facts *facts, uint32_t value)
 {
-    const struct graph *graph = facts->graph;
-    for (uint32_t v = 0; v < graph->value_count; v++)
-        TRY(espy_map_put(&facts->value_names, graph->values[v].name, v));
-    for (uint32_t n = 0; n < graph->node_count; n++)
-        TRY(espy_map_put(&facts->node_names, graph->nodes[n].name, n));
-    return ESPY_OK;
+    struct tensor tensor = {.data = facts->data[value]};
+    if (tensor.data == NULL)
+        return tensor;
+    tensor.type = facts->types[value];
+    espy_shape_count(&tensor.type.shape, &tensor.count); // it was counted before it was made
+    return tensor;
+}
+
+// Bytes of a known value.
+static size_t size_of(const struct facts *facts, uint32_t value)
+{
+    const struct tensor tensor = espy_facts_value(facts, value);
+    return espy_tensor_size(&tensor);
+}
+
+// A value may replace the node that makes it when the file does not grow much by it: a mask made by
+// ConstantOfShape from three numbers stays three numbers. Weights were quantized to be small.
+static size_t fold_size(const struct graph_node *node)
+{
+    return strcmp(node->op, "DequantizeLinear") == 0 ? 4 << 10 : 64 << 10;
+}
+
+static size_t made_of(const struct facts *facts, const struct graph_node *node)
+{
+    size_t size = 0;
+    for (uint32_t i = 0; i < node->input_count; i++)
+        if (node->inputs[i] != GRAPH_NONE)
+            size += facts->made_of[node->inputs[i]];
+    return size;
+}
+
+bool espy_facts_fold(const struct facts *facts, const struct graph_node *node)
+{
+    size_t size = 0, uses = 0;
+    for (uint32_t o = 0; o < node->output_count; o++) {
+        const uint32_t v = node->outputs[o];
+        if (v == GRAPH_NONE)
+            continue;
+        if (facts->data[v] == NULL || facts->is_output[v])
+            return false; // an output of the network stays made by a node
+        size += size_of(facts, v);
+        uses += facts->uses[v];
+    }
+    return uses > 0 && (size <= fold_size(node) || size / 2 <= made_of(facts, node));
 }
 
 // What one node is tried with.
@@ -82,7 +120,7 @@ static bool inputs_known(const struct facts *facts, struct trial *trial)
         if (v == GRAPH_NONE)
             continue;
         trial->types[i] = facts->types[v];
-        trial->values[i] = facts->values[v];
+        trial->values[i] = espy_facts_value(facts, v);
         trial->values[i].type = facts->types[v]; // Shape reads it without data
         if (trial->types[i].dtype == ESPY_DTYPE_NONE)
             return false;
@@ -143,37 +181,70 @@ static void drop_outputs(struct facts *facts, const struct trial *trial)
 // constants for sure, and where they are so large that those before them would not.
 static void release_inputs(struct facts *facts, const struct graph_node *node, bool folds)
 {
-    const size_t fold_size = espy_pass_fold_size(node);
+    const size_t small = fold_size(node);
     for (uint32_t i = 0; i < node->input_count; i++) {
         const uint32_t v = node->inputs[i];
-        if (v != GRAPH_NONE && (folds || espy_tensor_size(&facts->values[v]) > fold_size) &&
-            --facts->needed[v] == 0)
+        if (v != GRAPH_NONE && (folds || size_of(facts, v) > small) && --facts->needed[v] == 0)
             espy_facts_forget(facts, v);
     }
+}
+
+bool espy_facts_is_uniform(const struct tensor *tensor, double number)
+{
+    for (size_t i = 0; i < tensor->count; i++)
+        if (espy_tensor_number(tensor, i) != number)
+            return false;
+    return true;
+}
+
+static espy_status forget_spare(struct facts *facts, uint32_t v)
+{
+    const struct tensor tensor = espy_facts_value(facts, v);
+    const double first = espy_tensor_number(&tensor, 0);
+    if (espy_facts_is_uniform(&tensor, first)) {
+        TRY(espy_grow(facts->host, &facts->uniform, facts->uniform_count, &facts->uniform_capacity,
+                      sizeof(*facts->uniform)));
+        facts->uniform[facts->uniform_count++] = (struct facts_uniform){v, first};
+    }
+    espy_facts_forget(facts, v);
+    return ESPY_OK;
+}
+
+// The same for a node that is not known: of what it reads and will not be folded, passes ask no
+// more than whether it is 0 or 1 everywhere.
+static espy_status release_spare(struct facts *facts, const struct graph_node *node)
+{
+    for (uint32_t i = 0; i < node->input_count; i++) {
+        const uint32_t v = node->inputs[i];
+        if (v != GRAPH_NONE && facts->is_large[v] &&
+            !espy_facts_fold(facts, &facts->graph->nodes[facts->makers[v]]) &&
+            --facts->needed[v] == 0)
+            TRY(forget_spare(facts, v));
+    }
+    return ESPY_OK;
 }
 
 static void keep_outputs(struct facts *facts, const struct trial *trial)
 {
     const struct graph_node *node = trial->node;
-    const size_t fold_size = espy_pass_fold_size(node);
-    size_t made_of = 0, total = 0;
+    const size_t small = fold_size(node);
+    size_t from = 0, total = 0;
     bool folds = true; // an output of the network stays made by a node
     for (uint32_t i = 0; i < node->input_count; i++)
-        if (node->inputs[i] != GRAPH_NONE &&
-            facts->made_of[node->inputs[i]] < SIZE_MAX / 2 - made_of)
-            made_of += facts->made_of[node->inputs[i]];
+        if (node->inputs[i] != GRAPH_NONE && facts->made_of[node->inputs[i]] < SIZE_MAX / 2 - from)
+            from += facts->made_of[node->inputs[i]];
     for (uint32_t o = 0; o < node->output_count; o++) {
         const uint32_t v = node->outputs[o];
         if (v == GRAPH_NONE)
             continue;
         const size_t size = espy_tensor_size(&trial->outputs[o]);
-        facts->values[v] = trial->outputs[o];
+        facts->data[v] = trial->outputs[o].data;
         facts->is_large[v] = is_large(&trial->outputs[o]);
-        facts->made_of[v] = size > fold_size && made_of < size ? made_of : size;
+        facts->made_of[v] = size > small && from < size ? from : size;
         total += size;
         folds = folds && !facts->is_output[v];
     }
-    release_inputs(facts, node, folds && total <= fold_size);
+    release_inputs(facts, node, folds && total <= small);
 }
 
 static espy_status evaluate(struct facts *facts, struct trial *trial, size_t elements_max)
@@ -197,7 +268,8 @@ static espy_status try_node(struct facts *facts, struct trial *trial,
                             const struct facts_params *params)
 {
     const struct graph_node *node = trial->node;
-    struct arena *arena = &facts->arena;
+    struct arena *arena = &facts->scratch;
+    espy_arena_reset(arena);
     trial->types = espy_arena_array(arena, node->input_count, sizeof(*trial->types));
     trial->values = espy_arena_array(arena, node->input_count, sizeof(*trial->values));
     trial->output_types = espy_arena_array(arena, node->output_count, sizeof(*trial->types));
@@ -220,6 +292,14 @@ static espy_status try_node(struct facts *facts, struct trial *trial,
     return values_known(trial) ? evaluate(facts, trial, params->fold_elements_max) : ESPY_OK;
 }
 
+static bool is_known(const struct facts *facts, const struct graph_node *node)
+{
+    for (uint32_t o = 0; o < node->output_count; o++)
+        if (node->outputs[o] != GRAPH_NONE && facts->data[node->outputs[o]] != NULL)
+            return true;
+    return false;
+}
+
 static espy_status try_nodes(struct facts *facts, const struct facts_params *params)
 {
     struct capture capture;
@@ -230,6 +310,8 @@ static espy_status try_nodes(struct facts *facts, const struct facts_params *par
         struct trial trial = {.quiet = &quiet, .node = &facts->graph->nodes[n]};
         snprintf(capture.message, sizeof(capture.message), "it is refused");
         const espy_status status = try_node(facts, &trial, params);
+        if (!is_known(facts, trial.node))
+            TRY(release_spare(facts, trial.node));
         if (status == ESPY_OUT_OF_MEMORY)
             return espy_fail(facts->host, status, "%s", capture.message);
         if (status != ESPY_OK && params->refuse != NULL)
@@ -245,10 +327,11 @@ espy_status espy_facts_init(struct facts *facts, const struct host *host, const 
     struct arena *arena = &facts->arena;
     const size_t count = graph->value_count;
     espy_arena_init(arena, host);
+    espy_arena_init(&facts->scratch, host);
     espy_map_init(&facts->value_names, host);
     espy_map_init(&facts->node_names, host);
     facts->types = espy_arena_array(arena, count, sizeof(*facts->types));
-    facts->values = espy_arena_array(arena, count, sizeof(*facts->values));
+    facts->data = espy_arena_array(arena, count, sizeof(*facts->data));
     facts->makers = espy_arena_array(arena, count, sizeof(*facts->makers));
     facts->uses = espy_arena_array(arena, count, sizeof(*facts->uses));
     facts->needed = espy_arena_array(arena, count, sizeof(*facts->needed));
@@ -256,14 +339,12 @@ espy_status espy_facts_init(struct facts *facts, const struct host *host, const 
     facts->is_output = espy_arena_array(arena, count, sizeof(*facts->is_output));
     facts->is_large = espy_arena_array(arena, count, sizeof(*facts->is_large));
     espy_status status = ESPY_OUT_OF_MEMORY;
-    if (facts->types != NULL && facts->values != NULL && facts->makers != NULL &&
+    if (facts->types != NULL && facts->data != NULL && facts->makers != NULL &&
         facts->uses != NULL && facts->needed != NULL && facts->made_of != NULL &&
         facts->is_output != NULL && facts->is_large != NULL) {
         note_sources(facts);
         memcpy(facts->needed, facts->uses, count * sizeof(*facts->needed));
-        status = note_names(facts);
-        if (status == ESPY_OK)
-            status = try_nodes(facts, params);
+        status = try_nodes(facts, params);
     }
     if (status != ESPY_OK)
         espy_facts_finish(facts);
@@ -274,8 +355,8 @@ void espy_facts_forget(struct facts *facts, uint32_t value)
 {
     if (!facts->is_large[value])
         return;
-    espy_free(facts->host, facts->values[value].data);
-    facts->values[value].data = NULL;
+    espy_free(facts->host, facts->data[value]);
+    facts->data[value] = NULL;
     facts->is_large[value] = false;
 }
 
@@ -285,8 +366,10 @@ void espy_facts_finish(struct facts *facts)
         return;
     for (uint32_t v = 0; facts->is_large != NULL && v < facts->value_count; v++)
         espy_facts_forget(facts, v);
+    espy_free(facts->host, facts->uniform);
     espy_map_finish(&facts->node_names);
     espy_map_finish(&facts->value_names);
+    espy_arena_finish(&facts->scratch);
     espy_arena_finish(&facts->arena);
     *facts = (struct facts){.host = NULL};
 }

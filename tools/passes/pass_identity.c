@@ -17,17 +17,6 @@ static bool is_one_of(const char *op, const char *const *list)
     return false;
 }
 
-static bool all_equal(const struct pass *pass, uint32_t value, double wanted)
-{
-    const struct tensor tensor = espy_pass_value(pass, value);
-    if (tensor.data == NULL)
-        return false;
-    for (size_t i = 0; i < tensor.count; i++)
-        if (espy_tensor_number(&tensor, i) != wanted)
-            return false;
-    return true;
-}
-
 static bool is_increasing(const struct graph_attr *perm)
 {
     for (uint32_t i = 0; i < perm->count; i++)
@@ -48,10 +37,10 @@ static bool is_neutral(const struct pass *pass, const struct graph_node *node, u
         return false;
     const double neutral = additive ? 0 : 1;
     *kept = node->inputs[0];
-    if (all_equal(pass, node->inputs[1], neutral))
+    if (espy_pass_is_uniform(pass, node->inputs[1], neutral))
         return true;
     *kept = node->inputs[1];
-    return is_one_of(node->op, symmetric) && all_equal(pass, node->inputs[0], neutral);
+    return is_one_of(node->op, symmetric) && espy_pass_is_uniform(pass, node->inputs[0], neutral);
 }
 
 // true: output 0 of the node is its input *kept, unchanged.
@@ -75,10 +64,10 @@ static bool is_identity(const struct pass *pass, const struct graph_node *node, 
     if (strcmp(node->op, "Slice") == 0) { // same shape, and every step is 1
         const uint32_t steps = espy_pass_input(node, 4);
         return same_type(pass, *kept, node->outputs[0]) &&
-               (steps == GRAPH_NONE || all_equal(pass, steps, 1));
+               (steps == GRAPH_NONE || espy_pass_is_uniform(pass, steps, 1));
     }
     if (strcmp(node->op, "Pad") == 0)
-        return all_equal(pass, espy_pass_input(node, 1), 0) &&
+        return espy_pass_is_uniform(pass, espy_pass_input(node, 1), 0) &&
                same_type(pass, *kept, node->outputs[0]);
     if (!is_one_of(node->op, shapers) && !is_neutral(pass, node, kept))
         return false;

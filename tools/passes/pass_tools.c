@@ -38,7 +38,7 @@ struct graph_node *espy_pass_user(const struct pass *pass, uint32_t value)
 struct tensor espy_pass_value(const struct pass *pass, uint32_t value)
 {
     return value >= pass->facts->value_count ? (struct tensor){.data = NULL} // GRAPH_NONE too
-                                             : pass->facts->values[value];
+                                             : espy_facts_value(pass->facts, value);
 }
 
 bool espy_pass_scalar(const struct pass *pass, uint32_t value, double *number)
@@ -48,6 +48,18 @@ bool espy_pass_scalar(const struct pass *pass, uint32_t value, double *number)
         return false;
     *number = espy_tensor_number(&tensor, 0);
     return true;
+}
+
+bool espy_pass_is_uniform(const struct pass *pass, uint32_t value, double number)
+{
+    const struct facts *facts = pass->facts;
+    const struct tensor tensor = espy_pass_value(pass, value);
+    if (tensor.data != NULL)
+        return espy_facts_is_uniform(&tensor, number);
+    for (uint32_t i = 0; i < facts->uniform_count; i++)
+        if (facts->uniform[i].value == value)
+            return facts->uniform[i].number == number;
+    return false;
 }
 
 double espy_pass_number(const struct graph_node *node, const char *name, double fallback)
@@ -125,9 +137,22 @@ void espy_pass_absorb(struct pass *pass, uint32_t result, uint32_t made)
             old->inputs[i] = result;
 }
 
+static espy_status note_names(struct facts *facts)
+{
+    const struct graph *graph = facts->graph;
+    for (uint32_t v = 0; v < graph->value_count; v++)
+        TRY(espy_map_put(&facts->value_names, graph->values[v].name, v));
+    for (uint32_t n = 0; n < graph->node_count; n++)
+        TRY(espy_map_put(&facts->node_names, graph->nodes[n].name, n));
+    facts->has_names = true;
+    return ESPY_OK;
+}
+
 static const char *unique(struct pass *pass, struct map *names, const char *hint)
 {
     struct arena *arena = &pass->graph->arena;
+    if (!pass->facts->has_names && note_names(pass->facts) != ESPY_OK)
+        return NULL;
     const char *name = espy_arena_string(arena, hint);
     for (uint32_t i = 2; name != NULL && espy_map_get(names, name) != MAP_NONE; i++)
         name = espy_arena_format(arena, "%s_%u", hint, (unsigned)i);

@@ -28,11 +28,6 @@ espy_status espy_passes_sequences(const struct host *host, struct graph *graph,
 // ---- facts: what is known of a graph, whatever of it is supported
 // --------------------------------------
 
-// A value of up to so many bytes may always replace the node that makes it: PASS_FOLD_SIZE, but for
-// weights that were quantized to be small.
-enum { PASS_FOLD_SIZE = 64 << 10 };
-size_t espy_pass_fold_size(const struct graph_node *node);
-
 // Called for a node that its operator refuses, with the message that it logged.
 typedef espy_status (*espy_facts_refuse_fn)(void *user, const struct graph_node *node,
                                             const char *message);
@@ -43,28 +38,42 @@ struct facts_params {
     void *refuse_user;
 };
 
+// A value whose elements were given back, and which all are this number.
+struct facts_uniform {
+    uint32_t value;
+    double number;
+};
+
 // Unlike espy_walk_init it goes on past nodes that are not supported, whose results are unknown.
 struct facts {
     const struct host *host;
     const struct graph *graph;
-    struct arena arena;
+    struct arena arena, scratch;          // scratch: until the next node
+    bool has_names;                       // both maps are filled when a name is first made
     struct map value_names, node_names;
     uint32_t value_count;  // of the graph when the facts were taken
     struct op_type *types; // [value_count]; dtype NONE: not known
-    // [value_count]; data NULL: not known before the run, or of no more use now that the values
+    // [value_count]; elements. NULL: not known before the run, or of no more use now that the values
     // computed from it are known.
-    struct tensor *values;
+    void **data;
     size_t *made_of;  // [value_count]; bytes of constants that a known value follows from
     uint32_t *makers; // [value_count]; the node that makes it, or GRAPH_NONE
     uint32_t *uses;   // [value_count]; as inputs of nodes and as outputs of the network
     uint32_t *needed; // [value_count]; uses by what is not known itself
     bool *is_output;  // [value_count]
     bool *is_large;   // [value_count]; the elements are an allocation of their own
+    struct facts_uniform *uniform;
+    uint32_t uniform_count, uniform_capacity;
 };
 
 espy_status espy_facts_init(struct facts *facts, const struct host *host, const struct graph *graph,
                             const struct facts_params *params);
 void espy_facts_finish(struct facts *facts); // zeroed is fine
+// What is known of a value; data NULL where that is not its elements.
+struct tensor espy_facts_value(const struct facts *facts, uint32_t value);
+// Whether a node's results are known and may stand in the file in its place.
+bool espy_facts_fold(const struct facts *facts, const struct graph_node *node);
+bool espy_facts_is_uniform(const struct tensor *tensor, double number);
 // Gives back the memory of a value's elements, which are not known any more.
 void espy_facts_forget(struct facts *facts, uint32_t value);
 
@@ -114,6 +123,8 @@ bool espy_pass_single_use(const struct pass *pass, uint32_t value);
 struct tensor espy_pass_value(const struct pass *pass, uint32_t value);
 // true: one element, whose value is written to *number.
 bool espy_pass_scalar(const struct pass *pass, uint32_t value, double *number);
+// true: known to have this number everywhere.
+bool espy_pass_is_uniform(const struct pass *pass, uint32_t value, double number);
 double espy_pass_number(const struct graph_node *node, const char *name, double fallback);
 bool espy_pass_string_is(const struct graph_node *node, const char *name, const char *fallback,
                          const char *wanted);
