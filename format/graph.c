@@ -7,12 +7,32 @@ void espy_graph_init(struct graph *graph, const struct host *host)
 {
     *graph = (struct graph){0};
     espy_arena_init(&graph->arena, host);
+    espy_map_init(&graph->words, host);
+}
+
+// The lists, which are not in the arena.
+static void free_lists(struct graph *graph)
+{
+    const struct host *host = graph->arena.host;
+    espy_map_finish(&graph->words);
+    if (graph->values != NULL)
+        espy_free(host, graph->values);
+    if (graph->nodes != NULL)
+        espy_free(host, graph->nodes);
+    if (graph->bodies != NULL)
+        espy_free(host, graph->bodies);
+    graph->values = NULL;
+    graph->nodes = NULL;
+    graph->bodies = NULL;
 }
 
 void espy_graph_finish(struct graph *graph)
 {
-    for (uint32_t i = 0; i < graph->body_count; i++)
+    for (uint32_t i = 0; i < graph->body_count; i++) {
+        free_lists(graph->bodies[i]);
         espy_arena_finish(&graph->bodies[i]->arena);
+    }
+    free_lists(graph);
     espy_arena_finish(&graph->arena);
     *graph = (struct graph){0};
 }
@@ -20,27 +40,42 @@ void espy_graph_finish(struct graph *graph)
 // ---- builders
 // ------------------------------------------------------------------------------------
 
-// espy_grow for arrays in the arena. The array left behind stays in the arena until the end; all of
-// them together are smaller than the last one.
+static espy_status resize(struct graph *graph, void *array, uint32_t *capacity, uint32_t wanted,
+                          size_t element_size)
+{
+    size_t size;
+    void *list;
+    memcpy(&list, array, sizeof(list)); // array is a T **, whose T is not known here
+    if (!espy_checked_mul(wanted, element_size, &size))
+        return espy_fail_memory(graph->arena.host, SIZE_MAX, "a list of the graph");
+    list = espy_realloc(graph->arena.host, list, size);
+    if (list == NULL)
+        return espy_fail_memory(graph->arena.host, size, "a list of the graph");
+    memcpy(array, &list, sizeof(list));
+    *capacity = wanted;
+    return ESPY_OK;
+}
+
+// Room for one more. Lists grow by a quarter: they are most of what a graph is.
 static espy_status grow(struct graph *graph, void *array, uint32_t count, uint32_t *capacity,
                         size_t element_size)
 {
+    enum { FIRST_CAPACITY = 16 };
     if (count < *capacity)
         return ESPY_OK;
-    enum { FIRST_CAPACITY = 64 };
     if (*capacity > UINT32_MAX / 2)
-        return espy_fail_memory(graph->arena.host, SIZE_MAX, "a growing array");
-    const uint32_t wanted = *capacity == 0 ? FIRST_CAPACITY : *capacity * 2;
-    void *grown = espy_arena_array(&graph->arena, wanted, element_size);
-    if (grown == NULL)
-        return ESPY_OUT_OF_MEMORY;
-    void *old;
-    memcpy(&old, array, sizeof(old)); // array is a T **, whose T is not known here
-    if (count > 0)
-        memcpy(grown, old, count * element_size);
-    memcpy(array, &grown, sizeof(grown));
-    *capacity = wanted;
-    return ESPY_OK;
+        return espy_fail_memory(graph->arena.host, SIZE_MAX, "a list of the graph");
+    return resize(graph, array, capacity, *capacity + *capacity / 4 + FIRST_CAPACITY, element_size);
+}
+
+// Operators and attributes have few names, which are in the arena once.
+static const char *word(struct graph *graph, const char *text)
+{
+    const char *known = espy_map_key(&graph->words, text);
+    if (known != NULL)
+        return known;
+    const char *copy = espy_arena_string(&graph->arena, text);
+    return copy == NULL || espy_map_put(&graph->words, copy, 0) != ESPY_OK ? NULL : copy;
 }
 
 espy_status espy_graph_add_body(struct graph *network, struct graph *body)
@@ -61,6 +96,7 @@ espy_status espy_graph_add_body(struct graph *network, struct graph *body)
 void espy_graph_drop_body(struct graph *network, uint32_t index)
 {
     assert(index < network->body_count);
+    free_lists(network->bodies[index]);
     espy_arena_adopt(&network->arena, &network->bodies[index]->arena);
     memmove(&network->bodies[index], &network->bodies[index + 1],
             (network->body_count - index - 1) * sizeof(*network->bodies));
@@ -76,16 +112,20 @@ struct graph *espy_graph_find_body(const struct graph *graph, const char *name)
     return NULL;
 }
 
-espy_status espy_graph_add_value(struct graph *graph, const char *name, uint32_t *index)
+espy_status espy_graph_append_value(struct graph *graph, const struct graph_value *value,
+                                    uint32_t *index)
 {
-    const char *copy = espy_arena_string(&graph->arena, name);
-    if (copy == NULL)
-        return ESPY_OUT_OF_MEMORY;
     TRY(grow(graph, &graph->values, graph->value_count, &graph->value_capacity,
              sizeof(*graph->values)));
-    graph->values[graph->value_count] = (struct graph_value){.name = copy};
+    graph->values[graph->value_count] = *value;
     *index = graph->value_count++;
     return ESPY_OK;
+}
+
+espy_status espy_graph_add_value(struct graph *graph, const char *name, uint32_t *index)
+{
+    const struct graph_value value = {.name = espy_arena_string(&graph->arena, name)};
+    return value.name == NULL ? ESPY_OUT_OF_MEMORY : espy_graph_append_value(graph, &value, index);
 }
 
 espy_status espy_graph_add_constant(struct graph *graph, const char *name, espy_dtype dtype,
@@ -103,27 +143,65 @@ espy_status espy_graph_add_constant(struct graph *graph, const char *name, espy_
     return ESPY_OK;
 }
 
-espy_status espy_graph_add_node(struct graph *graph, const char *op, const char *name,
-                                const uint32_t *inputs, uint32_t input_count,
-                                const uint32_t *outputs, uint32_t output_count,
-                                struct graph_node **node)
+espy_status espy_graph_append_node(struct graph *graph, const struct graph_node *like,
+                                   struct graph_node **node)
 {
-    struct arena *arena = &graph->arena;
-    const struct graph_node made = {
-        .op = espy_arena_string(arena, op),
-        .name = espy_arena_string(arena, name),
-        .input_count = input_count,
-        .output_count = output_count,
-        .inputs = espy_arena_copy(arena, inputs, input_count * sizeof(*inputs)),
-        .outputs = espy_arena_copy(arena, outputs, output_count * sizeof(*outputs)),
-    };
-    if (made.op == NULL || made.name == NULL || made.inputs == NULL || made.outputs == NULL)
+    const size_t input_count = like->input_count, output_count = like->output_count;
+    struct graph_node made = *like;
+    made.op = word(graph, like->op);
+    made.inputs = espy_arena_array(&graph->arena, input_count + output_count, sizeof(uint32_t));
+    if (made.op == NULL || made.inputs == NULL)
         return ESPY_OUT_OF_MEMORY;
+    made.outputs = made.inputs + input_count;
+    if (input_count > 0)
+        memcpy(made.inputs, like->inputs, input_count * sizeof(uint32_t));
+    if (output_count > 0)
+        memcpy(made.outputs, like->outputs, output_count * sizeof(uint32_t));
     TRY(grow(graph, &graph->nodes, graph->node_count, &graph->node_capacity,
              sizeof(*graph->nodes)));
     *node = &graph->nodes[graph->node_count++];
     **node = made;
     return ESPY_OK;
+}
+
+espy_status espy_graph_add_node(struct graph *graph, const char *op, const char *name,
+                                const uint32_t *inputs, uint32_t input_count,
+                                const uint32_t *outputs, uint32_t output_count,
+                                struct graph_node **node)
+{
+    struct graph_node like = {.op = op,
+                              .name = espy_arena_string(&graph->arena, name),
+                              .input_count = input_count,
+                              .output_count = output_count};
+    // Only read, as what the caller gave.
+    memcpy(&like.inputs, &inputs, sizeof(inputs));
+    memcpy(&like.outputs, &outputs, sizeof(outputs));
+    return like.name == NULL ? ESPY_OUT_OF_MEMORY : espy_graph_append_node(graph, &like, node);
+}
+
+espy_status espy_graph_append_nodes(struct graph *graph, uint32_t count, struct graph_node **nodes)
+{
+    if (count > GRAPH_NODES_MAX || graph->node_count > GRAPH_NODES_MAX)
+        return espy_fail(graph->arena.host, ESPY_BAD_FORMAT, "%u nodes, at most %d",
+                         (unsigned)count, (int)GRAPH_NODES_MAX);
+    if (count > graph->node_capacity - graph->node_count)
+        TRY(resize(graph, &graph->nodes, &graph->node_capacity, graph->node_count + count,
+                   sizeof(*graph->nodes)));
+    *nodes = graph->nodes + graph->node_count;
+    if (count > 0)
+        memset(*nodes, 0, count * sizeof(**nodes));
+    graph->node_count += count;
+    return ESPY_OK;
+}
+
+espy_status espy_graph_reserve_attrs(struct graph *graph, struct graph_node *node, uint32_t count)
+{
+    assert(node->attr_count == 0);
+    if (count == 0)
+        return ESPY_OK;
+    node->attrs = espy_arena_array(&graph->arena, count, sizeof(*node->attrs));
+    node->attr_room = node->attrs == NULL ? 0 : count;
+    return node->attrs == NULL ? ESPY_OUT_OF_MEMORY : ESPY_OK;
 }
 
 static espy_status set_attr(struct graph *graph, struct graph_node *node,
@@ -137,18 +215,22 @@ static espy_status set_attr(struct graph *graph, struct graph_node *node,
             return ESPY_OK;
         }
     }
-    // Nodes have few attributes, and the array may be one that a pass made: no spare room in it.
-    struct graph_attr *attrs =
-        espy_arena_array(&graph->arena, (size_t)node->attr_count + 1, sizeof(*attrs));
-    const char *name = attrs == NULL ? NULL : espy_arena_string(&graph->arena, attr->name);
+    const char *name = word(graph, attr->name);
     if (name == NULL)
         return ESPY_OUT_OF_MEMORY;
-    if (node->attr_count > 0)
-        memcpy(attrs, node->attrs, node->attr_count * sizeof(*attrs));
-    attrs[node->attr_count] = *attr;
-    attrs[node->attr_count].name = name;
-    node->attrs = attrs;
-    node->attr_count++;
+    // Nodes have few attributes, and the array may be one that a pass made: no spare room in it.
+    if (node->attr_count >= node->attr_room) {
+        struct graph_attr *attrs =
+            espy_arena_array(&graph->arena, (size_t)node->attr_count + 1, sizeof(*attrs));
+        if (attrs == NULL)
+            return ESPY_OUT_OF_MEMORY;
+        if (node->attr_count > 0)
+            memcpy(attrs, node->attrs, node->attr_count * sizeof(*attrs));
+        node->attrs = attrs;
+        node->attr_room = 0;
+    }
+    node->attrs[node->attr_count] = *attr;
+    node->attrs[node->attr_count++].name = name;
     return ESPY_OK;
 }
 
@@ -230,12 +312,11 @@ espy_status espy_graph_add_step(struct graph *graph, struct graph_node *node, co
         espy_arena_array(arena, (size_t)node->step_count + 1, sizeof(*steps));
     struct graph_attr *attrs = espy_arena_array(arena, count, sizeof(*attrs));
     const double *copy = espy_arena_copy(arena, numbers, count * sizeof(*numbers));
-    const char *op_copy = espy_arena_string(arena, op);
+    const char *op_copy = word(graph, op);
     if (steps == NULL || attrs == NULL || copy == NULL || op_copy == NULL)
         return ESPY_OUT_OF_MEMORY;
     for (uint32_t i = 0; i < count; i++) {
-        attrs[i] = (struct graph_attr){espy_arena_string(arena, names[i]), GRAPH_ATTR_NUMBER, 1,
-                                       &copy[i], NULL};
+        attrs[i] = (struct graph_attr){word(graph, names[i]), GRAPH_ATTR_NUMBER, 1, &copy[i], NULL};
         if (attrs[i].name == NULL)
             return ESPY_OUT_OF_MEMORY;
     }
@@ -360,6 +441,17 @@ static void compact_values(struct graph *graph, uint32_t *new_index)
     }
 }
 
+// Gives back what lists have that is not used, where it is a quarter of them.
+static espy_status shrink(struct graph *graph)
+{
+    const uint32_t values = graph->value_count, nodes = graph->node_count;
+    if (values > 0 && values < graph->value_capacity / 4 * 3)
+        TRY(resize(graph, &graph->values, &graph->value_capacity, values, sizeof(*graph->values)));
+    if (nodes > 0 && nodes < graph->node_capacity / 4 * 3)
+        TRY(resize(graph, &graph->nodes, &graph->node_capacity, nodes, sizeof(*graph->nodes)));
+    return ESPY_OK;
+}
+
 espy_status espy_graph_prune(struct graph *graph)
 {
     struct walk walk;
@@ -372,7 +464,7 @@ espy_status espy_graph_prune(struct graph *graph)
     graph->node_count = kept;
     compact_values(graph, walk.makers); // makers is not needed any more and has the right size
     finish_walk(graph->arena.host, &walk);
-    return ESPY_OK;
+    return shrink(graph);
 }
 
 enum { NODE_NEW, NODE_OPEN, NODE_PLACED };

@@ -57,6 +57,7 @@ struct graph_node {
     uint32_t *inputs, *outputs;    // value indices; GRAPH_NONE where absent
     struct graph_attr *attrs;
     struct graph_step *steps;
+    uint32_t attr_room;            // of attrs, while they are being set; 0: attr_count
 };
 
 struct graph_value {
@@ -80,13 +81,14 @@ struct graph_io {
     const char **labels;
 };
 
-// Everything a graph points to lives in its arena, or (constant data) in memory that the maker
-// of the graph keeps alive: the mapped file, the imported model.
+// The lists of values and nodes are the graph's own; everything else that it points to lives in its
+// arena, or (constant data) in memory that the maker of the graph keeps alive: the mapped file.
 //
 // A network may hold bodies: graphs of their own that its nodes run (the branches of an If, the body
 // of a Loop), which attributes name. A body sees nothing of what is around it but its inputs.
 struct graph {
     struct arena arena;
+    struct map words;              // names of operators and attributes, each once
     const char *name, *producer;   // may be NULL; a body has a name, which is unique
     uint32_t value_count, value_capacity;
     struct graph_value *values;
@@ -105,7 +107,8 @@ void espy_graph_finish(struct graph *graph); // a zeroed graph is fine; bodies g
 // Makes a graph that has a name a body of the network, after those that it has. The network takes it
 // over, and *body is zeroed; after a failure it still is the caller's.
 espy_status espy_graph_add_body(struct graph *network, struct graph *body);
-// Takes the body at index off the list. What points into it stays good as long as the network.
+// Takes the body at index off the list. Names, attributes and data of it stay good as long as the
+// network.
 void espy_graph_drop_body(struct graph *network, uint32_t index);
 // The body of that name that nodes of this graph may run: any of a network's, and of a body's own
 // network those that stand before it, so that nothing runs itself. NULL: there is none.
@@ -119,11 +122,20 @@ espy_status espy_graph_add_value(struct graph *graph, const char *name, uint32_t
 espy_status espy_graph_add_constant(struct graph *graph, const char *name, espy_dtype dtype,
                                     const struct shape *shape, const void *data, size_t data_size,
                                     uint32_t *index);
+// The same for a value and a node whose name lives as long as the graph and is not copied.
+espy_status espy_graph_append_value(struct graph *graph, const struct graph_value *value,
+                                    uint32_t *index);
+espy_status espy_graph_append_node(struct graph *graph, const struct graph_node *like,
+                                   struct graph_node **node);
+// Several at once, which are zeroed.
+espy_status espy_graph_append_nodes(struct graph *graph, uint32_t count, struct graph_node **nodes);
 // inputs and outputs are copied; attrs and steps start empty.
 espy_status espy_graph_add_node(struct graph *graph, const char *op, const char *name,
                                 const uint32_t *inputs, uint32_t input_count,
                                 const uint32_t *outputs, uint32_t output_count,
                                 struct graph_node **node);
+// Makes room for so many attributes, which a node without any is about to get.
+espy_status espy_graph_reserve_attrs(struct graph *graph, struct graph_node *node, uint32_t count);
 // Adds the attribute, or replaces the one of that name. An empty list of strings is kept as an
 // empty list of numbers, because the file cannot tell them apart.
 espy_status espy_graph_set_number(struct graph *graph, struct graph_node *node, const char *name,

@@ -694,18 +694,12 @@ static espy_status read_nodes(struct reader *reader, const cJSON *list)
     const struct place place = {.up = reader->at, .key = "nodes"};
     struct graph *graph = reader->graph;
     TRY(expect_list(reader, &place, list));
-    const uint32_t count = list_count(list), before = graph->node_count; // made by layers
-    struct graph_node *nodes =
-        espy_arena_array(&graph->arena, (size_t)before + count, sizeof(*nodes));
-    if (nodes == NULL)
-        return ESPY_OUT_OF_MEMORY;
-    if (before > 0)
-        memcpy(nodes, graph->nodes, before * sizeof(*nodes));
-    graph->nodes = nodes;
-    graph->node_count = graph->node_capacity = before + count;
+    const uint32_t count = list_count(list); // after those that layers have made
+    struct graph_node *nodes;
+    TRY(espy_graph_append_nodes(graph, count, &nodes));
     struct place inner = {.up = &place};
     for (const cJSON *item = list->child; item != NULL; item = item->next, inner.index++)
-        TRY(read_node(reader, &inner, item, &nodes[before + inner.index]));
+        TRY(read_node(reader, &inner, item, &nodes[inner.index]));
     return ESPY_OK;
 }
 

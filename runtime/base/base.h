@@ -130,6 +130,8 @@ void espy_map_finish(struct map *map);
 // Keeps the key pointer, which must live as long as the map. A key already there is replaced.
 espy_status espy_map_put(struct map *map, const char *key, uint32_t value);
 uint32_t espy_map_get(const struct map *map, const char *key); // MAP_NONE when absent
+// The pointer that was put for a key of this text; NULL when absent.
+const char *espy_map_key(const struct map *map, const char *key);
 
 // ---- text: a growing string --------------------------------------------------------------------------
 

@@ -66,10 +66,19 @@ espy_status espy_map_put(struct map *map, const char *key, uint32_t value)
     return ESPY_OK;
 }
 
+static const struct map_slot *look_up(const struct map *map, const char *key)
+{
+    return map->capacity == 0 ? NULL : find_slot(map->slots, map->capacity, key, hash_of(key));
+}
+
 uint32_t espy_map_get(const struct map *map, const char *key)
 {
-    if (map->capacity == 0)
-        return MAP_NONE;
-    const struct map_slot *slot = find_slot(map->slots, map->capacity, key, hash_of(key));
-    return slot->key == NULL ? MAP_NONE : slot->value;
+    const struct map_slot *slot = look_up(map, key);
+    return slot == NULL || slot->key == NULL ? MAP_NONE : slot->value;
+}
+
+const char *espy_map_key(const struct map *map, const char *key)
+{
+    const struct map_slot *slot = look_up(map, key);
+    return slot == NULL ? NULL : slot->key;
 }

@@ -184,10 +184,10 @@ void espy_onnx_free_tensor(struct convert_model *model, onnx_tensor *tensor);
 // ESPY_DTYPE_NONE for types that Espy does not have.
 espy_dtype espy_onnx_dtype(int32_t data_type);
 const char *espy_onnx_dtype_name(int32_t data_type); // ONNX's name, for messages
-// Adds a constant called name, whose data does not need the message. What is not supported becomes a problem of node and *index
-// GRAPH_NONE.
+// Makes a value a constant, whose data does not need the message. What is not supported becomes a
+// problem of node, and the value has no data. name is for messages.
 espy_status espy_onnx_constant(struct importer *importer, const onnx_tensor *tensor,
-                               const char *name, const char *node, uint32_t *index);
+                               const char *name, const char *node, struct graph_value *value);
 // The bytes of a tensor outside the file; checks where they lie.
 espy_status espy_onnx_external(struct importer *importer, const onnx_tensor *tensor,
                                const char *name, size_t size, const void **data);

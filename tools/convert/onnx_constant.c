@@ -29,6 +29,22 @@ static espy_status constant_numbers(struct importer *importer, const struct impo
     return espy_import_numbers(importer, hint, ESPY_FLOAT32, &list, numbers, count, index);
 }
 
+// The output's value takes the data over; the one made for it is left for prune.
+static espy_status take_numbers(struct importer *importer, const struct import_node *node,
+                                const onnx_attribute *attribute)
+{
+    uint32_t index;
+    TRY(constant_numbers(importer, node, attribute, &index));
+    struct graph_value *made = &importer->graph->values[index];
+    struct graph_value *value = &importer->graph->values[node->outputs[0]];
+    const char *name = value->name;
+    *value = *made;
+    value->name = name;
+    made->name = espy_import_unique(importer, &importer->value_names, "unused");
+    made->data = NULL;
+    return made->name == NULL ? ESPY_OUT_OF_MEMORY : ESPY_OK;
+}
+
 espy_status espy_import_constant(struct importer *importer, struct import_node *node)
 {
     static const char *const forms[] = {"value", "value_float", "value_floats", "value_int",
@@ -41,21 +57,13 @@ espy_status espy_import_constant(struct importer *importer, struct import_node *
                                     "strings and sparse tensors are not supported");
     if (node->output_count != 1 || node->outputs[0] == GRAPH_NONE)
         return espy_import_bad(importer, "a Constant needs one output:", node->name);
-    uint32_t index;
-    if (attribute->type == ONNX_ATTR_TENSOR)
-        TRY(espy_onnx_constant(importer, attribute->t, "constant", node->name, &index));
-    else
-        TRY(constant_numbers(importer, node, attribute, &index));
-    if (index == GRAPH_NONE)
-        return ESPY_OK;
-    // The output's value takes the data over; the one made for it is left for prune.
-    struct graph_value *made = &importer->graph->values[index];
     struct graph_value *value = &importer->graph->values[node->outputs[0]];
-    const char *name = value->name;
-    *value = *made;
-    value->name = name;
-    made->name = espy_import_unique(importer, &importer->value_names, "unused");
-    made->data = NULL;
-    return made->name == NULL ? ESPY_OUT_OF_MEMORY
-                              : espy_import_note(importer, node->outputs[0], value->dtype, true);
+    if (attribute->type == ONNX_ATTR_TENSOR)
+        TRY(espy_onnx_constant(importer, attribute->t, "constant", node->name, value));
+    else
+        TRY(take_numbers(importer, node, attribute));
+    value = &importer->graph->values[node->outputs[0]];
+    if (value->data == NULL)
+        return ESPY_OK;
+    return espy_import_note(importer, node->outputs[0], value->dtype, true);
 }

@@ -60,11 +60,23 @@ static espy_status resolve_values(struct importer *importer, const onnx_node *pr
     return ESPY_OK;
 }
 
+static struct graph_node as_graph_node(const struct import_node *node)
+{
+    return (struct graph_node){.op = node->op,
+                               .name = node->name,
+                               .input_count = node->input_count,
+                               .output_count = node->output_count,
+                               .inputs = node->inputs,
+                               .outputs = node->outputs};
+}
+
 static espy_status add_node(struct importer *importer, const struct import_node *node)
 {
+    const struct graph_node as_made = as_graph_node(node);
     struct graph_node *made;
-    TRY(espy_graph_add_node(importer->graph, node->op, node->name, node->inputs, node->input_count,
-                            node->outputs, node->output_count, &made));
+    TRY(espy_graph_append_node(importer->graph, &as_made, &made));
+    TRY(espy_graph_reserve_attrs(importer->graph, made,
+                                 (uint32_t)node->proto->n_attribute + node->extra_count));
     TRY(espy_import_copy_attributes(importer, node, made));
     for (uint32_t i = 0; i < node->extra_count; i++) {
         const struct graph_attr *extra = &node->extra[i];
@@ -73,6 +85,7 @@ static espy_status add_node(struct importer *importer, const struct import_node 
         else
             TRY(espy_graph_set_number(importer->graph, made, extra->name, extra->numbers[0]));
     }
+    made->attr_room = 0; // copies of the node share the list
     return ESPY_OK;
 }
 
@@ -95,11 +108,7 @@ static espy_status import_bodies(struct importer *importer, struct import_node *
 
 static void follow_ranks(struct importer *importer, const struct import_node *node)
 {
-    const struct graph_node as_made = {.op = node->op,
-                                       .input_count = node->input_count,
-                                       .output_count = node->output_count,
-                                       .inputs = node->inputs,
-                                       .outputs = node->outputs};
+    const struct graph_node as_made = as_graph_node(node);
     espy_import_follow_ranks(importer, node->proto, &as_made);
 }
 

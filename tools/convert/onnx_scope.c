@@ -61,7 +61,7 @@ espy_status espy_import_value(struct importer *importer, const char *hint, espy_
     const char *name = espy_import_unique(importer, &importer->value_names, hint);
     if (name == NULL)
         return ESPY_OUT_OF_MEMORY;
-    TRY(espy_graph_add_value(importer->graph, name, index));
+    TRY(espy_graph_append_value(importer->graph, &(struct graph_value){.name = name}, index));
     return espy_import_note(importer, *index, dtype, false);
 }
 
@@ -76,11 +76,12 @@ static espy_status capture_name(struct importer *importer, const char *name, uin
     const char *unique = espy_import_unique(importer, &importer->value_names, value.name);
     if (unique == NULL)
         return ESPY_OUT_OF_MEMORY;
-    if (value.data != NULL)
-        TRY(espy_graph_add_constant(importer->graph, unique, value.dtype, &value.shape, value.data,
-                                    value.data_size, index));
-    else
-        TRY(espy_graph_add_value(importer->graph, unique, index));
+    struct graph_value inside = {.name = unique};
+    if (value.data != NULL) {
+        inside = value;
+        inside.name = unique;
+    }
+    TRY(espy_graph_append_value(importer->graph, &inside, index));
     TRY(espy_import_note(importer, *index, espy_import_dtype(around, outer), true));
     importer->notes[*index].rank = espy_import_rank(around, outer);
     if (value.data != NULL)
@@ -178,10 +179,9 @@ espy_status espy_import_initializer(struct importer *importer, const onnx_tensor
     if (unique == NULL)
         return ESPY_OUT_OF_MEMORY;
     uint32_t index;
-    TRY(espy_onnx_constant(importer, tensor, unique, name, &index));
-    if (index == GRAPH_NONE) {
-        TRY(espy_graph_add_value(importer->graph, unique, &index));
-        TRY(espy_import_note(importer, index, ESPY_DTYPE_NONE, true));
-    }
+    struct graph_value value = {.name = unique};
+    TRY(espy_onnx_constant(importer, tensor, unique, name, &value));
+    TRY(espy_graph_append_value(importer->graph, &value, &index));
+    TRY(espy_import_note(importer, index, value.dtype, true));
     return put_name(importer, name, index);
 }

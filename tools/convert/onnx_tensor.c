@@ -156,9 +156,9 @@ static espy_status settle(struct importer *importer, espy_dtype dtype, size_t co
 }
 
 espy_status espy_onnx_constant(struct importer *importer, const onnx_tensor *tensor,
-                               const char *name, const char *node, uint32_t *index)
+                               const char *name, const char *node, struct graph_value *value)
 {
-    *index = GRAPH_NONE;
+    value->data = NULL;
     const espy_dtype dtype = espy_onnx_dtype(tensor->data_type);
     if (dtype == ESPY_DTYPE_NONE)
         return espy_convert_problem(importer->report, node, "Constant",
@@ -173,10 +173,11 @@ espy_status espy_onnx_constant(struct importer *importer, const onnx_tensor *ten
     size_t count, size;
     if (!espy_shape_count(&shape, &count) || !espy_dtype_data_size(dtype, count, &size))
         return bad(importer, name, "its shape is negative or too large");
+    static const char no_data[1];
     const void *data = NULL;
     bool lasts = true;
     if (size == 0)
-        data = "";
+        data = no_data;
     else if (tensor->has_data_location && tensor->data_location == 1)
         TRY(espy_onnx_external(importer, tensor, name, size, &data));
     else if (!tensor->has_raw_data)
@@ -189,6 +190,11 @@ espy_status espy_onnx_constant(struct importer *importer, const onnx_tensor *ten
         lasts = is_in_file(importer, data);
     if (size != 0)
         TRY(settle(importer, dtype, count, size, lasts, &data));
-    TRY(espy_graph_add_constant(importer->graph, name, dtype, &shape, data, size, index));
-    return espy_import_note(importer, *index, dtype, true);
+    *value = (struct graph_value){.name = value->name,
+                                  .dtype = dtype,
+                                  .has_shape = true,
+                                  .shape = shape,
+                                  .data = data,
+                                  .data_size = size};
+    return ESPY_OK;
 }

@@ -28,7 +28,7 @@ static const char *hint_for(struct importer *importer, const struct import_node 
 }
 
 espy_status espy_opset_integers_to_input(struct importer *importer, struct import_node *node,
-                                     const char *name, uint32_t i)
+                                         const char *name, uint32_t i)
 {
     const onnx_attribute *attribute = espy_import_take(importer, node, name);
     if (attribute == NULL)
@@ -441,29 +441,30 @@ static espy_status rewrite_constant_of_shape(struct importer *importer, struct i
     if (attribute == NULL || attribute->t == NULL)
         return ESPY_OK;
     const char *name = hint_for(importer, node, "value");
-    uint32_t index;
     if (name == NULL)
         return ESPY_OUT_OF_MEMORY;
-    name = espy_import_unique(importer, &importer->value_names, name);
-    if (name == NULL)
+    struct graph_value value = {.name = espy_import_unique(importer, &importer->value_names, name)};
+    if (value.name == NULL)
         return ESPY_OUT_OF_MEMORY;
-    TRY(espy_onnx_constant(importer, attribute->t, name, node->name, &index));
-    if (index == GRAPH_NONE)
+    TRY(espy_onnx_constant(importer, attribute->t, value.name, node->name, &value));
+    if (value.data == NULL)
         return ESPY_OK;
-    struct graph_value *value = &importer->graph->values[index];
     double number;
     size_t count;
-    if (!espy_shape_count(&value->shape, &count) || count != 1)
+    if (!espy_shape_count(&value.shape, &count) || count != 1)
         return espy_convert_problem(importer->report, node->name, node->op,
                                     "attribute 'value' must have one element");
-    if (espy_import_constant_number(value, &number)) {
+    if (espy_import_constant_number(&value, &number)) {
         TRY(espy_import_extra_number(importer, node, "value", number));
-        return espy_import_extra_string(importer, node, "dtype", espy_dtype_name(value->dtype));
+        return espy_import_extra_string(importer, node, "dtype", espy_dtype_name(value.dtype));
     }
     // Masks are filled with minus infinity, which JSON cannot write: the same by another operator.
     if (node->input_count != 1)
         return ESPY_OK; // refused when it is bound
-    value->shape = (struct shape){.rank = 0};
+    uint32_t index;
+    value.shape = (struct shape){.rank = 0};
+    TRY(espy_graph_append_value(importer->graph, &value, &index));
+    TRY(espy_import_note(importer, index, value.dtype, true));
     node->op = "Expand";
     espy_opset_set_input(node, 1, node->inputs[0]);
     node->inputs[0] = index;

@@ -145,7 +145,7 @@ static espy_status infer_node(struct layer_build *build, const struct host *quie
 void espy_layer_infer(struct layer *layer)
 {
     struct layer_build *build = layer->build;
-    struct capture capture = {"it is refused"};
+    struct capture capture = {""};
     struct host quiet = *build->host;
     quiet.log = capture_log;
     quiet.log_user = &capture;
@@ -153,10 +153,12 @@ void espy_layer_infer(struct layer *layer)
     while (!espy_layer_failed(layer) && build->inferred < build->graph->node_count) {
         const struct graph_node *node = &build->graph->nodes[build->inferred++];
         const espy_status status = infer_node(build, &quiet, node);
-        if (status == ESPY_OUT_OF_MEMORY) {
-            espy_layer_ok(layer, espy_fail(build->host, status, "%s", capture.message));
+        const bool said = capture.message[0] != '\0';
+        if (status == ESPY_OUT_OF_MEMORY) { // an arena says so itself
+            espy_layer_ok(layer,
+                          said ? espy_fail(build->host, status, "%s", capture.message) : status);
         } else if (status != ESPY_OK) {
-            espy_layer_fail(layer, "%s", capture.message);
+            espy_layer_fail(layer, "%s", said ? capture.message : "it is refused");
             build->status = status;
         }
     }

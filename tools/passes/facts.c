@@ -308,14 +308,16 @@ static espy_status try_nodes(struct facts *facts, const struct facts_params *par
     quiet.log_user = &capture;
     for (uint32_t n = 0; n < facts->graph->node_count; n++) {
         struct trial trial = {.quiet = &quiet, .node = &facts->graph->nodes[n]};
-        snprintf(capture.message, sizeof(capture.message), "it is refused");
+        capture.message[0] = '\0';
         const espy_status status = try_node(facts, &trial, params);
         if (!is_known(facts, trial.node))
             TRY(release_spare(facts, trial.node));
-        if (status == ESPY_OUT_OF_MEMORY)
-            return espy_fail(facts->host, status, "%s", capture.message);
+        const char *message = capture.message[0] == '\0' ? "it is refused" : capture.message;
+        if (status == ESPY_OUT_OF_MEMORY) // an arena has said so itself
+            return capture.message[0] == '\0' ? status
+                                              : espy_fail(facts->host, status, "%s", message);
         if (status != ESPY_OK && params->refuse != NULL)
-            TRY(params->refuse(params->refuse_user, trial.node, capture.message));
+            TRY(params->refuse(params->refuse_user, trial.node, message));
     }
     return ESPY_OK;
 }
