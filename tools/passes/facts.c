@@ -5,7 +5,7 @@
 
 enum { MESSAGE_SIZE = 1024 };
 // Values larger than this can be given back when nothing needs them any more.
-enum { LARGE_SIZE = 1 << 10 };
+enum { LARGE_SIZE = 1 << 10, SWEEP_SIZE = 64 << 10 };
 
 // Stands in for the log while a node is tried, so that its refusal can be reported or dropped.
 struct capture {
@@ -177,18 +177,6 @@ static void drop_outputs(struct facts *facts, const struct trial *trial)
             espy_free(facts->host, trial->outputs[o].data);
 }
 
-// What a known node was computed from may have served its purpose: where the node's values become
-// constants for sure, and where they are so large that those before them would not.
-static void release_inputs(struct facts *facts, const struct graph_node *node, bool folds)
-{
-    const size_t small = fold_size(node);
-    for (uint32_t i = 0; i < node->input_count; i++) {
-        const uint32_t v = node->inputs[i];
-        if (v != GRAPH_NONE && (folds || size_of(facts, v) > small) && --facts->needed[v] == 0)
-            espy_facts_forget(facts, v);
-    }
-}
-
 bool espy_facts_is_uniform(const struct tensor *tensor, double number)
 {
     for (size_t i = 0; i < tensor->count; i++)
@@ -197,30 +185,57 @@ bool espy_facts_is_uniform(const struct tensor *tensor, double number)
     return true;
 }
 
-static espy_status forget_spare(struct facts *facts, uint32_t v)
+static espy_status note_uniform(struct facts *facts, uint32_t v)
 {
     const struct tensor tensor = espy_facts_value(facts, v);
     const double first = espy_tensor_number(&tensor, 0);
-    if (espy_facts_is_uniform(&tensor, first)) {
-        TRY(espy_grow(facts->host, &facts->uniform, facts->uniform_count, &facts->uniform_capacity,
-                      sizeof(*facts->uniform)));
-        facts->uniform[facts->uniform_count++] = (struct facts_uniform){v, first};
-    }
-    espy_facts_forget(facts, v);
+    if (!espy_facts_is_uniform(&tensor, first))
+        return ESPY_OK;
+    TRY(espy_grow(facts->host, &facts->uniform, facts->uniform_count, &facts->uniform_capacity,
+                  sizeof(*facts->uniform)));
+    facts->uniform[facts->uniform_count++] = (struct facts_uniform){v, first};
     return ESPY_OK;
 }
 
-// The same for a node that is not known: of what it reads and will not be folded, passes ask no
-// more than whether it is 0 or 1 everywhere.
-static espy_status release_spare(struct facts *facts, const struct graph_node *node)
+static void mark_inputs(struct facts *facts, const struct graph_node *node)
 {
-    for (uint32_t i = 0; i < node->input_count; i++) {
-        const uint32_t v = node->inputs[i];
-        if (v != GRAPH_NONE && facts->is_large[v] &&
-            !espy_facts_fold(facts, &facts->graph->nodes[facts->makers[v]]) &&
-            --facts->needed[v] == 0)
-            TRY(forget_spare(facts, v));
+    for (uint32_t i = 0; i < node->input_count; i++)
+        if (node->inputs[i] != GRAPH_NONE)
+            facts->is_read[node->inputs[i]] = true;
+}
+
+static bool reads_results(const struct facts *facts, const struct graph_node *node)
+{
+    for (uint32_t o = 0; o < node->output_count; o++)
+        if (node->outputs[o] != GRAPH_NONE && facts->is_read[node->outputs[o]])
+            return true;
+    return false;
+}
+
+// Gives back large values that are of no more use after `tried` nodes: those that no node will read
+// that stays, since what was computed from them becomes a constant, and those that will not become
+// one themselves. Of the latter passes ask no more than whether they are 0 or 1 everywhere.
+static espy_status sweep(struct facts *facts, uint32_t tried)
+{
+    const struct graph *graph = facts->graph;
+    memcpy(facts->is_read, facts->is_output, facts->value_count * sizeof(*facts->is_read));
+    for (uint32_t n = graph->node_count; n-- > tried;)
+        mark_inputs(facts, &graph->nodes[n]);
+    memcpy(facts->is_asked, facts->is_read, facts->value_count * sizeof(*facts->is_asked));
+    for (uint32_t n = tried; n-- > 0;)
+        if (reads_results(facts, &graph->nodes[n]) && !espy_facts_fold(facts, &graph->nodes[n]))
+            mark_inputs(facts, &graph->nodes[n]);
+    for (uint32_t v = 0; v < facts->value_count; v++) {
+        if (!facts->is_large[v] || facts->is_asked[v])
+            continue;
+        const bool folds = espy_facts_fold(facts, &graph->nodes[facts->makers[v]]);
+        if (facts->is_read[v] && folds)
+            continue;
+        if (facts->is_read[v])
+            TRY(note_uniform(facts, v));
+        espy_facts_forget(facts, v);
     }
+    facts->fresh = 0;
     return ESPY_OK;
 }
 
@@ -228,8 +243,7 @@ static void keep_outputs(struct facts *facts, const struct trial *trial)
 {
     const struct graph_node *node = trial->node;
     const size_t small = fold_size(node);
-    size_t from = 0, total = 0;
-    bool folds = true; // an output of the network stays made by a node
+    size_t from = 0;
     for (uint32_t i = 0; i < node->input_count; i++)
         if (node->inputs[i] != GRAPH_NONE && facts->made_of[node->inputs[i]] < SIZE_MAX / 2 - from)
             from += facts->made_of[node->inputs[i]];
@@ -241,10 +255,8 @@ static void keep_outputs(struct facts *facts, const struct trial *trial)
         facts->data[v] = trial->outputs[o].data;
         facts->is_large[v] = is_large(&trial->outputs[o]);
         facts->made_of[v] = size > small && from < size ? from : size;
-        total += size;
-        folds = folds && !facts->is_output[v];
+        facts->fresh += facts->is_large[v] ? size : 0;
     }
-    release_inputs(facts, node, folds && total <= small);
 }
 
 static espy_status evaluate(struct facts *facts, struct trial *trial, size_t elements_max)
@@ -292,14 +304,6 @@ static espy_status try_node(struct facts *facts, struct trial *trial,
     return values_known(trial) ? evaluate(facts, trial, params->fold_elements_max) : ESPY_OK;
 }
 
-static bool is_known(const struct facts *facts, const struct graph_node *node)
-{
-    for (uint32_t o = 0; o < node->output_count; o++)
-        if (node->outputs[o] != GRAPH_NONE && facts->data[node->outputs[o]] != NULL)
-            return true;
-    return false;
-}
-
 static espy_status try_nodes(struct facts *facts, const struct facts_params *params)
 {
     struct capture capture;
@@ -310,16 +314,16 @@ static espy_status try_nodes(struct facts *facts, const struct facts_params *par
         struct trial trial = {.quiet = &quiet, .node = &facts->graph->nodes[n]};
         capture.message[0] = '\0';
         const espy_status status = try_node(facts, &trial, params);
-        if (!is_known(facts, trial.node))
-            TRY(release_spare(facts, trial.node));
         const char *message = capture.message[0] == '\0' ? "it is refused" : capture.message;
         if (status == ESPY_OUT_OF_MEMORY) // an arena has said so itself
             return capture.message[0] == '\0' ? status
                                               : espy_fail(facts->host, status, "%s", message);
         if (status != ESPY_OK && params->refuse != NULL)
             TRY(params->refuse(params->refuse_user, trial.node, message));
+        if (facts->fresh > SWEEP_SIZE)
+            TRY(sweep(facts, n + 1));
     }
-    return ESPY_OK;
+    return sweep(facts, facts->graph->node_count);
 }
 
 espy_status espy_facts_init(struct facts *facts, const struct host *host, const struct graph *graph,
@@ -336,16 +340,16 @@ espy_status espy_facts_init(struct facts *facts, const struct host *host, const 
     facts->data = espy_arena_array(arena, count, sizeof(*facts->data));
     facts->makers = espy_arena_array(arena, count, sizeof(*facts->makers));
     facts->uses = espy_arena_array(arena, count, sizeof(*facts->uses));
-    facts->needed = espy_arena_array(arena, count, sizeof(*facts->needed));
+    facts->is_read = espy_arena_array(arena, count, sizeof(*facts->is_read));
+    facts->is_asked = espy_arena_array(arena, count, sizeof(*facts->is_asked));
     facts->made_of = espy_arena_array(arena, count, sizeof(*facts->made_of));
     facts->is_output = espy_arena_array(arena, count, sizeof(*facts->is_output));
     facts->is_large = espy_arena_array(arena, count, sizeof(*facts->is_large));
     espy_status status = ESPY_OUT_OF_MEMORY;
     if (facts->types != NULL && facts->data != NULL && facts->makers != NULL &&
-        facts->uses != NULL && facts->needed != NULL && facts->made_of != NULL &&
-        facts->is_output != NULL && facts->is_large != NULL) {
+        facts->uses != NULL && facts->is_read != NULL && facts->is_asked != NULL &&
+        facts->made_of != NULL && facts->is_output != NULL && facts->is_large != NULL) {
         note_sources(facts);
-        memcpy(facts->needed, facts->uses, count * sizeof(*facts->needed));
         status = try_nodes(facts, params);
     }
     if (status != ESPY_OK)

@@ -53,15 +53,17 @@ struct facts {
     struct map value_names, node_names;
     uint32_t value_count;  // of the graph when the facts were taken
     struct op_type *types; // [value_count]; dtype NONE: not known
-    // [value_count]; elements. NULL: not known before the run, or of no more use now that the values
-    // computed from it are known.
+    // [value_count]; elements. NULL: not known before the run, or of no more use.
     void **data;
     size_t *made_of;  // [value_count]; bytes of constants that a known value follows from
     uint32_t *makers; // [value_count]; the node that makes it, or GRAPH_NONE
     uint32_t *uses;   // [value_count]; as inputs of nodes and as outputs of the network
-    uint32_t *needed; // [value_count]; uses by what is not known itself
     bool *is_output;  // [value_count]
     bool *is_large;   // [value_count]; the elements are an allocation of their own
+    // [value_count], of the last sweep: read by nodes that were still to be tried, or by these and
+    // by those that stay
+    bool *is_asked, *is_read;
+    size_t fresh;     // bytes of large values since then
     struct facts_uniform *uniform;
     uint32_t uniform_count, uniform_capacity;
 };
