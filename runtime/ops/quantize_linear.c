@@ -164,53 +164,122 @@ static double divided(double x, double scale, espy_dtype precision)
     return (double)quotient;
 }
 
-static void quantize_element(struct op_eval *c, size_t at, size_t parameter)
+// Elements that follow each other, as many as are looked at together.
+enum { RUN_MAX = 256 };
+
+struct run {
+    struct op_eval *c;
+    size_t at, count;
+    double numbers[RUN_MAX], scales[RUN_MAX], zeros[RUN_MAX];
+};
+
+// Where the next element is in the layout. Counted on, because divisions would take longer than all
+// the rest.
+struct place {
+    size_t outer, k, i;
+    size_t block, in_block; // k, divided
+    size_t parameter;       // of the element before
+};
+
+static void go_on(const struct layout *layout, struct place *place)
 {
-    const espy_dtype precision = precision_of(c->attrs, c->inputs[1].type.dtype);
-    const double quotient = divided(espy_tensor_number(&c->inputs[0], at),
-                                    espy_tensor_number(&c->inputs[1], parameter), precision);
-    const struct quantize_attrs *attrs = c->attrs;
-    struct tensor *y = &c->outputs[0];
-    if (espy_dtype_float_form(y->type.dtype) != NULL) {
-        const double zero = espy_eval_has(c, 2) ? espy_tensor_number(&c->inputs[2], parameter) : 0;
-        espy_tensor_set_small(y, at, (double)((float)quotient + (float)zero), attrs->saturate,
-                              FLOAT_NEAREST);
+    if (++place->i < layout->inner)
         return;
+    place->i = 0;
+    if (++place->in_block == layout->block) {
+        place->in_block = 0;
+        place->block++;
     }
-    const int64_t zero = espy_eval_has(c, 2) ? espy_tensor_integer(&c->inputs[2], parameter) : 0;
-    espy_tensor_set_integer(y, at,
-                            quantize_round(quotient, zero, quantize_range_of(y->type.dtype)));
+    if (++place->k < layout->length)
+        return;
+    place->k = place->block = place->in_block = 0;
+    place->outer++;
 }
 
-static void dequantize_element(struct op_eval *c, size_t at, size_t parameter)
+// Parameters are read when they change.
+static void load_parameters(const struct layout *layout, struct place *place, struct run *run)
 {
-    const double zero = espy_eval_has(c, 2) ? espy_tensor_number(&c->inputs[2], parameter) : 0;
-    const double x = espy_tensor_number(&c->inputs[0], at) - zero;
-    espy_tensor_set_number(&c->outputs[0], at, x * espy_tensor_number(&c->inputs[1], parameter));
+    const struct op_eval *c = run->c;
+    for (size_t e = 0; e < run->count; e++, go_on(layout, place)) {
+        const size_t parameter = place->outer * layout->scale_outer +
+                                 place->block * layout->scale_length +
+                                 place->i * layout->scale_inner;
+        if (e > 0 && parameter == place->parameter) {
+            run->scales[e] = run->scales[e - 1];
+            run->zeros[e] = run->zeros[e - 1];
+            continue;
+        }
+        place->parameter = parameter;
+        run->scales[e] = espy_tensor_number(&c->inputs[1], parameter);
+        run->zeros[e] = espy_eval_has(c, 2) ? espy_tensor_number(&c->inputs[2], parameter) : 0;
+    }
 }
 
-static void for_each_element(struct op_eval *c,
-                             void (*function)(struct op_eval *c, size_t at, size_t parameter))
+// The types that weights have are read without asking for each element.
+static void load_numbers(const struct tensor *x, struct run *run)
+{
+    const float *floats = x->type.dtype == ESPY_FLOAT32 ? (const float *)x->data + run->at : NULL;
+    const int8_t *bytes = x->type.dtype == ESPY_INT8 ? (const int8_t *)x->data + run->at : NULL;
+    for (size_t e = 0; e < run->count; e++)
+        run->numbers[e] = floats != NULL  ? (double)floats[e]
+                          : bytes != NULL ? (double)bytes[e]
+                                          : espy_tensor_number(x, run->at + e);
+}
+
+static void quantize_run(const struct run *run)
+{
+    const struct quantize_attrs *attrs = run->c->attrs;
+    const espy_dtype precision = precision_of(attrs, run->c->inputs[1].type.dtype);
+    struct tensor *y = &run->c->outputs[0];
+    const bool small = espy_dtype_float_form(y->type.dtype) != NULL;
+    const struct quantize_range range = quantize_range_of(y->type.dtype);
+    for (size_t e = 0; e < run->count; e++) {
+        const double quotient = divided(run->numbers[e], run->scales[e], precision);
+        if (small)
+            espy_tensor_set_small(y, run->at + e, (double)((float)quotient + (float)run->zeros[e]),
+                                  attrs->saturate, FLOAT_NEAREST);
+        else
+            espy_tensor_set_integer(y, run->at + e,
+                                    quantize_round(quotient, (int64_t)run->zeros[e], range));
+    }
+}
+
+static void dequantize_run(const struct run *run)
+{
+    struct tensor *y = &run->c->outputs[0];
+    float *floats = y->type.dtype == ESPY_FLOAT32 ? (float *)y->data + run->at : NULL;
+    for (size_t e = 0; e < run->count; e++) {
+        const double value = (run->numbers[e] - run->zeros[e]) * run->scales[e];
+        if (floats != NULL)
+            floats[e] = (float)value;
+        else
+            espy_tensor_set_number(y, run->at + e, value);
+    }
+}
+
+static void for_each_run(struct op_eval *c, void (*function)(const struct run *run))
 {
     const struct op_type types[2] = {c->inputs[0].type, c->inputs[1].type};
     const struct layout layout = layout_of(c->host, c->node, types);
-    size_t at = 0;
-    for (size_t o = 0; o < layout.outer; o++)
-        for (size_t k = 0; k < layout.length; k++)
-            for (size_t i = 0; i < layout.inner; i++)
-                function(c, at++,
-                         o * layout.scale_outer + k / layout.block * layout.scale_length +
-                             i * layout.scale_inner);
+    const size_t count = c->inputs[0].count;
+    struct place place = {0};
+    struct run run = {.c = c};
+    for (; run.at < count; run.at += run.count) {
+        run.count = count - run.at < RUN_MAX ? count - run.at : RUN_MAX;
+        load_parameters(&layout, &place, &run);
+        load_numbers(&c->inputs[0], &run);
+        function(&run);
+    }
 }
 
 static void reference_quantize(struct op_eval *c)
 {
-    for_each_element(c, quantize_element);
+    for_each_run(c, quantize_run);
 }
 
 static void reference_dequantize(struct op_eval *c)
 {
-    for_each_element(c, dequantize_element);
+    for_each_run(c, dequantize_run);
 }
 
 // ---- dispatches
