@@ -1,5 +1,5 @@
-// POSIX for mmap; 64-bit sizes of files on 32-bit systems too.
-#define _POSIX_C_SOURCE 200809L
+// For mmap and madvise; 64-bit sizes of files on 32-bit systems too.
+#define _DEFAULT_SOURCE
 #define _FILE_OFFSET_BITS 64
 
 #include "format/format.h"
@@ -82,6 +82,11 @@ void espy_format_file_close(struct format_file *file)
     *file = (struct format_file){0};
 }
 
+void espy_format_file_rest(const struct format_file *file)
+{
+    (void)file; // in an allocation
+}
+
 #else
 
 // Maps a file that is a plain one with something in it; leaves *file alone where that fails.
@@ -130,6 +135,16 @@ void espy_format_file_close(struct format_file *file)
         munmap((void *)(uintptr_t)file->bytes, file->size); // the mapping is ours to end
     espy_free(file->host, file->allocation);
     *file = (struct format_file){0};
+}
+
+void espy_format_file_rest(const struct format_file *file)
+{
+#ifdef MADV_DONTNEED
+    if (file->mapped) // advice: nothing is lost when it is not taken
+        (void)madvise((void *)(uintptr_t)file->bytes, file->size, MADV_DONTNEED);
+#else
+    (void)file;
+#endif
 }
 
 #endif

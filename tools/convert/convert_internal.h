@@ -61,6 +61,7 @@ struct convert_model {
     ProtobufCAllocator allocator;
     bool allocation_failed;     // in the allocator, which cannot say so itself
     struct format_file file;    // the model's; constants may point into it
+    size_t copied;              // bytes out of it since it last rested
     struct safetensors weights; // of the hand-written form
     struct external_file *files;
     uint32_t file_count, file_capacity;

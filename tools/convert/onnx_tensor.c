@@ -133,6 +133,17 @@ static bool is_in_file(const struct importer *importer, const void *data)
     return at >= start && at - start < file->size;
 }
 
+// What was copied is not read again: the file need not be in memory too.
+static void note_copy(struct convert_model *model, size_t size)
+{
+    enum { REST_SIZE = 1 << 20 };
+    model->copied += size;
+    if (model->copied < REST_SIZE)
+        return;
+    espy_format_file_rest(&model->file);
+    model->copied = 0;
+}
+
 // Kernels read elements in place, so they must be aligned; a bool must be 0 or 1, and bits after
 // the last element 0. What does not last is copied in any case.
 static espy_status settle(struct importer *importer, espy_dtype dtype, size_t count, size_t size,
@@ -152,6 +163,7 @@ static espy_status settle(struct importer *importer, espy_dtype dtype, size_t co
     if (used > 0)
         copy[size - 1] &= (unsigned char)((1u << used) - 1);
     *data = copy;
+    note_copy(importer->model, lasts ? size : 0);
     return ESPY_OK;
 }
 
