@@ -78,8 +78,8 @@ struct format_file {
 espy_status espy_format_file_open(const struct host *host, const char *path,
                                   struct format_file *file);
 void espy_format_file_close(struct format_file *file);
-// Lets go of the memory that the pages read so far take. They are read again when they are needed, from
-// the system's cache mostly.
+// Lets go of the memory that the pages read so far take. They are read again when they are needed,
+// from the system's cache mostly.
 void espy_format_file_rest(const struct format_file *file);
 
 #endif // FORMAT_FORMAT_H_

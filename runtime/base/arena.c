@@ -76,8 +76,8 @@ static void *fail(struct arena *arena, size_t size, const char *what)
     return NULL;
 }
 
-// The current block is filled from both ends: up to `used` with what is aligned, and from `room` on with
-// text, which then needs no padding.
+// The current block is filled from both ends: up to `used` with what is aligned, and from `room` on
+// with text, which then needs no padding.
 static struct arena_block *push_block(struct arena *arena, size_t size)
 {
     size_t bytes, total = 0;

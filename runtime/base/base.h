@@ -65,7 +65,7 @@ struct arena {
 
 void espy_arena_init(struct arena *arena, const struct host *host);
 void espy_arena_finish(struct arena *arena); // a zeroed arena is fine
-// Empties the arena but keeps a block for what comes next: for scratch that is needed over and over.
+// Empties the arena but keeps a block for what comes next: for scratch needed over and over.
 void espy_arena_reset(struct arena *arena);
 // Everything in `from` lives as long as `arena` from here on, at the same addresses; from is empty then.
 void espy_arena_adopt(struct arena *arena, struct arena *from);

@@ -275,8 +275,9 @@ static const struct op_attr attr_rows[] = {
 };
 
 static const struct op ops[] = {{.name = "GridSample",
-                                 .summary = "a picture or volume, read where a grid of points says; "
-                                            "integers between others are cut towards zero",
+                                 .summary =
+                                     "a picture or volume, read where a grid of points says; "
+                                     "integers between others are cut towards zero",
                                  .inputs_min = 2,
                                  .inputs_max = 2,
                                  .outputs_min = 1,
