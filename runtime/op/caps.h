@@ -20,10 +20,12 @@ struct caps {
     bool cpu;                // a software driver: few, long invocations; no shared-memory tiles
     bool storage_f16;        // 16-bit elements in storage buffers
     bool subgroups;          // basic, ballot, arithmetic and shuffle in compute
+    bool subgroup_fixed;     // subgroups of kernels that use them have subgroup_size lanes, always
     uint32_t subgroup_size;
     uint32_t local_size;     // good size for one-dimensional kernels
     uint32_t invocations_max; // per workgroup
     uint32_t shared_size;    // bytes of shared memory per workgroup
+    uint32_t groups_busy;    // workgroups of some 256 invocations that keep the device busy, roughly
     uint32_t groups_max[3];  // workgroups per dimension
     uint32_t buffer_alignment; // of an offset at which a buffer is bound
     uint64_t buffer_range_max; // bytes bound at once

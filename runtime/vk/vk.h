@@ -20,6 +20,7 @@ struct vk_device_params {
     const char *cache_dir;   // resolved: NULL or "" keeps no cache
     bool validation;
     bool float16_storage;      // 16-bit elements on CPU drivers too, where they are slower; for tests
+    bool gpu_kernels; // the kernels of GPUs on CPU drivers too, where they are slower; for tests
     vk_table_hook hook; // NULL: none
     void *hook_user;
 };

@@ -15,6 +15,14 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
+// Vulkan does not say how many cores a device has. Discrete GPUs have 30 to 140, which take more
+// than one workgroup each; on software drivers the number only decides what tests see.
+static uint32_t groups_busy(espy_device_type type)
+{
+    enum { DISCRETE = 160, CPU = 16, OTHER = 48 };
+    return type == ESPY_DEVICE_DISCRETE_GPU ? DISCRETE : type == ESPY_DEVICE_CPU ? CPU : OTHER;
+}
+
 static void fill_caps(struct vk_device *device, const struct vk_device_params *params)
 {
     VkPhysicalDeviceMaintenance3Properties maintenance = {
@@ -30,7 +38,7 @@ static void fill_caps(struct vk_device *device, const struct vk_device_params *p
         VK_SUBGROUP_FEATURE_ARITHMETIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
 
     struct caps *caps = &device->caps;
-    caps->cpu = device->info.type == ESPY_DEVICE_CPU;
+    caps->cpu = device->info.type == ESPY_DEVICE_CPU && !params->gpu_kernels;
     // CPU drivers convert every half they load, and the fast kernels there are for 32 bit.
     caps->storage_f16 =
         device->info.storage_float16 && (!caps->cpu || params->float16_storage);
@@ -43,6 +51,7 @@ static void fill_caps(struct vk_device *device, const struct vk_device_params *p
     caps->local_size = caps->cpu ? caps->subgroup_size : GPU_LOCAL_SIZE;
     caps->local_size = min_u32(caps->local_size, caps->invocations_max);
     caps->shared_size = limits->maxComputeSharedMemorySize;
+    caps->groups_busy = groups_busy(device->info.type);
     for (uint32_t i = 0; i < 3; i++)
         caps->groups_max[i] = limits->maxComputeWorkGroupCount[i];
     // A buffer may be bound as texels too, in units of up to TEXEL_SIZE_MAX bytes. Vulkan's
@@ -91,9 +100,10 @@ error:
 }
 
 // Kernels that use subgroups are written for caps->subgroup_size lanes, and some drivers choose
-// per pipeline unless told. True when they can be told.
-static bool can_pin_subgroup_size(const struct vk_device *device)
+// per pipeline unless told. True when they can be told. *varies: they choose.
+static bool can_pin_subgroup_size(const struct vk_device *device, bool *varies)
 {
+    *varies = true; // for all that an older driver says
     if (device->info.api_version[1] < 3 || device->vk.api_version < VK_API_VERSION_1_3)
         return false;
     VkPhysicalDeviceSubgroupSizeControlFeatures features = {
@@ -106,6 +116,7 @@ static bool can_pin_subgroup_size(const struct vk_device *device)
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &sizes};
     device->vk.table.GetPhysicalDeviceFeatures2(device->physical, &all);
     device->vk.table.GetPhysicalDeviceProperties2(device->physical, &properties);
+    *varies = sizes.minSubgroupSize != sizes.maxSubgroupSize;
     return features.subgroupSizeControl &&
            (sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0 &&
            device->caps.subgroup_size >= sizes.minSubgroupSize &&
@@ -141,7 +152,10 @@ static espy_status open_device(struct vk_device *device, const struct vk_device_
         .features = {// 16-bit texels of one component
                      .shaderStorageImageExtendedFormats =
                          offered.features.shaderStorageImageExtendedFormats}};
-    device->pins_subgroup_size = can_pin_subgroup_size(device);
+    bool varies;
+    device->pins_subgroup_size = can_pin_subgroup_size(device, &varies);
+    device->caps.subgroup_fixed =
+        device->caps.subgroups && (device->pins_subgroup_size || !varies);
     if (device->pins_subgroup_size)
         features12.pNext = &pinning;
     const float priority = 1.0F;

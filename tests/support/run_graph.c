@@ -7,11 +7,13 @@ espy_status espy_test_open_device(const struct host *host, bool float16_storage,
                                   struct vk_device **device)
 {
     const char *validation = getenv("ESPY_TEST_VALIDATION");
+    const char *kernels = getenv("ESPY_TEST_KERNELS");
     const struct vk_device_params params = {
         .host = host,
         .name = getenv("ESPY_TEST_DEVICE"),
         .validation = validation == NULL || strcmp(validation, "0") != 0,
-        .float16_storage = float16_storage};
+        .float16_storage = float16_storage,
+        .gpu_kernels = kernels != NULL && strcmp(kernels, "gpu") == 0};
     return espy_vk_device_create(&params, device);
 }
 
