@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SHADER_BINDINGS_MAX = 12, SHADER_SPEC_MAX = 24, SHADER_PUSH_SIZE_MAX = 128 };
+enum { SHADER_BINDINGS_MAX = 12, SHADER_SPEC_MAX = 40, SHADER_PUSH_SIZE_MAX = 128 };
 
 // A shader source is compiled once per entry of its line `// variants: f32 f16`, with VARIANT_F32
 // or VARIANT_F16 defined. f32..i64 name how a tensor's elements lie in the buffer and are computed

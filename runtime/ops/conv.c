@@ -3,6 +3,7 @@
 
 #include "op/lower.h"
 #include "op/op.h"
+#include "ops/gemm.h"
 #include "ops/panel.h"
 #include "ops/window.h"
 #include "shaders/conv_depthwise.spv.h"
@@ -328,7 +329,9 @@ static bool suits_panel(const struct op_lower *c, const struct conv *conv,
     enum { OUT_MIN = 3, GROUP_OUT_MIN = 8, PIXELS_MIN = 32 };
     const int64_t pixels = conv->images * window_product(window->out, window->rank);
     const bool constant = c->values[1].data != NULL;
-    return panel_suits(c, espy_lower_storage(c, c->outputs[0].dtype)) && conv->group_in > 0 &&
+    const enum storage storage = espy_lower_storage(c, c->outputs[0].dtype);
+    const int64_t depth = window_taps(window) * ((conv->group_in + 3) / 4 * 4);
+    return (panel_suits(c, storage) || gemm_suits(c, storage, depth)) && conv->group_in > 0 &&
            window_product(window->in, window->rank) > 0 && // what lies outside is read somewhere
            conv->group_out >= (conv->groups > 1 ? GROUP_OUT_MIN : OUT_MIN) &&
            (constant || pixels >= PIXELS_MIN);
@@ -385,7 +388,8 @@ static void lower_panel(struct op_lower *c, const struct conv *conv, const struc
             if (i != 1 && problem.x.dims[i] > 1)
                 problem.x_strides[4] = (int32_t)problem.x.strides[i];
     }
-    panel_lower(c, &problem, &y);
+    if (!gemm_lower_panel(c, &problem, &y))
+        panel_lower(c, &problem, &y);
 }
 
 static void lower_tile(struct op_lower *c, const struct conv *conv, const struct window *window)

@@ -5,6 +5,7 @@
 
 #include "op/lower.h"
 #include "op/op.h"
+#include "ops/gemm.h"
 #include "ops/panel_product.h"
 #include "shaders/matmul.spv.h"
 
@@ -422,18 +423,25 @@ static void add_dispatch(struct op_lower *c, const struct product *p, const stru
     espy_lower_dispatch(c, &dispatch);
 }
 
-// One product with weights that are packed once, and nothing around it but a bias.
+// Nothing around the product but a bias.
+static bool is_plain(const struct product *p, const struct terms *terms)
+{
+    const bool one_row = terms->has_c && (terms->c.strides[0] == 0 || p->rows == 1);
+    const bool bias = !terms->has_c || (one_row && terms->attrs.beta == 1 && terms->c.offset == 0 &&
+                                        terms->c.strides[1] == 1);
+    return bias && terms->attrs.alpha == 1;
+}
+
+// One product with weights that are packed once.
 static bool suits_panel(const struct op_lower *c, const struct product *p,
                         const struct terms *terms)
 {
     enum { COLUMNS_MIN = 3 };
-    const bool one_row = terms->has_c && (terms->c.strides[0] == 0 || p->rows == 1);
-    const bool bias = !terms->has_c || (one_row && terms->attrs.beta == 1 && terms->c.offset == 0 &&
-                                        terms->c.strides[1] == 1);
+    const enum storage storage = espy_lower_storage(c, c->outputs[0].dtype);
     return espy_dtype_is_float(c->outputs[0].dtype) &&
-           panel_suits(c, espy_lower_storage(c, c->outputs[0].dtype)) && p->batch_rank == 0 &&
-           c->values[1].data != NULL && p->depth > 0 && p->columns >= COLUMNS_MIN && bias &&
-           terms->attrs.alpha == 1;
+           (panel_suits(c, storage) || gemm_suits(c, storage, p->depth)) && p->batch_rank == 0 &&
+           c->values[1].data != NULL && p->depth > 0 && p->columns >= COLUMNS_MIN &&
+           is_plain(p, terms);
 }
 
 // The kernel for packed weights is the one that can do it.
@@ -444,22 +452,28 @@ static bool takes_tail(const struct op_lower *c, struct product p, const struct 
 }
 
 // The rows are pixels in a line.
+static const struct window *row_window(int64_t rows, struct window *window)
+{
+    *window = (struct window){.rank = 3,
+                              .in = {1, 1, rows},
+                              .out = {1, 1, rows},
+                              .kernel = {1, 1, 1},
+                              .stride = {1, 1, 1},
+                              .dilation = {1, 1, 1}};
+    return window;
+}
+
 static void lower_panel(struct op_lower *c, const struct product *p, const struct terms *terms,
                         const struct view *y)
 {
-    const struct window window = {.rank = 3,
-                                  .in = {1, 1, p->rows},
-                                  .out = {1, 1, p->rows},
-                                  .kernel = {1, 1, 1},
-                                  .stride = {1, 1, 1},
-                                  .dilation = {1, 1, 1}};
+    struct window window;
     const struct view none = {.buffer = VIEW_NONE};
     const struct panel_problem problem = {
         .groups = 1,
         .in = p->depth,
         .out = p->columns,
         .pixels = p->rows,
-        .window = window,
+        .window = *row_window(p->rows, &window),
         .linear = true,
         .x = p->a,
         .w = p->b,
@@ -468,7 +482,37 @@ static void lower_panel(struct op_lower *c, const struct product *p, const struc
         .w_strides = {(int32_t)p->b.strides[1], (int32_t)p->b.strides[0], 0, 0, 0},
         .vector = vector_along(&p->a, 1),
         .operand = espy_lower_tail_operand(c, y)};
-    panel_lower(c, &problem, y);
+    if (!gemm_lower_panel(c, &problem, y))
+        panel_lower(c, &problem, y);
+}
+
+// Products of a batch, and what has no weights to pack, on GPUs: both operands as they lie.
+static void lower_gemm(struct op_lower *c, const struct product *p, const struct batches *batches,
+                       const struct terms *terms, const struct view *y)
+{
+    static const uint32_t modes[] = {GEMM_W_SINGLE, GEMM_W_COLUMNS, GEMM_W_DEPTH}; // as b_mode
+    const uint32_t last = p->a.rank - 1;
+    struct window window;
+    const struct view none = {.buffer = VIEW_NONE};
+    struct gemm_problem problem = {
+        .batches = batches->count,
+        .in = p->depth,
+        .out = p->columns,
+        .pixels = p->rows,
+        .window = *row_window(p->rows, &window),
+        .linear = true,
+        .vector = vector_along(&p->a, last),
+        .x = p->a,
+        .w = p->b,
+        .bias = terms->has_c ? terms->c : none,
+        .operand = none,
+        .x_strides = {0, (int32_t)p->a.strides[last], 0, 0, (int32_t)p->a.strides[last - 1]},
+        .w_strides = {(int32_t)p->b.strides[last], (int32_t)p->b.strides[last - 1], 0, 0, 0},
+        .w_mode = modes[b_mode(&p->b)]};
+    memcpy(problem.batch_dims, batches->dims, sizeof(problem.batch_dims));
+    memcpy(problem.x_batch, batches->a, sizeof(problem.x_batch));
+    memcpy(problem.w_batch, batches->b, sizeof(problem.w_batch));
+    gemm_lower(c, &problem, y);
 }
 
 // A matrix in batches as rank 4: the batches' last dimension is the inner one.
@@ -537,7 +581,10 @@ static void lower_product(struct op_lower *c, struct product p, const struct ter
         assert(few);
         (void)few;
     }
-    if (!lower_panel_product(c, &p, &batches, terms, y))
+    const bool is_float = espy_dtype_is_float(y->dtype);
+    if (is_float && gemm_suits(c, y->storage, p.depth) && is_plain(&p, terms))
+        lower_gemm(c, &p, &batches, terms, y);
+    else if (!lower_panel_product(c, &p, &batches, terms, y))
         add_dispatch(c, &p, &batches, terms, y);
 }
 

@@ -19,7 +19,7 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
 // than one workgroup each; on software drivers the number only decides what tests see.
 static uint32_t groups_busy(espy_device_type type)
 {
-    enum { DISCRETE = 160, CPU = 16, OTHER = 48 };
+    enum { DISCRETE = 80, CPU = 16, OTHER = 24 };
     return type == ESPY_DEVICE_DISCRETE_GPU ? DISCRETE : type == ESPY_DEVICE_CPU ? CPU : OTHER;
 }
 

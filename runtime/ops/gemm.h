@@ -1,0 +1,324 @@
+// The path that convolutions and matrix products share on GPUs: shaders/gemm.comp, which takes both
+// operands through shared memory in tiles. A product is a convolution with one tap whose pixels are
+// the rows of its left operand.
+#ifndef RUNTIME_OPS_GEMM_H_
+#define RUNTIME_OPS_GEMM_H_
+
+#include "op/lower.h"
+#include "ops/panel.h"
+#include "ops/window.h"
+#include "shaders/gemm.spv.h"
+#include "shaders/gemm_pack.spv.h"
+#include "shaders/gemm_sum.spv.h"
+#include "shaders/include/gemm_codes.glsl"
+
+struct gemm_problem {
+    int64_t batches, in, out; // groups of a convolution; in, out: channels of one
+    int64_t pixels;           // of the output, all images together; rows of one product
+    struct window window;     // three-dimensional
+    bool linear;              // products: pixel i lies i * x_strides[4] from the first
+    bool vector;              // four channels of a pixel can be read at once
+    struct view x, w, bias;   // bias: dense from element 0 of its buffer, or VIEW_NONE
+    struct view operand;      // of the tail, or VIEW_NONE; lies as the output does
+    int32_t x_strides[5];     // n, c, d, h, w
+    int32_t w_strides[5];     // output channel, input channel, d, h, w
+    // Batches of linear problems are in up to three dimensions, outermost first.
+    int64_t batch_dims[3];
+    int64_t x_batch[3], w_batch[3];
+    uint32_t w_mode; // GEMM_W_PACKED: w is packed first, which takes one batch or groups
+};
+
+// One tile: what a workgroup computes, how much of the depth it takes at a time, and what one
+// invocation computes of it. Speed is what multiplications gain over those of a 1 x 1 tile: it
+// grows with how often a number is used that was read from shared memory.
+struct gemm_tile {
+    uint32_t bm, bn, bk, tm, tn;
+    double speed;
+};
+
+static const struct gemm_tile gemm_tiles[] = {{128, 128, 16, 8, 8, 1.0},
+                                              {64, 64, 16, 4, 8, 0.8},
+                                              {128, 32, 16, 8, 4, 0.8}, // few channels
+                                              {32, 32, 32, 4, 4, 0.6},
+                                              {4, 256, 8, 4, 4, 0.5}}; // few rows: reads weights
+enum { GEMM_TILES = sizeof(gemm_tiles) / sizeof(gemm_tiles[0]), GEMM_SPLIT_MAX = 64 };
+
+static inline uint32_t gemm_threads(const struct gemm_tile *tile)
+{
+    return tile->bm / tile->tm * (tile->bn / tile->tn);
+}
+
+static inline int64_t gemm_tiles_of(int64_t count, uint32_t size)
+{
+    return (count + size - 1) / size;
+}
+
+static inline bool gemm_tile_fits(const struct caps *caps, const struct gemm_tile *tile)
+{
+    const uint32_t quads = tile->bk * (tile->bm / 4 + 1 + tile->bn / 4 + 1);
+    return gemm_threads(tile) <= caps->invocations_max && 16 * quads <= caps->shared_size;
+}
+
+// Steps of bk that all taps take.
+static inline int64_t gemm_steps(const struct gemm_problem *problem, const struct gemm_tile *tile)
+{
+    return gemm_tiles_of(window_taps(&problem->window) * ((problem->in + 3) / 4), tile->bk / 4);
+}
+
+// Whether this is a device for these kernels, and none of its invocations loops too often.
+static inline bool gemm_suits(const struct op_lower *c, enum storage storage, int64_t depth)
+{
+    enum { DEPTH_MAX = 131072, SMALLEST = 3 };
+    return !c->caps->cpu && (storage == STORAGE_F32 || storage == STORAGE_F16) && depth > 0 &&
+           depth <= DEPTH_MAX && gemm_tile_fits(c->caps, &gemm_tiles[SMALLEST]);
+}
+
+struct gemm_choice {
+    const struct gemm_tile *tile;
+    int64_t splits;
+};
+
+// What a choice costs, in multiplications of the whole device: with fewer workgroups than it takes
+// to keep it busy a part of it idles. An element read costs as much as READ_COST of them, which
+// go on meanwhile; sums of a split product go through memory and cost SUM_COST each.
+static inline double gemm_cost(const struct caps *caps, const struct gemm_problem *problem,
+                               const struct gemm_choice *choice)
+{
+    enum { SUM_COST = 24, READ_COST = 16, THREADS_USUAL = 256 };
+    const struct gemm_tile *tile = choice->tile;
+    const double multiply = tile->bm * tile->bn / tile->speed;
+    const double read = READ_COST * (tile->bm + tile->bn);
+    const double depth = (double)(gemm_steps(problem, tile) * tile->bk);
+    const double groups = (double)(problem->batches * gemm_tiles_of(problem->pixels, tile->bm) *
+                                   gemm_tiles_of(problem->out, tile->bn));
+    const double busy = (double)caps->groups_busy * THREADS_USUAL / gemm_threads(tile);
+    const double parts = groups * (double)choice->splits;
+    const double sums = choice->splits == 1 ? 0
+                                            : (double)(problem->batches * problem->pixels *
+                                                       problem->out * choice->splits);
+    return (parts > busy ? parts : busy) / (double)choice->splits * depth *
+               (multiply > read ? multiply : read) +
+           SUM_COST * sums;
+}
+
+static inline struct gemm_choice gemm_choose(const struct op_lower *c,
+                                             const struct gemm_problem *problem)
+{
+    enum { DEPTH_MIN = 64, SUMS_SIZE_MAX = 64 << 20 };
+    struct gemm_choice best = {NULL, 1};
+    double least = 0;
+    for (uint32_t i = 0; i < GEMM_TILES; i++) {
+        const int64_t steps = gemm_steps(problem, &gemm_tiles[i]);
+        const int64_t sums_size = problem->batches * problem->pixels * problem->out * 4;
+        if (!gemm_tile_fits(c->caps, &gemm_tiles[i]))
+            continue;
+        for (int64_t splits = 1; splits <= GEMM_SPLIT_MAX; splits *= 2) {
+            const struct gemm_choice choice = {&gemm_tiles[i], splits};
+            if (splits > 1 &&
+                (steps * gemm_tiles[i].bk < splits * DEPTH_MIN || sums_size * splits > SUMS_SIZE_MAX ||
+                 (uint64_t)(sums_size * splits) > c->caps->buffer_range_max))
+                break;
+            const double cost = gemm_cost(c->caps, problem, &choice);
+            if (best.tile == NULL || cost < least) {
+                best = choice;
+                least = cost;
+            }
+        }
+    }
+    return best;
+}
+
+// The weights of all groups, tile by tile; once, where they are constant.
+static inline struct view gemm_packed(struct op_lower *c, const struct gemm_problem *problem,
+                                      const struct gemm_tile *tile)
+{
+    const struct window *window = &problem->window;
+    const int64_t column_tiles = gemm_tiles_of(problem->out, tile->bn);
+    const int64_t depth = gemm_steps(problem, tile) * tile->bk;
+    const struct shape shape = {4, {problem->batches, column_tiles, depth, tile->bn}};
+    const struct view packed = espy_lower_temporary(c, problem->w.dtype, &shape);
+    struct gemm_pack_spec spec = GEMM_PACK_SPEC_DEFAULT;
+    spec.local_size_x = c->caps->local_size;
+    spec.bn = tile->bn;
+    struct gemm_pack_push push = {.count = (uint32_t)(espy_view_count(&packed) / 4),
+                                  .depth = (uint32_t)depth,
+                                  .column_tiles = (uint32_t)column_tiles,
+                                  .in_channels = (uint32_t)problem->in,
+                                  .out_channels = (uint32_t)problem->out,
+                                  .kernel_d = (uint32_t)window->kernel[0],
+                                  .kernel_h = (uint32_t)window->kernel[1],
+                                  .kernel_w = (uint32_t)window->kernel[2],
+                                  .offset = (int32_t)problem->w.offset};
+    for (uint32_t i = 0; i < 5; i++)
+        push.strides[i] = problem->w_strides[i];
+    struct op_dispatch dispatch = {
+        .shader = gemm_pack_shaders.variants[espy_variant(problem->w.storage)],
+        .bindings = {problem->w, packed},
+        .binding_count = 2,
+        .push = &push,
+        .push_size = sizeof(push),
+        .spec = &spec,
+        .spec_size = sizeof(spec)};
+    espy_lower_grid(c, push.count, spec.local_size_x, dispatch.groups);
+    espy_lower_dispatch(c, &dispatch);
+    return packed;
+}
+
+static inline struct gemm_spec gemm_spec_of(const struct gemm_problem *problem,
+                                            const struct gemm_choice *choice)
+{
+    const struct window *window = &problem->window;
+    const struct gemm_tile *tile = choice->tile;
+    struct gemm_spec spec = GEMM_SPEC_DEFAULT;
+    spec.local_size_x = gemm_threads(tile);
+    spec.bm = tile->bm;
+    spec.bn = tile->bn;
+    spec.bk = tile->bk;
+    spec.tm = tile->tm;
+    spec.tn = tile->tn;
+    spec.vector = problem->vector ? 4 : 1;
+    spec.ragged = problem->in % 4 != 0;
+    spec.w_mode = problem->w_mode;
+    spec.store_vector = problem->out % 4 == 0 ? 4 : 1;
+    spec.linear = problem->linear;
+    spec.split = choice->splits > 1;
+    spec.has_bias = problem->bias.buffer != VIEW_NONE && choice->splits == 1;
+    if (problem->linear)
+        return spec;
+    spec.padded = !panel_stays_inside(window);
+    spec.in_d = (uint32_t)window->in[0];
+    spec.out_d = (uint32_t)window->out[0];
+    spec.kernel_d = (uint32_t)window->kernel[0];
+    spec.stride_d = (uint32_t)window->stride[0];
+    spec.dilation_d = (uint32_t)window->dilation[0];
+    spec.pad_d = (uint32_t)window->pad[0];
+    spec.kernel_h = (uint32_t)window->kernel[1];
+    spec.stride_h = (uint32_t)window->stride[1];
+    spec.dilation_h = (uint32_t)window->dilation[1];
+    spec.pad_h = (uint32_t)window->pad[1];
+    spec.kernel_w = (uint32_t)window->kernel[2];
+    spec.stride_w = (uint32_t)window->stride[2];
+    spec.dilation_w = (uint32_t)window->dilation[2];
+    spec.pad_w = (uint32_t)window->pad[2];
+    return spec;
+}
+
+static inline struct gemm_push gemm_push_of(const struct gemm_problem *problem)
+{
+    const struct window *window = &problem->window;
+    struct gemm_push push = {.pixels = (uint32_t)problem->pixels,
+                             .batches = (uint32_t)problem->batches,
+                             .in_channels = (uint32_t)problem->in,
+                             .out_channels = (uint32_t)problem->out,
+                             .x_offset = (int32_t)problem->x.offset,
+                             .w_offset = (int32_t)problem->w.offset,
+                             .w_depth = problem->w_strides[1],
+                             .w_column = problem->w_strides[0]};
+    for (uint32_t i = 0; i < 5; i++)
+        push.x_strides[i] = problem->x_strides[i];
+    if (problem->linear) {
+        push.x_strides[0] = (int32_t)problem->x_batch[0];
+        push.x_strides[2] = (int32_t)problem->x_batch[1];
+        push.x_strides[3] = (int32_t)problem->x_batch[2];
+        push.shape[0] = (int32_t)problem->batch_dims[1];
+        push.shape[1] = (int32_t)problem->batch_dims[2];
+        for (uint32_t i = 0; i < 3; i++)
+            push.shape[2 + i] = (int32_t)problem->w_batch[i];
+    } else {
+        push.shape[0] = (int32_t)window->in[1];
+        push.shape[1] = (int32_t)window->in[2];
+        push.shape[2] = (int32_t)window->out[1];
+        push.shape[3] = (int32_t)window->out[2];
+    }
+    return push;
+}
+
+static inline void gemm_sum(struct op_lower *c, const struct gemm_problem *problem,
+                            const struct view *sums, int64_t splits, const struct view *y)
+{
+    struct gemm_sum_spec spec = GEMM_SUM_SPEC_DEFAULT;
+    struct gemm_sum_push push = {.pixels = (uint32_t)problem->pixels,
+                                 .batches = (uint32_t)problem->batches,
+                                 .out_channels = (uint32_t)problem->out,
+                                 .splits = (uint32_t)splits};
+    spec.local_size_x = c->caps->local_size;
+    spec.vector = problem->out % 4 == 0 ? 4 : 1;
+    spec.has_bias = problem->bias.buffer != VIEW_NONE;
+    spec.linear = problem->linear;
+    LOWER_EPILOGUE(c, &spec, &push);
+    struct op_dispatch dispatch = {.shader = gemm_sum_shaders.variants[espy_variant(y->storage)],
+                                   .bindings = {*sums, problem->bias, *y, problem->operand},
+                                   .binding_count = 4,
+                                   .push = &push,
+                                   .push_size = sizeof(push),
+                                   .spec = &spec,
+                                   .spec_size = sizeof(spec)};
+    espy_lower_grid(c, espy_view_count(y) / spec.vector, spec.local_size_x, dispatch.groups);
+    espy_lower_dispatch(c, &dispatch);
+}
+
+// y: channels-last dense from element 0 of its buffer; products of a batch one after the other.
+static inline void gemm_lower(struct op_lower *c, const struct gemm_problem *problem,
+                              const struct view *y)
+{
+    const struct gemm_choice choice = gemm_choose(c, problem);
+    const struct gemm_tile *tile = choice.tile;
+    if (problem->x.buffer == VIEW_NONE || problem->w.buffer == VIEW_NONE ||
+        y->buffer == VIEW_NONE || problem->pixels * problem->out * problem->batches == 0)
+        return;
+    struct gemm_spec spec = gemm_spec_of(problem, &choice);
+    struct gemm_push push = gemm_push_of(problem);
+    const struct view w =
+        problem->w_mode == GEMM_W_PACKED ? gemm_packed(c, problem, tile) : problem->w;
+    struct view sums = *y;
+    if (choice.splits > 1) {
+        const struct shape shape = {
+            4, {choice.splits, problem->batches, problem->pixels, problem->out}};
+        sums = espy_lower_temporary(c, ESPY_FLOAT32, &shape);
+    } else {
+        LOWER_EPILOGUE(c, &spec, &push);
+    }
+    struct op_dispatch dispatch = {.shader = gemm_shaders.variants[espy_variant(y->storage)],
+                                   .bindings = {problem->x, w, problem->bias, *y, sums,
+                                                problem->operand},
+                                   .binding_count = 6,
+                                   .push = &push,
+                                   .push_size = sizeof(push),
+                                   .spec = &spec,
+                                   .spec_size = sizeof(spec)};
+    const int64_t groups = problem->batches * gemm_tiles_of(problem->pixels, tile->bm) *
+                           gemm_tiles_of(problem->out, tile->bn);
+    espy_lower_grid(c, (size_t)groups, 1, dispatch.groups);
+    dispatch.groups[2] = (uint32_t)choice.splits;
+    espy_lower_dispatch(c, &dispatch);
+    if (choice.splits > 1)
+        gemm_sum(c, problem, &sums, choice.splits, y);
+}
+
+// What conv.c and matmul.c have in common for both kinds of devices.
+static inline bool gemm_lower_panel(struct op_lower *c, const struct panel_problem *panel,
+                                    const struct view *y)
+{
+    if (c->caps->cpu)
+        return false;
+    struct gemm_problem problem = {.batches = panel->groups,
+                                   .in = panel->in,
+                                   .out = panel->out,
+                                   .pixels = panel->pixels,
+                                   .window = panel->window,
+                                   .linear = panel->linear && panel->groups == 1,
+                                   .vector = panel->vector,
+                                   .x = panel->x,
+                                   .w = panel->w,
+                                   .bias = panel->bias,
+                                   .operand = panel->operand,
+                                   .batch_dims = {1, 1, 1}};
+    for (uint32_t i = 0; i < 5; i++) {
+        problem.x_strides[i] = panel->x_strides[i];
+        problem.w_strides[i] = panel->w_strides[i];
+    }
+    gemm_lower(c, &problem, y);
+    return true;
+}
+
+#endif // RUNTIME_OPS_GEMM_H_

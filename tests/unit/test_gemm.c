@@ -1,0 +1,84 @@
+// Goal: products on GPUs get tiles that the device can run and that suit their sizes.
+// Method: gemm_choose alone, for faked devices; what the tiles compute is tested by test_ops_gpu,
+// whose cases tests/ops/gemm_tiles.json reach every tile on a software driver.
+#include "ops/gemm.h"
+
+#include <criterion/criterion.h>
+
+static const struct caps discrete = {.invocations_max = 1024,
+                                     .shared_size = 48 << 10,
+                                     .groups_busy = 80,
+                                     .buffer_range_max = UINT32_MAX};
+static const struct caps software = {.invocations_max = 1024,
+                                     .shared_size = 32 << 10,
+                                     .groups_busy = 16,
+                                     .buffer_range_max = 1 << 27};
+static const struct caps least = {.invocations_max = 128,
+                                  .shared_size = 16 << 10,
+                                  .groups_busy = 48,
+                                  .buffer_range_max = 1 << 27};
+
+static struct gemm_choice choose(const struct caps *caps, int64_t rows, int64_t depth,
+                                 int64_t columns)
+{
+    const struct op_lower c = {.caps = caps};
+    const struct gemm_problem problem = {.batches = 1,
+                                         .in = depth,
+                                         .out = columns,
+                                         .pixels = rows,
+                                         .window = {.rank = 3, .kernel = {1, 1, 1}}};
+    return gemm_choose(&c, &problem);
+}
+
+static void expect_tile(const struct caps *caps, const int64_t size[3], uint32_t bm, uint32_t bn,
+                        bool split)
+{
+    const struct gemm_choice choice = choose(caps, size[0], size[1], size[2]);
+    cr_assert(choice.tile != NULL);
+    cr_expect(choice.tile->bm == bm && choice.tile->bn == bn && (choice.splits > 1) == split,
+              "%lld x %lld x %lld: tiles of %u x %u in %lld parts, expected %u x %u%s",
+              (long long)size[0], (long long)size[1], (long long)size[2], choice.tile->bm,
+              choice.tile->bn, (long long)choice.splits, bm, bn, split ? " in parts" : "");
+}
+
+Test(gemm, large_products_get_large_tiles)
+{
+    expect_tile(&discrete, (const int64_t[3]){4096, 1024, 4096}, 128, 128, false);
+    expect_tile(&discrete, (const int64_t[3]){12544, 576, 64}, 64, 64, false); // 112 x 112 pixels
+    expect_tile(&discrete, (const int64_t[3]){50176, 288, 32}, 128, 32, false);
+    expect_tile(&discrete, (const int64_t[3]){197, 64, 192}, 32, 32, false);
+}
+
+Test(gemm, few_tiles_of_much_depth_are_split)
+{
+    cr_expect(choose(&discrete, 49, 4608, 512).splits > 1); // 3x3 of 512 channels, 7 x 7
+    cr_expect(choose(&discrete, 1, 2048, 1000).splits > 1); // a classifier
+    expect_tile(&discrete, (const int64_t[3]){1, 2048, 1000}, 4, 256, true);
+    cr_expect(choose(&discrete, 49, 16, 512).splits == 1);
+}
+
+Test(gemm, cases_of_test_ops_reach_every_tile)
+{
+    expect_tile(&software, (const int64_t[3]){500, 22, 510}, 128, 128, false);
+    expect_tile(&software, (const int64_t[3]){500, 24, 250}, 64, 64, false);
+    expect_tile(&software, (const int64_t[3]){4100, 20, 30}, 128, 32, false);
+    expect_tile(&software, (const int64_t[3]){77, 33, 83}, 32, 32, false);
+    expect_tile(&software, (const int64_t[3]){3, 12, 16390}, 4, 256, false);
+    cr_expect(choose(&software, 1, 700, 130).splits > 1);
+    cr_expect(choose(&software, 9, 515, 37).splits > 1);
+}
+
+Test(gemm, choices_fit_the_device)
+{
+    static const struct caps *const devices[] = {&discrete, &software, &least};
+    for (uint32_t d = 0; d < 3; d++)
+        for (int64_t rows = 1; rows < 100000; rows *= 7)
+            for (int64_t columns = 3; columns < 5000; columns *= 5)
+                for (int64_t depth = 1; depth < 5000; depth *= 9) {
+                    const struct gemm_choice choice = choose(devices[d], rows, depth, columns);
+                    const uint64_t sums = (uint64_t)(4 * rows * columns * choice.splits);
+                    cr_assert(choice.tile != NULL);
+                    cr_expect(gemm_tile_fits(devices[d], choice.tile));
+                    cr_expect(choice.splits == 1 || sums <= devices[d]->buffer_range_max);
+                }
+}
