@@ -40,12 +40,10 @@ layout(push_constant) uniform Push {
     int q_step, k_step, mask_step; // strides of the last dimension
 } push;
 
-float minus_infinity()
-{
-    return uintBitsToFloat(0xff800000u);
-}
+#define ATTENTION_SIZES push
+#include "attention.glsl"
 
-uint batch, head, first_query, first_key;
+uint first_query, first_key;
 
 int q_row(uint i)
 {
@@ -57,47 +55,6 @@ int k_row(uint j)
 {
     return push.k_at[0] + int(batch) * push.k_at[1] + int(head / push.group) * push.k_at[2] +
            int(min(first_key + j, push.keys - 1)) * push.k_at[3];
-}
-
-// Keys that hold something; a padded cache says it for each batch.
-int length_of_batch()
-{
-    if (LENGTH_WORDS == 0)
-        return int(push.keys);
-    const uint low = lengths[batch * LENGTH_WORDS];
-    const uint high = LENGTH_WORDS == 2 ? lengths[batch * LENGTH_WORDS + 1] : uint(int(low) >> 31);
-    if (int(high) < 0)
-        return 0;
-    return high != 0 || low > 0x3fffffffu ? 0x3fffffff : int(low);
-}
-
-// What the mask adds to a score; minus infinity removes the key.
-float mask_at(uint query, uint key)
-{
-    if (MASK == ATTENTION_MASK_NONE)
-        return 0.0;
-    if (key >= push.mask_keys)
-        return minus_infinity();
-    const int at = push.mask_at[0] + int(batch) * push.mask_at[1] + int(head) * push.mask_at[2] +
-                   int(query) * push.mask_at[3] + int(key) * push.mask_step;
-    if (MASK == ATTENTION_MASK_BOOL)
-        return mask[at] != 0 ? 0.0 : minus_infinity();
-    if (MASK == ATTENTION_MASK_F16) {
-        const vec2 pair = unpackHalf2x16(mask[at >> 1]);
-        return (at & 1) != 0 ? pair.y : pair.x;
-    }
-    return MASK == ATTENTION_MASK_I32 ? float(int(mask[at])) : uintBitsToFloat(mask[at]);
-}
-
-bool inside_window(int query, int key, int length)
-{
-    if (key >= length)
-        return false;
-    if (WINDOW == 0)
-        return true;
-    const int place = query + (LENGTH_WORDS != 0 ? length - int(push.queries) : int(push.past));
-    return (push.left < 0 || place - key <= push.left) &&
-           (push.right < 0 || key - place <= push.right);
 }
 
 void main()

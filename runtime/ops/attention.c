@@ -1,13 +1,14 @@
 // Attention: softmax(scale Q K' + mask) V of many heads, with masks, windows, soft cap and caches.
 //
-// Three dispatches: scores of all queries and keys, softmax of each row in place, weighted sums of
-// values. Scores are float32 whatever the inputs. Where they would take too much memory, the
+// GPUs take one dispatch (flash.h) unless the scores are wanted. Else there are three: scores of all
+// queries and keys, softmax of each row in place, weighted sums of values. Scores are float32 whatever the inputs. Where they would take too much memory, the
 // queries are taken in several turns through the same scores.
 #include <math.h>
 #include <string.h>
 
 #include "op/lower.h"
 #include "op/op.h"
+#include "ops/flash.h"
 #include "ops/panel_product.h"
 #include "shaders/attention_scores.spv.h"
 #include "shaders/attention_softmax.spv.h"
@@ -713,6 +714,28 @@ static const char *types_obstacle(const struct op_lower *c)
     return mask == STORAGE_I64 || mask == STORAGE_U32 ? "masks of this type" : NULL;
 }
 
+static bool lower_flash(struct op_lower *c, const struct parts *p)
+{
+    const struct attention_attrs *attrs = c->attrs;
+    const struct flash_problem problem = {.q = p->q,
+                                          .k = p->k,
+                                          .v = p->v,
+                                          .y = p->y,
+                                          .mask = p->mask,
+                                          .lengths = p->lengths,
+                                          .mask_kind = mask_kind(&p->mask),
+                                          .masks = p->masks,
+                                          .past = p->s.past,
+                                          .left = window_of(attrs->left_window_size),
+                                          .right = window_of(right_reach(attrs)),
+                                          .scale = (float)scale_of(attrs, &p->s),
+                                          .cap = attrs->softcap};
+    if (p->exposed.buffer != VIEW_NONE || !flash_suits(c, &problem))
+        return false;
+    flash_lower(c, &problem);
+    return true;
+}
+
 static espy_status lower(struct op_lower *c)
 {
     const struct attention_attrs *attrs = c->attrs;
@@ -739,6 +762,8 @@ static espy_status lower(struct op_lower *c)
     p.exposed = espy_lower_wants(c, EXPOSED) ? espy_lower_output(c, EXPOSED)
                                              : (struct view){.buffer = VIEW_NONE};
     if (espy_lower_status(c) != ESPY_OK || s->batch * s->q_heads * s->queries == 0)
+        return espy_lower_status(c);
+    if (lower_flash(c, &p))
         return espy_lower_status(c);
     const int64_t step = queries_per_turn(c, s);
     const struct shape shape = {3, {s->batch * s->q_heads, step, 4 * (int64_t)tiles_of(s->keys)}};

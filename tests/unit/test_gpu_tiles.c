@@ -1,6 +1,8 @@
-// Goal: products on GPUs get tiles that the device can run and that suit their sizes.
-// Method: gemm_choose alone, for faked devices; what the tiles compute is tested by test_ops_gpu,
-// whose cases tests/ops/gemm_tiles.json reach every tile on a software driver.
+// Goal: products and attention on GPUs get tiles that the device can run and that suit their sizes.
+// Method: gemm_choose and flash_choose alone, for faked devices; what the tiles compute is tested by
+// test_ops_gpu, whose cases tests/ops/gemm_tiles.json and attention_tiles.json reach every tile on a
+// software driver.
+#include "ops/flash.h"
 #include "ops/gemm.h"
 
 #include <criterion/criterion.h>
@@ -81,4 +83,39 @@ Test(gemm, choices_fit_the_device)
                     cr_expect(gemm_tile_fits(devices[d], choice.tile));
                     cr_expect(choice.splits == 1 || sums <= devices[d]->buffer_range_max);
                 }
+}
+
+static struct flash_tile choose_flash(const struct caps *caps, int64_t matrices, int64_t queries,
+                                      int64_t keys, int64_t channels)
+{
+    const struct op_lower c = {.caps = caps};
+    const struct flash_problem problem = {.q = {.dims = {1, matrices, queries, channels}},
+                                          .k = {.dims = {1, matrices, keys, channels}},
+                                          .v = {.dims = {1, matrices, keys, channels}}};
+    return flash_choose(&c, &problem);
+}
+
+Test(flash, windows_are_one_tile_of_keys)
+{
+    cr_expect(choose_flash(&discrete, 192, 49, 49, 32).keys == 64);
+    cr_expect(choose_flash(&discrete, 192, 49, 49, 32).rows == 64);
+    cr_expect(choose_flash(&discrete, 12, 196, 196, 64).keys == 32);
+    cr_expect(choose_flash(&software, 16, 70, 75, 32).rows == 64);
+    cr_expect(choose_flash(&software, 6, 49, 49, 32).keys == 64);
+}
+
+Test(flash, tiles_fit_the_device_or_there_is_none)
+{
+    static const struct caps *const devices[] = {&discrete, &software, &least};
+    for (uint32_t d = 0; d < 3; d++)
+        for (int64_t channels = 1; channels < 1000; channels = channels * 3 / 2 + 1)
+            for (int64_t count = 2; count < 3000; count *= 3) {
+                const struct flash_tile tile = choose_flash(devices[d], 6, count, count, channels);
+                const int64_t quads = flash_quads(channels);
+                cr_expect(tile.rows == 0 ||
+                          (flash_shared_size(tile.rows, tile.keys, quads, quads) <=
+                               devices[d]->shared_size &&
+                           2 * tile.rows <= devices[d]->invocations_max));
+                cr_expect(tile.rows != 0 || channels > 64);
+            }
 }

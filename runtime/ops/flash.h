@@ -1,0 +1,164 @@
+// Attention on GPUs: shaders/attention_flash.comp, one dispatch that keeps no scores in memory.
+#ifndef RUNTIME_OPS_FLASH_H_
+#define RUNTIME_OPS_FLASH_H_
+
+#include "op/lower.h"
+#include "shaders/attention_flash.spv.h"
+
+struct flash_problem {
+    struct view q, k, v, y; // [batch, head, position, channel], any strides
+    struct view mask;       // the same of the scores, broadcast, or VIEW_NONE; kind says of what
+    struct view lengths;    // of each batch's keys, dense, or VIEW_NONE
+    uint32_t mask_kind;     // ATTENTION_MASK_...
+    bool masks;             // some keys may be hidden
+    int64_t past;           // keys before the first query
+    int32_t left, right;    // how far a query sees; negative: without end
+    float scale, cap;       // cap 0: none
+};
+
+// What the kernel finds at binding 5, in this order.
+struct flash_sizes {
+    uint32_t matrices, heads, group;
+    uint32_t queries, keys, depth, width, past, mask_keys;
+    int32_t left, right;
+    float scale, cap;
+    int32_t q_at[4], k_at[4], v_at[4], y_at[4], mask_at[4];
+    int32_t q_step, k_step, v_step, y_step, mask_step;
+};
+enum { FLASH_SIZES_WORDS = sizeof(struct flash_sizes) / 4 };
+
+static inline int64_t flash_quads(int64_t count)
+{
+    return (count + 3) / 4;
+}
+
+// Bytes of shared memory, as the kernel lays it out.
+static inline int64_t flash_shared_size(int64_t rows, int64_t keys, int64_t depth, int64_t width)
+{
+    const int64_t longer = depth > width ? depth : width;
+    return 16 * (rows * (depth | 1) + keys * (longer | 1) + rows * (keys / 4 + 1)) + 32 * rows + 16;
+}
+
+// Queries and keys of a tile; rows 0 where none fits. Windows of up to 64 tokens are one tile of
+// keys, so that their scores are made once and stay in registers.
+struct flash_tile {
+    uint32_t rows, keys;
+};
+
+static inline struct flash_tile flash_choose(const struct op_lower *c,
+                                             const struct flash_problem *p)
+{
+    enum { ROWS_MAX = 64, ROWS_MIN = 16, KEYS = 32, WINDOW_KEYS = 64 };
+    const struct caps *caps = c->caps;
+    const int64_t depth = flash_quads(p->q.dims[3]), width = flash_quads(p->v.dims[3]);
+    const int64_t queries = p->q.dims[2], keys = p->k.dims[2];
+    const int64_t matrices = p->q.dims[0] * p->q.dims[1];
+    for (uint32_t rows = ROWS_MAX; rows >= ROWS_MIN; rows /= 2) {
+        const bool last = rows == ROWS_MIN;
+        if (2 * rows > caps->invocations_max ||
+            (!last && queries <= rows / 2) || // half of the rows or more would be empty
+            (!last && matrices * ((queries + rows - 1) / rows) < caps->groups_busy))
+            continue;
+        if (keys > KEYS && keys <= WINDOW_KEYS &&
+            flash_shared_size(rows, WINDOW_KEYS, depth, width) <= caps->shared_size)
+            return (struct flash_tile){rows, WINDOW_KEYS};
+        if (flash_shared_size(rows, KEYS, depth, width) <= caps->shared_size)
+            return (struct flash_tile){rows, KEYS};
+    }
+    return (struct flash_tile){0, 0};
+}
+
+// One query would leave nearly all of a workgroup idle. All loops of one invocation together stay
+// below the 65535 trips that some drivers take.
+static inline bool flash_suits(const struct op_lower *c, const struct flash_problem *p)
+{
+    enum { TRIPS_MAX = 60000, QUERIES_MIN = 2 };
+    if (c->caps->cpu || p->q.dims[2] < QUERIES_MIN || p->q.dims[3] == 0 || p->v.dims[3] == 0 ||
+        p->k.dims[2] == 0)
+        return false;
+    const struct flash_tile tile = flash_choose(c, p);
+    if (tile.rows == 0)
+        return false;
+    const int64_t depth = flash_quads(p->q.dims[3]), width = flash_quads(p->v.dims[3]);
+    const int64_t reads = tile.keys * (depth + width) / (2 * tile.rows) + 2;
+    const int64_t tiles = (p->k.dims[2] + tile.keys - 1) / tile.keys;
+    return tiles * (1 + depth + tile.keys / 4 + reads) < TRIPS_MAX;
+}
+
+// Four neighbouring channels may be read or written at once.
+static inline bool flash_vector(const struct view *view)
+{
+    bool aligned = view->strides[3] == 1 && view->dims[3] % 4 == 0 && view->offset % 4 == 0;
+    for (uint32_t i = 0; i < 3; i++)
+        aligned = aligned && (view->dims[i] <= 1 || view->strides[i] % 4 == 0);
+    return aligned;
+}
+
+static inline void flash_place(int32_t at[4], int32_t *step, const struct view *view)
+{
+    if (view->buffer == VIEW_NONE)
+        return;
+    at[0] = (int32_t)view->offset;
+    for (uint32_t i = 0; i < 3; i++)
+        at[i + 1] = (int32_t)view->strides[i];
+    *step = (int32_t)view->strides[3];
+}
+
+static inline struct view flash_sizes_view(struct op_lower *c, const struct flash_problem *p)
+{
+    struct flash_sizes sizes = {
+        .matrices = (uint32_t)(p->q.dims[0] * p->q.dims[1]),
+        .heads = (uint32_t)p->q.dims[1],
+        .group = (uint32_t)(p->q.dims[1] / p->k.dims[1]),
+        .queries = (uint32_t)p->q.dims[2],
+        .keys = (uint32_t)p->k.dims[2],
+        .depth = (uint32_t)p->q.dims[3],
+        .width = (uint32_t)p->v.dims[3],
+        .past = (uint32_t)p->past,
+        .mask_keys = p->mask.buffer == VIEW_NONE ? 0 : (uint32_t)p->mask.dims[3],
+        .left = p->left,
+        .right = p->right,
+        .scale = p->scale,
+        .cap = p->cap};
+    flash_place(sizes.q_at, &sizes.q_step, &p->q);
+    flash_place(sizes.k_at, &sizes.k_step, &p->k);
+    flash_place(sizes.v_at, &sizes.v_step, &p->v);
+    flash_place(sizes.y_at, &sizes.y_step, &p->y);
+    flash_place(sizes.mask_at, &sizes.mask_step, &p->mask);
+    const struct shape shape = {1, {FLASH_SIZES_WORDS}};
+    return espy_lower_constant(c, ESPY_INT32, &shape, &sizes);
+}
+
+// Where flash_suits.
+static inline void flash_lower(struct op_lower *c, const struct flash_problem *p)
+{
+    const struct flash_tile tile = flash_choose(c, p);
+    struct attention_flash_spec spec = ATTENTION_FLASH_SPEC_DEFAULT;
+    struct attention_flash_push push = {.step_a = {0}};
+    spec.local_size_x = 2 * tile.rows;
+    spec.rows = tile.rows;
+    spec.keys = tile.keys;
+    spec.depth = (uint32_t)flash_quads(p->q.dims[3]);
+    spec.width = (uint32_t)flash_quads(p->v.dims[3]);
+    spec.vector = flash_vector(&p->q) && flash_vector(&p->k) && flash_vector(&p->v);
+    spec.store_vector = flash_vector(&p->y);
+    spec.mask = p->mask_kind;
+    spec.window = p->left >= 0 || p->right >= 0;
+    spec.length_words = p->lengths.buffer == VIEW_NONE ? 0 : espy_index_words(&p->lengths);
+    spec.cap = p->cap > 0;
+    spec.masked = p->masks;
+    LOWER_EPILOGUE(c, &spec, &push);
+    struct op_dispatch dispatch = {
+        .shader = attention_flash_shaders.variants[espy_variant(p->q.storage)],
+        .bindings = {p->q, p->k, p->v, p->mask, p->lengths, flash_sizes_view(c, p), p->y},
+        .binding_count = 7,
+        .push = &push,
+        .push_size = sizeof(push),
+        .spec = &spec,
+        .spec_size = sizeof(spec)};
+    const int64_t blocks = (p->q.dims[2] + tile.rows - 1) / tile.rows;
+    espy_lower_grid(c, (size_t)(p->q.dims[0] * p->q.dims[1] * blocks), 1, dispatch.groups);
+    espy_lower_dispatch(c, &dispatch);
+}
+
+#endif // RUNTIME_OPS_FLASH_H_

@@ -1,0 +1,59 @@
+// Which keys a query of attention sees, and what the mask adds to a score. Include after
+// attention_codes.glsl and types.glsl, the specialization constants MASK, WINDOW and LENGTH_WORDS,
+// the buffers mask[] and lengths[] of words, and a block that ATTENTION_SIZES names: queries, keys,
+// past, mask_keys, left, right, mask_at and mask_step. Set batch and head first.
+uint batch, head;
+
+float minus_infinity()
+{
+    return uintBitsToFloat(0xff800000u);
+}
+
+// Keys that hold something; a padded cache says it for each batch.
+int length_of_batch()
+{
+    if (LENGTH_WORDS == 0)
+        return int(ATTENTION_SIZES.keys);
+    const uint low = lengths[batch * LENGTH_WORDS];
+    const uint high = LENGTH_WORDS == 2 ? lengths[batch * LENGTH_WORDS + 1] : uint(int(low) >> 31);
+    if (int(high) < 0)
+        return 0;
+    return high != 0 || low > 0x3fffffffu ? 0x3fffffff : int(low);
+}
+
+// What the mask adds to a score; minus infinity removes the key.
+float mask_at(uint query, uint key)
+{
+    if (MASK == ATTENTION_MASK_NONE)
+        return 0.0;
+    if (key >= ATTENTION_SIZES.mask_keys)
+        return minus_infinity();
+    const int at = ATTENTION_SIZES.mask_at[0] + int(batch) * ATTENTION_SIZES.mask_at[1] +
+                   int(head) * ATTENTION_SIZES.mask_at[2] + int(query) * ATTENTION_SIZES.mask_at[3] +
+                   int(key) * ATTENTION_SIZES.mask_step;
+    if (MASK == ATTENTION_MASK_BOOL)
+        return mask[at] != 0 ? 0.0 : minus_infinity();
+    if (MASK == ATTENTION_MASK_F16) {
+        const vec2 pair = unpackHalf2x16(mask[at >> 1]);
+        return (at & 1) != 0 ? pair.y : pair.x;
+    }
+    return MASK == ATTENTION_MASK_I32 ? float(int(mask[at])) : uintBitsToFloat(mask[at]);
+}
+
+// Where a query stands among the keys.
+int place_of(int query, int length)
+{
+    return query + (LENGTH_WORDS != 0 ? length - int(ATTENTION_SIZES.queries)
+                                      : int(ATTENTION_SIZES.past));
+}
+
+bool inside_window(int query, int key, int length)
+{
+    if (key >= length)
+        return false;
+    if (WINDOW == 0)
+        return true;
+    const int place = place_of(query, length);
+    return (ATTENTION_SIZES.left < 0 || place - key <= ATTENTION_SIZES.left) &&
+           (ATTENTION_SIZES.right < 0 || key - place <= ATTENTION_SIZES.right);
+}
