@@ -1,6 +1,6 @@
-// One workgroup = ROWS queries of one head and all their keys, KEYS at a time; one invocation = four
-// queries x KEYS / 8 keys of the scores, and the same four queries x every eighth quad of channels
-// of the result. Scores never leave the registers but as weights for the workgroup itself; what is
+// One workgroup = ROWS queries of one head and all their keys, KEYS at a time; one invocation =
+// four queries x KEYS / 8 keys of the scores, and the same four queries x every eighth quad of
+// channels of the result. Scores never leave the registers but as weights for the workgroup itself; what is
 // summed up so far is scaled down whenever a larger score turns up.
 //
 // For GPUs: queries are read once; keys and values take turns in one tile of shared memory, whose
@@ -270,7 +270,8 @@ void main()
     const uint id = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
     const uint blocks = (sizes.queries + ROWS - 1) / ROWS;
     const uint matrix = id / blocks;
-    const uint first_query = matrix < sizes.matrices ? (id - matrix * blocks) * ROWS : sizes.queries;
+    const uint first_query =
+        matrix < sizes.matrices ? (id - matrix * blocks) * ROWS : sizes.queries;
     batch = min(matrix, sizes.matrices - 1) / sizes.heads;
     head = min(matrix, sizes.matrices - 1) - batch * sizes.heads;
     const int length = length_of_batch();

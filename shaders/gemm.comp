@@ -1,10 +1,10 @@
 // One workgroup = BM output pixels x BN output channels of one group of a convolution, or rows x
-// columns of one product of a batch; one invocation = TM x TN of them, in quads that lie BM / TM and
-// BN / TN quads apart. Column tiles are fastest over the workgroups, then row tiles, then groups;
+// columns of one product of a batch; one invocation = TM x TN of them, in quads that lie BM / TM
+// and BN / TN quads apart. Column tiles are fastest over the workgroups, then row tiles, then groups;
 // with SPLIT the workgroups along z share the depth between them and leave their sums as they are.
 //
-// For GPUs: tiles of both operands go through shared memory, BK of the depth at a time, and those of
-// the next step are on their way in registers meanwhile. The depth of a convolution is every tap's
+// For GPUs: tiles of both operands go through shared memory, BK of the depth at a time, and those
+// of the next step are on their way in registers meanwhile. The depth of a convolution is every tap's
 // channels, each padded to whole quads, taps slowest. With VECTOR = 4 four channels of a pixel are
 // read at once, with 1 one at a time through any strides. Output is channels-last dense.
 // variants: f32 f16
@@ -20,8 +20,8 @@ const uint THREADS_X = BN / TN, THREADS_Y = BM / TM;
 
 vec4 sums[TM][TN / 4];
 
-// Depth is outermost in both tiles. A row of the left one has a quad more than it needs, which sends
-// neighbours along the depth to different banks as they are written.
+// Depth is outermost in both tiles. A row of the left one has a quad more than it needs, which
+// sends neighbours along the depth to different banks as they are written.
 const uint A_ROW = BM / 4 + 1;
 const uint B_ROW = BN / 4 + (W_MODE == GEMM_W_DEPTH ? 1 : 0);
 shared vec4 a_tile[BK * A_ROW];
@@ -41,8 +41,9 @@ void keep_tiles()
         if (at < BK * BN / 4) {
             if (W_MODE == GEMM_W_DEPTH) {
                 const uint column = at / QUADS_K;
+                const uint to = at % QUADS_K * 4 * B_ROW + column / 4;
                 [[unroll]] for (uint k = 0; k < 4; k++)
-                    b_tile[(4 * (at % QUADS_K) + k) * B_ROW + column / 4][column % 4] = b_next[i][k];
+                    b_tile[to + k * B_ROW][column % 4] = b_next[i][k];
             } else {
                 b_tile[at] = b_next[i];
             }

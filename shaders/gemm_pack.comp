@@ -1,6 +1,6 @@
 // One invocation = one packed vector: four output channels at one place of the depth, zero where
-// there are none. The order is [group][column tile][depth][output channel of the tile]; the depth is
-// every tap's input channels, each padded to whole quads, and all together to whole steps of BK.
+// there are none. The order is [group][column tile][depth][output channel of the tile]; the depth
+// is every tap's input channels, each padded to whole quads, and all together to whole steps of BK.
 // variants: f32 f16
 #version 450
 #extension GL_GOOGLE_include_directive : require

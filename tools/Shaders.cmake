@@ -72,7 +72,8 @@ endfunction()
 
 function(espy_shaders)
     if(NOT TARGET shader_pack)
-        add_executable(shader_pack "${ESPY_SHADER_ROOT}/tools/shader_pack.c")
+        add_executable(shader_pack "${ESPY_SHADER_ROOT}/tools/shader_pack.c"
+            "${ESPY_SHADER_ROOT}/tools/shader_matrix.c")
         target_include_directories(shader_pack PRIVATE "${ESPY_SHADER_ROOT}/runtime")
         set_target_properties(shader_pack PROPERTIES
             C_STANDARD 11 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF)

@@ -6,6 +6,7 @@
 //
 // Whatever the header could not describe faithfully is an error here, at build time.
 #include "base/shader.h"
+#include "shader_matrix.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -132,7 +133,7 @@ struct variant {
     struct push_block push;
     struct shader_binding bindings[SHADER_BINDINGS_MAX];
     bool is_present;
-    bool uses_subgroups, uses_storage16;
+    bool uses_subgroups, uses_storage16, uses_matrices;
 };
 
 struct kernel {
@@ -255,10 +256,6 @@ static const char *instruction_string(const struct module *module, const uint32_
 // After this, every instruction that is looked at later is as long as its reader expects.
 static void check_instruction(const struct module *module, const uint32_t *instruction)
 {
-    size_t position = (size_t)(instruction - module->words);
-    if (length(instruction) == 0 || length(instruction) > module->word_count - position)
-        fail(module->label, "malformed SPIR-V: bad instruction length at word %zu", position);
-
     uint32_t words_min = length_min(instruction);
     if (length(instruction) >= words_min) {
         if (opcode(instruction) == OP_DECORATE && decoration_has_value(instruction[2]))
@@ -271,7 +268,7 @@ static void check_instruction(const struct module *module, const uint32_t *instr
     }
     if (length(instruction) < words_min)
         fail(module->label, "malformed SPIR-V: instruction %u at word %zu is too short",
-             (unsigned)opcode(instruction), position);
+             (unsigned)opcode(instruction), (size_t)(instruction - module->words));
 
     if (opcode(instruction) == OP_NAME)
         (void)instruction_string(module, instruction, 2);
@@ -306,10 +303,41 @@ static void read_words(struct module *module, const char *path)
         fail(module->label, "%s is not little-endian SPIR-V", path);
 }
 
+// The sizes of all instructions, without which nothing can be found.
+static void check_lengths(const struct module *module)
+{
+    const uint32_t *instruction = first_instruction(module);
+    for (; is_inside(module, instruction); instruction += length(instruction)) {
+        const size_t position = (size_t)(instruction - module->words);
+        if (length(instruction) == 0 || length(instruction) > module->word_count - position)
+            fail(module->label, "malformed SPIR-V: bad instruction length at word %zu", position);
+    }
+}
+
+static void translate_matrices(struct module *module)
+{
+    const char *why;
+    if (!shader_matrix_found(module->words, module->word_count))
+        return;
+    const size_t room = module->word_count + shader_matrix_room(module->words, module->word_count);
+    uint32_t *words = allocate(module->label, room, 4);
+    module->word_count = shader_matrix_translate(module->words, module->word_count, words, &why);
+    if (module->word_count == 0)
+        fail(module->label, "cooperative matrices: %s", why);
+    free(module->words);
+    free(module->bytes);
+    module->words = words;
+    module->bytes = allocate(module->label, module->word_count, 4);
+    for (size_t i = 0; i < 4 * module->word_count; i++)
+        module->bytes[i] = (uint8_t)(words[i / 4] >> i % 4 * 8);
+}
+
 static void module_read(struct module *module, const char *label, const char *path)
 {
     module->label = label;
     read_words(module, path);
+    check_lengths(module);
+    translate_matrices(module);
     module->bound = module->words[3];
     if (module->bound > SPIRV_BOUND_MAX)
         fail(label, "%s: id bound is above %d", path, SPIRV_BOUND_MAX);
@@ -425,6 +453,15 @@ static bool is_member_name(const char *name)
 
 // Capabilities ------------------------------------------------------------------------------------
 
+static bool has_capability(const struct module *module, uint32_t capability)
+{
+    const uint32_t *i = first_instruction(module);
+    for (; is_inside(module, i); i += length(i))
+        if (opcode(i) == OP_CAPABILITY && i[1] == capability)
+            return true;
+    return false;
+}
+
 // A capability outside this list asks for a device feature that struct shader has no field for, so
 // the runtime would not know that it must enable it.
 static void read_capability(struct variant *variant, uint32_t capability)
@@ -439,6 +476,9 @@ static void read_capability(struct variant *variant, uint32_t capability)
     case 4433: // StorageBuffer16BitAccess
         variant->uses_storage16 = true;
         break;
+    case 6022: // CooperativeMatrixKHR
+        variant->uses_matrices = true;
+        break;
     case 61: // GroupNonUniform
     case 62: // GroupNonUniformVote
     case 63: // GroupNonUniformArithmetic
@@ -449,6 +489,11 @@ static void read_capability(struct variant *variant, uint32_t capability)
     case 68: // GroupNonUniformQuad
         variant->uses_subgroups = true;
         break;
+    case 9:    // Float16
+    case 5345: // VulkanMemoryModel
+        if (has_capability(&variant->module, 6022)) // the runtime enables all three together
+            break;
+        // fall through
     default:
         fail(variant->label,
              "uses SPIR-V capability %" PRIu32 "%s, which struct shader does not describe",
@@ -994,6 +1039,7 @@ static void write_variant(FILE *out, const struct kernel *kernel, const struct v
     fprintf(out, "    .binding_count = %" PRIu32 ",\n", kernel->binding_count);
     fprintf(out, "    .uses_subgroups = %s,\n", variant->uses_subgroups ? "true" : "false");
     fprintf(out, "    .uses_storage16 = %s,\n", variant->uses_storage16 ? "true" : "false");
+    fprintf(out, "    .uses_matrices = %s,\n", variant->uses_matrices ? "true" : "false");
     for (uint32_t i = 0; i < kernel->spec_count; i++) {
         fprintf(out, "%s%" PRIu32 "%s", i == 0 ? "    .spec_ids = {" : ", ", kernel->specs[i].id,
                 i + 1 == kernel->spec_count ? "},\n" : "");

@@ -48,6 +48,7 @@ struct shader {
     uint32_t binding_count; // highest binding number + 1, all in descriptor set 0
     bool uses_subgroups;   // declares a GroupNonUniform capability
     bool uses_storage16;
+    bool uses_matrices; // cooperative matrices; 16-bit floats and Vulkan's memory model with them
     uint32_t spec_ids[SHADER_SPEC_MAX]; // SpecId of each member, ascending
     struct shader_binding bindings[SHADER_BINDINGS_MAX];
 };

@@ -16,6 +16,12 @@ enum storage {
                    // take elements out of them (espy_lower_packed_input); never written
 };
 
+// Matrices that a subgroup multiplies: m x k halves by k x n halves, added to m x n floats.
+struct caps_matrix {
+    uint32_t m, n, k;
+};
+enum { CAPS_MATRICES_MAX = 16 };
+
 struct caps {
     bool cpu;                // a software driver: few, long invocations; no shared-memory tiles
     bool storage_f16;        // 16-bit elements in storage buffers
@@ -30,6 +36,8 @@ struct caps {
     uint32_t buffer_alignment; // of an offset at which a buffer is bound
     uint64_t buffer_range_max; // bytes bound at once
     uint64_t texel_elements_max; // of a buffer view
+    uint32_t matrix_count;   // 0: kernels with cooperative matrices do not run here
+    struct caps_matrix matrices[CAPS_MATRICES_MAX];
 };
 
 #endif // RUNTIME_OP_CAPS_H_

@@ -4,10 +4,13 @@
 #ifndef RUNTIME_OPS_GEMM_H_
 #define RUNTIME_OPS_GEMM_H_
 
+#include <assert.h>
+
 #include "op/lower.h"
 #include "ops/panel.h"
 #include "ops/window.h"
 #include "shaders/gemm.spv.h"
+#include "shaders/gemm_matrix.spv.h"
 #include "shaders/gemm_pack.spv.h"
 #include "shaders/gemm_sum.spv.h"
 #include "shaders/include/gemm_codes.glsl"
@@ -29,8 +32,9 @@ struct gemm_problem {
 };
 
 // One tile: what a workgroup computes, how much of the depth it takes at a time, and what one
-// invocation computes of it. Speed is what multiplications gain over those of a 1 x 1 tile: it
-// grows with how often a number is used that was read from shared memory.
+// invocation computes of it; with cooperative matrices four subgroups share a tile instead, and tm
+// is 0. Speed is what multiplications gain over those of a 1 x 1 tile: it grows with how often a
+// number is used that was read from shared memory.
 struct gemm_tile {
     uint32_t bm, bn, bk, tm, tn;
     double speed;
@@ -40,12 +44,24 @@ static const struct gemm_tile gemm_tiles[] = {{128, 128, 16, 8, 8, 1.0},
                                               {64, 64, 16, 4, 8, 0.8},
                                               {128, 32, 16, 8, 4, 0.8}, // few channels
                                               {32, 32, 32, 4, 4, 0.6},
-                                              {4, 256, 8, 4, 4, 0.5}}; // few rows: reads weights
-enum { GEMM_TILES = sizeof(gemm_tiles) / sizeof(gemm_tiles[0]), GEMM_SPLIT_MAX = 64 };
+                                              {4, 256, 8, 4, 4, 0.5}, // few rows: reads weights
+                                              {128, 128, 32, 0, 0, 6.0},
+                                              {64, 64, 32, 0, 0, 5.0}};
+enum {
+    GEMM_TILES = sizeof(gemm_tiles) / sizeof(gemm_tiles[0]),
+    GEMM_SPLIT_MAX = 64,
+    GEMM_SUBGROUPS = 4 // of a tile with matrices, two by two
+};
 
-static inline uint32_t gemm_threads(const struct gemm_tile *tile)
+static inline bool gemm_has_matrices(const struct gemm_tile *tile)
 {
-    return tile->bm / tile->tm * (tile->bn / tile->tn);
+    return tile->tm == 0;
+}
+
+static inline uint32_t gemm_threads(const struct caps *caps, const struct gemm_tile *tile)
+{
+    return gemm_has_matrices(tile) ? GEMM_SUBGROUPS * caps->subgroup_size
+                                   : tile->bm / tile->tm * (tile->bn / tile->tn);
 }
 
 static inline int64_t gemm_tiles_of(int64_t count, uint32_t size)
@@ -53,10 +69,41 @@ static inline int64_t gemm_tiles_of(int64_t count, uint32_t size)
     return (count + size - 1) / size;
 }
 
-static inline bool gemm_tile_fits(const struct caps *caps, const struct gemm_tile *tile)
+// The largest matrices that a subgroup's quarter of a tile divides into; m 0: there are none.
+static inline struct caps_matrix gemm_matrix_of(const struct caps *caps,
+                                                const struct gemm_tile *tile)
 {
-    const uint32_t quads = tile->bk * (tile->bm / 4 + 1 + tile->bn / 4 + 1);
-    return gemm_threads(tile) <= caps->invocations_max && 16 * quads <= caps->shared_size;
+    enum { SIZE_MAX_SUMS = 256 }; // more would fill the registers of a subgroup
+    struct caps_matrix best = {0, 0, 0};
+    for (uint32_t i = 0; i < caps->matrix_count; i++) {
+        const struct caps_matrix *row = &caps->matrices[i];
+        if (row->m % 4 == 0 && row->n % 4 == 0 && row->k % 4 == 0 &&
+            row->m * row->n <= SIZE_MAX_SUMS && tile->bm / 2 % row->m == 0 &&
+            tile->bn / 2 % row->n == 0 && tile->bk % row->k == 0 &&
+            row->m * row->n * row->k > best.m * best.n * best.k)
+            best = *row;
+    }
+    return best;
+}
+
+// Bytes, as the kernels lay them out.
+static inline uint32_t gemm_shared_size(const struct gemm_tile *tile, struct caps_matrix matrix)
+{
+    if (!gemm_has_matrices(tile))
+        return 16 * tile->bk * (tile->bm / 4 + 1 + tile->bn / 4 + 1);
+    const uint32_t by_depth = tile->bk * (tile->bn / 4 + 2);
+    const uint32_t by_columns = tile->bn * (tile->bk / 4 + 2);
+    return 8 * (tile->bm * (tile->bk / 4 + 2) + (by_depth > by_columns ? by_depth : by_columns)) +
+           4 * GEMM_SUBGROUPS * matrix.m * matrix.n;
+}
+
+static inline bool gemm_tile_fits(const struct caps *caps, enum storage storage,
+                                  const struct gemm_tile *tile)
+{
+    const struct caps_matrix matrix = gemm_matrix_of(caps, tile);
+    return gemm_threads(caps, tile) <= caps->invocations_max &&
+           gemm_shared_size(tile, matrix) <= caps->shared_size &&
+           (!gemm_has_matrices(tile) || (storage == STORAGE_F16 && matrix.m > 0));
 }
 
 // Steps of bk that all taps take.
@@ -70,7 +117,7 @@ static inline bool gemm_suits(const struct op_lower *c, enum storage storage, in
 {
     enum { DEPTH_MAX = 131072, SMALLEST = 3 };
     return !c->caps->cpu && (storage == STORAGE_F32 || storage == STORAGE_F16) && depth > 0 &&
-           depth <= DEPTH_MAX && gemm_tile_fits(c->caps, &gemm_tiles[SMALLEST]);
+           depth <= DEPTH_MAX && gemm_tile_fits(c->caps, storage, &gemm_tiles[SMALLEST]);
 }
 
 struct gemm_choice {
@@ -84,14 +131,15 @@ struct gemm_choice {
 static inline double gemm_cost(const struct caps *caps, const struct gemm_problem *problem,
                                const struct gemm_choice *choice)
 {
-    enum { SUM_COST = 24, READ_COST = 16, THREADS_USUAL = 256 };
+    enum { SUM_COST = 24, READ_COST = 16, THREADS_USUAL = 256, THREADS_MATRICES = 128 };
     const struct gemm_tile *tile = choice->tile;
     const double multiply = tile->bm * tile->bn / tile->speed;
     const double read = READ_COST * (tile->bm + tile->bn);
     const double depth = (double)(gemm_steps(problem, tile) * tile->bk);
     const double groups = (double)(problem->batches * gemm_tiles_of(problem->pixels, tile->bm) *
                                    gemm_tiles_of(problem->out, tile->bn));
-    const double busy = (double)caps->groups_busy * THREADS_USUAL / gemm_threads(tile);
+    const double threads = gemm_has_matrices(tile) ? THREADS_MATRICES : gemm_threads(caps, tile);
+    const double busy = (double)caps->groups_busy * THREADS_USUAL / threads;
     const double parts = groups * (double)choice->splits;
     const double sums = choice->splits == 1 ? 0
                                             : (double)(problem->batches * problem->pixels *
@@ -110,12 +158,13 @@ static inline struct gemm_choice gemm_choose(const struct op_lower *c,
     for (uint32_t i = 0; i < GEMM_TILES; i++) {
         const int64_t steps = gemm_steps(problem, &gemm_tiles[i]);
         const int64_t sums_size = problem->batches * problem->pixels * problem->out * 4;
-        if (!gemm_tile_fits(c->caps, &gemm_tiles[i]))
+        if (!gemm_tile_fits(c->caps, problem->x.storage, &gemm_tiles[i]))
             continue;
         for (int64_t splits = 1; splits <= GEMM_SPLIT_MAX; splits *= 2) {
             const struct gemm_choice choice = {&gemm_tiles[i], splits};
             if (splits > 1 &&
-                (steps * gemm_tiles[i].bk < splits * DEPTH_MIN || sums_size * splits > SUMS_SIZE_MAX ||
+                (steps * gemm_tiles[i].bk < splits * DEPTH_MIN ||
+                 sums_size * splits > SUMS_SIZE_MAX ||
                  (uint64_t)(sums_size * splits) > c->caps->buffer_range_max))
                 break;
             const double cost = gemm_cost(c->caps, problem, &choice);
@@ -164,44 +213,38 @@ static inline struct view gemm_packed(struct op_lower *c, const struct gemm_prob
     return packed;
 }
 
-static inline struct gemm_spec gemm_spec_of(const struct gemm_problem *problem,
-                                            const struct gemm_choice *choice)
-{
-    const struct window *window = &problem->window;
-    const struct gemm_tile *tile = choice->tile;
-    struct gemm_spec spec = GEMM_SPEC_DEFAULT;
-    spec.local_size_x = gemm_threads(tile);
-    spec.bm = tile->bm;
-    spec.bn = tile->bn;
-    spec.bk = tile->bk;
-    spec.tm = tile->tm;
-    spec.tn = tile->tn;
-    spec.vector = problem->vector ? 4 : 1;
-    spec.ragged = problem->in % 4 != 0;
-    spec.w_mode = problem->w_mode;
-    spec.store_vector = problem->out % 4 == 0 ? 4 : 1;
-    spec.linear = problem->linear;
-    spec.split = choice->splits > 1;
-    spec.has_bias = problem->bias.buffer != VIEW_NONE && choice->splits == 1;
-    if (problem->linear)
-        return spec;
-    spec.padded = !panel_stays_inside(window);
-    spec.in_d = (uint32_t)window->in[0];
-    spec.out_d = (uint32_t)window->out[0];
-    spec.kernel_d = (uint32_t)window->kernel[0];
-    spec.stride_d = (uint32_t)window->stride[0];
-    spec.dilation_d = (uint32_t)window->dilation[0];
-    spec.pad_d = (uint32_t)window->pad[0];
-    spec.kernel_h = (uint32_t)window->kernel[1];
-    spec.stride_h = (uint32_t)window->stride[1];
-    spec.dilation_h = (uint32_t)window->dilation[1];
-    spec.pad_h = (uint32_t)window->pad[1];
-    spec.kernel_w = (uint32_t)window->kernel[2];
-    spec.stride_w = (uint32_t)window->stride[2];
-    spec.dilation_w = (uint32_t)window->dilation[2];
-    spec.pad_w = (uint32_t)window->pad[2];
-    return spec;
-}
+// What the two kernels' specializations have in common.
+#define GEMM_FILL_SPEC(spec, problem, choice)                                                 \
+    do {                                                                                      \
+        const struct window *window = &(problem)->window;                                     \
+        (spec)->bm = (choice)->tile->bm;                                                      \
+        (spec)->bn = (choice)->tile->bn;                                                      \
+        (spec)->bk = (choice)->tile->bk;                                                      \
+        (spec)->vector = (problem)->vector ? 4 : 1;                                           \
+        (spec)->ragged = (problem)->in % 4 != 0;                                              \
+        (spec)->w_mode = (problem)->w_mode;                                                   \
+        (spec)->store_vector = (problem)->out % 4 == 0 ? 4 : 1;                               \
+        (spec)->linear = (problem)->linear;                                                   \
+        (spec)->split = (choice)->splits > 1;                                                 \
+        (spec)->has_bias = (problem)->bias.buffer != VIEW_NONE && (choice)->splits == 1;      \
+        if ((problem)->linear)                                                                \
+            break;                                                                            \
+        (spec)->padded = !panel_stays_inside(window);                                         \
+        (spec)->in_d = (uint32_t)window->in[0];                                               \
+        (spec)->out_d = (uint32_t)window->out[0];                                             \
+        (spec)->kernel_d = (uint32_t)window->kernel[0];                                       \
+        (spec)->stride_d = (uint32_t)window->stride[0];                                       \
+        (spec)->dilation_d = (uint32_t)window->dilation[0];                                   \
+        (spec)->pad_d = (uint32_t)window->pad[0];                                             \
+        (spec)->kernel_h = (uint32_t)window->kernel[1];                                       \
+        (spec)->stride_h = (uint32_t)window->stride[1];                                       \
+        (spec)->dilation_h = (uint32_t)window->dilation[1];                                   \
+        (spec)->pad_h = (uint32_t)window->pad[1];                                             \
+        (spec)->kernel_w = (uint32_t)window->kernel[2];                                       \
+        (spec)->stride_w = (uint32_t)window->stride[2];                                       \
+        (spec)->dilation_w = (uint32_t)window->dilation[2];                                   \
+        (spec)->pad_w = (uint32_t)window->pad[2];                                             \
+    } while (0)
 
 static inline struct gemm_push gemm_push_of(const struct gemm_problem *problem)
 {
@@ -257,40 +300,69 @@ static inline void gemm_sum(struct op_lower *c, const struct gemm_problem *probl
     espy_lower_dispatch(c, &dispatch);
 }
 
+// The dispatch that multiplies: its bindings are given, sums among them.
+static inline void gemm_multiply(struct op_lower *c, const struct gemm_problem *problem,
+                                 const struct gemm_choice *choice, struct op_dispatch *dispatch)
+{
+    static_assert(sizeof(struct gemm_push) == sizeof(struct gemm_matrix_push), "one block");
+    const struct gemm_tile *tile = choice->tile;
+    const int64_t groups = problem->batches * gemm_tiles_of(problem->pixels, tile->bm) *
+                           gemm_tiles_of(problem->out, tile->bn);
+    struct gemm_push push = gemm_push_of(problem);
+    struct gemm_spec spec = GEMM_SPEC_DEFAULT;
+    struct gemm_matrix_spec matrix_spec = GEMM_MATRIX_SPEC_DEFAULT;
+    dispatch->binding_count = 6;
+    dispatch->push = &push;
+    dispatch->push_size = sizeof(push);
+    espy_lower_grid(c, (size_t)groups, 1, dispatch->groups);
+    dispatch->groups[2] = (uint32_t)choice->splits;
+    if (gemm_has_matrices(tile)) {
+        const struct caps_matrix matrix = gemm_matrix_of(c->caps, tile);
+        GEMM_FILL_SPEC(&matrix_spec, problem, choice);
+        matrix_spec.local_size_x = gemm_threads(c->caps, tile);
+        matrix_spec.lanes = c->caps->subgroup_size;
+        matrix_spec.m = matrix.m;
+        matrix_spec.n = matrix.n;
+        matrix_spec.k = matrix.k;
+        if (choice->splits == 1)
+            LOWER_EPILOGUE(c, &matrix_spec, &push);
+        dispatch->shader = gemm_matrix_shaders.variants[VARIANT_F16];
+        dispatch->spec = &matrix_spec;
+        dispatch->spec_size = sizeof(matrix_spec);
+    } else {
+        GEMM_FILL_SPEC(&spec, problem, choice);
+        spec.local_size_x = gemm_threads(c->caps, tile);
+        spec.tm = tile->tm;
+        spec.tn = tile->tn;
+        if (choice->splits == 1)
+            LOWER_EPILOGUE(c, &spec, &push);
+        dispatch->shader = gemm_shaders.variants[espy_variant(problem->x.storage)];
+        dispatch->spec = &spec;
+        dispatch->spec_size = sizeof(spec);
+    }
+    espy_lower_dispatch(c, dispatch);
+}
+
 // y: channels-last dense from element 0 of its buffer; products of a batch one after the other.
 static inline void gemm_lower(struct op_lower *c, const struct gemm_problem *problem,
                               const struct view *y)
 {
-    const struct gemm_choice choice = gemm_choose(c, problem);
-    const struct gemm_tile *tile = choice.tile;
     if (problem->x.buffer == VIEW_NONE || problem->w.buffer == VIEW_NONE ||
         y->buffer == VIEW_NONE || problem->pixels * problem->out * problem->batches == 0)
         return;
-    struct gemm_spec spec = gemm_spec_of(problem, &choice);
-    struct gemm_push push = gemm_push_of(problem);
-    const struct view w =
-        problem->w_mode == GEMM_W_PACKED ? gemm_packed(c, problem, tile) : problem->w;
+    const struct gemm_choice choice = gemm_choose(c, problem);
+    const struct view w = problem->w_mode == GEMM_W_PACKED
+                              ? gemm_packed(c, problem, choice.tile)
+                              : problem->w;
     struct view sums = *y;
     if (choice.splits > 1) {
         const struct shape shape = {
             4, {choice.splits, problem->batches, problem->pixels, problem->out}};
         sums = espy_lower_temporary(c, ESPY_FLOAT32, &shape);
-    } else {
-        LOWER_EPILOGUE(c, &spec, &push);
     }
-    struct op_dispatch dispatch = {.shader = gemm_shaders.variants[espy_variant(y->storage)],
-                                   .bindings = {problem->x, w, problem->bias, *y, sums,
-                                                problem->operand},
-                                   .binding_count = 6,
-                                   .push = &push,
-                                   .push_size = sizeof(push),
-                                   .spec = &spec,
-                                   .spec_size = sizeof(spec)};
-    const int64_t groups = problem->batches * gemm_tiles_of(problem->pixels, tile->bm) *
-                           gemm_tiles_of(problem->out, tile->bn);
-    espy_lower_grid(c, (size_t)groups, 1, dispatch.groups);
-    dispatch.groups[2] = (uint32_t)choice.splits;
-    espy_lower_dispatch(c, &dispatch);
+    struct op_dispatch dispatch = {
+        .bindings = {problem->x, w, problem->bias, *y, sums, problem->operand}};
+    gemm_multiply(c, problem, &choice, &dispatch);
     if (choice.splits > 1)
         gemm_sum(c, problem, &sums, choice.splits, y);
 }

@@ -21,6 +21,7 @@ struct vk_device_params {
     bool validation;
     bool float16_storage;      // 16-bit elements on CPU drivers too, where they are slower; for tests
     bool gpu_kernels; // the kernels of GPUs on CPU drivers too, where they are slower; for tests
+    bool no_matrices;   // no kernels with cooperative matrices; to compare with
     vk_table_hook hook; // NULL: none
     void *hook_user;
 };

@@ -66,9 +66,10 @@ static void fill_caps(struct vk_device *device, const struct vk_device_params *p
 
 // What is used where a device offers it.
 static const char PORTABILITY_SUBSET[] = "VK_KHR_portability_subset"; // must be on where offered
-enum { OPTIONAL_EXTENSIONS = 2 };
+enum { OPTIONAL_EXTENSIONS = 3 };
 static const char *const optional_extensions[OPTIONAL_EXTENSIONS] = {
-    PORTABILITY_SUBSET, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME};
+    PORTABILITY_SUBSET, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME,
+    VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME};
 
 // Writes the names of those that the device has to names, which has OPTIONAL_EXTENSIONS entries.
 static espy_status find_extensions(struct vk_device *device, const char **names,
@@ -100,12 +101,11 @@ error:
 }
 
 // Kernels that use subgroups are written for caps->subgroup_size lanes, and some drivers choose
-// per pipeline unless told. True when they can be told. *varies: they choose.
-static bool can_pin_subgroup_size(const struct vk_device *device, bool *varies)
+// per pipeline unless told. Finds out whether they can be told, and whether that is needed.
+static void ask_subgroups(struct vk_device *device)
 {
-    *varies = true; // for all that an older driver says
     if (device->info.api_version[1] < 3 || device->vk.api_version < VK_API_VERSION_1_3)
-        return false;
+        return; // for all that an older driver says, they vary
     VkPhysicalDeviceSubgroupSizeControlFeatures features = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES};
     VkPhysicalDeviceFeatures2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
@@ -116,11 +116,15 @@ static bool can_pin_subgroup_size(const struct vk_device *device, bool *varies)
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &sizes};
     device->vk.table.GetPhysicalDeviceFeatures2(device->physical, &all);
     device->vk.table.GetPhysicalDeviceProperties2(device->physical, &properties);
-    *varies = sizes.minSubgroupSize != sizes.maxSubgroupSize;
-    return features.subgroupSizeControl &&
-           (sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0 &&
-           device->caps.subgroup_size >= sizes.minSubgroupSize &&
-           device->caps.subgroup_size <= sizes.maxSubgroupSize;
+    const bool compute = (sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0;
+    struct caps *caps = &device->caps;
+    device->pins_subgroup_size = features.subgroupSizeControl && compute &&
+                                 caps->subgroup_size >= sizes.minSubgroupSize &&
+                                 caps->subgroup_size <= sizes.maxSubgroupSize;
+    device->fills_subgroups = device->pins_subgroup_size && features.computeFullSubgroups;
+    caps->subgroup_fixed =
+        caps->subgroups &&
+        (device->pins_subgroup_size || sizes.minSubgroupSize == sizes.maxSubgroupSize);
 }
 
 static espy_status open_device(struct vk_device *device, const struct vk_device_params *params)
@@ -129,18 +133,31 @@ static espy_status open_device(struct vk_device *device, const struct vk_device_
     espy_status status = ESPY_OK;
     const char *extensions[OPTIONAL_EXTENSIONS];
     uint32_t extension_count;
+    bool has_matrices = false;
     TRY(find_extensions(device, extensions, &extension_count));
     for (uint32_t i = 0; i < extension_count; i++) {
         if (strcmp(extensions[i], VK_EXT_MEMORY_BUDGET_EXTENSION_NAME) == 0)
             device->knows_budget = true;
+        if (strcmp(extensions[i], VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) == 0)
+            has_matrices = true;
     }
+    ask_subgroups(device);
+    if (has_matrices && !params->no_matrices)
+        TRY(espy_vk_matrices_find(device));
+    const bool matrices = device->caps.matrix_count > 0;
     VkPhysicalDeviceFeatures2 offered = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2};
     vk->table.GetPhysicalDeviceFeatures2(device->physical, &offered);
     VkPhysicalDeviceSubgroupSizeControlFeatures pinning = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES,
-        .subgroupSizeControl = VK_TRUE};
+        .subgroupSizeControl = VK_TRUE,
+        .computeFullSubgroups = device->fills_subgroups};
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
+        .cooperativeMatrix = VK_TRUE};
     VkPhysicalDeviceVulkan12Features features12 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+        .shaderFloat16 = matrices, // kernels with matrices declare them
+        .vulkanMemoryModel = matrices,
         .timelineSemaphore = VK_TRUE};
     VkPhysicalDeviceVulkan11Features features11 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES,
@@ -152,12 +169,12 @@ static espy_status open_device(struct vk_device *device, const struct vk_device_
         .features = {// 16-bit texels of one component
                      .shaderStorageImageExtendedFormats =
                          offered.features.shaderStorageImageExtendedFormats}};
-    bool varies;
-    device->pins_subgroup_size = can_pin_subgroup_size(device, &varies);
-    device->caps.subgroup_fixed =
-        device->caps.subgroups && (device->pins_subgroup_size || !varies);
     if (device->pins_subgroup_size)
         features12.pNext = &pinning;
+    if (matrices) {
+        matrix.pNext = features12.pNext;
+        features12.pNext = &matrix;
+    }
     const float priority = 1.0F;
     const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
                                            .queueFamilyIndex = device->queue_family,

@@ -145,6 +145,7 @@ struct vk_device {
     bool mapped;             // device memory is the host's too: no staging
     bool knows_budget;       // VK_EXT_memory_budget is on
     bool pins_subgroup_size; // VkPipelineShaderStageRequiredSubgroupSizeCreateInfo may be used
+    bool fills_subgroups;    // VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT may
     struct vk_cache_key cache_key;
     VkDevice device;
     uint32_t queue_family;
@@ -153,6 +154,9 @@ struct vk_device {
     bool mutexes; // both mutexes were made
     struct vk_pipelines pipelines;
 };
+
+// Fills caps.matrices, of a device that has VK_KHR_cooperative_matrix; the rest of caps is there.
+espy_status espy_vk_matrices_find(struct vk_device *device);
 
 // ---- memory -------------------------------------------------------------------------------------
 

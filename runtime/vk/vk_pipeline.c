@@ -38,6 +38,8 @@ static espy_status check_shader(const struct vk_device *device, const struct sha
         lacks = "16-bit storage";
     else if (shader->uses_subgroups && !caps->subgroups)
         lacks = "subgroup operations";
+    else if (shader->uses_matrices && caps->matrix_count == 0)
+        lacks = "cooperative matrices";
     if (lacks != NULL)
         return espy_fail(&device->vk.host, ESPY_UNSUPPORTED,
                          "kernel '%s' needs %s, which the device '%s' does not have", shader->name,
@@ -150,10 +152,13 @@ static VkResult create_pipeline(struct vk_device *device, struct vk_pipeline *it
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
         .requiredSubgroupSize = device->caps.subgroup_size};
     const bool pinned = shader->uses_subgroups && device->pins_subgroup_size;
+    // Kernels with matrices number their subgroups, and a product is a whole subgroup's.
+    const bool full = shader->uses_matrices && device->fills_subgroups;
     const VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                   .pNext = pinned ? &pin : NULL,
+                  .flags = full ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                   .module = item->module,
                   .pName = "main"},

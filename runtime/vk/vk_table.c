@@ -36,6 +36,7 @@ const char *espy_vk_table_load_instance(struct vk_table *table, VkInstance insta
 {
     const char *missing = NULL;
     VK_TABLE_INSTANCE(LOAD_INSTANCE)
+    VK_TABLE_MATRIX(LOAD_OPTIONAL)
     VK_TABLE_DEBUG(LOAD_OPTIONAL)
     return missing;
 }

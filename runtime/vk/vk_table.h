@@ -8,6 +8,8 @@
 #endif
 #include <vulkan/vulkan.h>
 
+#include "vk/vk_matrix.h"
+
 #define VK_TABLE_GLOBAL(X)                  \
     X(CreateInstance)                       \
     X(EnumerateInstanceExtensionProperties) \
@@ -27,6 +29,9 @@
     X(GetPhysicalDeviceProperties)        \
     X(GetPhysicalDeviceProperties2)       \
     X(GetPhysicalDeviceQueueFamilyProperties)
+
+// NULL where no device has VK_KHR_cooperative_matrix.
+#define VK_TABLE_MATRIX(X) X(GetPhysicalDeviceCooperativeMatrixPropertiesKHR)
 
 // NULL unless VK_EXT_debug_utils is on.
 #define VK_TABLE_DEBUG(X)           \
@@ -82,6 +87,7 @@ struct vk_table {
 #define VK_TABLE_MEMBER(name) PFN_vk##name name;
     VK_TABLE_GLOBAL(VK_TABLE_MEMBER)
     VK_TABLE_INSTANCE(VK_TABLE_MEMBER)
+    VK_TABLE_MATRIX(VK_TABLE_MEMBER)
     VK_TABLE_DEBUG(VK_TABLE_MEMBER)
     VK_TABLE_DEVICE(VK_TABLE_MEMBER)
 #undef VK_TABLE_MEMBER

@@ -29,8 +29,8 @@ float mask_at(uint query, uint key)
     if (key >= ATTENTION_SIZES.mask_keys)
         return minus_infinity();
     const int at = ATTENTION_SIZES.mask_at[0] + int(batch) * ATTENTION_SIZES.mask_at[1] +
-                   int(head) * ATTENTION_SIZES.mask_at[2] + int(query) * ATTENTION_SIZES.mask_at[3] +
-                   int(key) * ATTENTION_SIZES.mask_step;
+                   int(head) * ATTENTION_SIZES.mask_at[2] +
+                   int(query) * ATTENTION_SIZES.mask_at[3] + int(key) * ATTENTION_SIZES.mask_step;
     if (MASK == ATTENTION_MASK_BOOL)
         return mask[at] != 0 ? 0.0 : minus_infinity();
     if (MASK == ATTENTION_MASK_F16) {

@@ -1,16 +1,20 @@
 // What a workgroup does around a product of tiles: finds its tile, reads both operands' next step
 // into registers, and puts results with bias and epilogue where they belong. Include after
 // vectors.glsl and index.glsl. Every invocation reads one quad of the depth of several rows of the
-// left operand, and knows which tap and channel that is without dividing.
+// left operand, and knows which tap and channel that is without dividing. GEMM_THREADS is their
+// number where the includer says it.
 #include "gemm_codes.glsl"
 #include "window.glsl"
 
 layout(constant_id = 3) const uint BM = 64;
 layout(constant_id = 4) const uint BN = 64;
 layout(constant_id = 5) const uint BK = 16;
+#ifndef GEMM_THREADS
 // What one invocation computes, and so how many there are.
 layout(constant_id = 6) const uint TM = 4;
 layout(constant_id = 7) const uint TN = 4;
+#define GEMM_THREADS (BM / TM * (BN / TN))
+#endif
 layout(constant_id = 8) const uint VECTOR = 4;
 layout(constant_id = 9) const uint W_MODE = GEMM_W_PACKED;
 layout(constant_id = 10) const uint HAS_BIAS = 0;
@@ -54,7 +58,7 @@ layout(push_constant) uniform Push {
 
 #include "epilogue.glsl"
 
-const uint THREADS = BM / TM * (BN / TN);
+const uint THREADS = GEMM_THREADS;
 const uint QUADS_K = BK / 4;
 const uint A_STEP = THREADS / QUADS_K; // rows that the workgroup reads at once
 const uint A_LOADS = (BM + A_STEP - 1) / A_STEP;
@@ -203,7 +207,8 @@ void load_a()
             const int h = start_h[i] + int(at_h * DILATION_H);
             const int w = start_w[i] + int(at_w * DILATION_W);
             if (PADDED != 0)
-                inside = inside && window_inside(d, IN_D) && window_inside(h, uint(push.shape[0])) &&
+                inside = inside && window_inside(d, IN_D) &&
+                         window_inside(h, uint(push.shape[0])) &&
                          window_inside(w, uint(push.shape[1]));
             at += d * push.x_strides[2] + h * push.x_strides[3] + w * push.x_strides[4];
         }

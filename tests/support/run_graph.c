@@ -13,7 +13,8 @@ espy_status espy_test_open_device(const struct host *host, bool float16_storage,
         .name = getenv("ESPY_TEST_DEVICE"),
         .validation = validation == NULL || strcmp(validation, "0") != 0,
         .float16_storage = float16_storage,
-        .gpu_kernels = kernels != NULL && strcmp(kernels, "gpu") == 0};
+        .gpu_kernels = kernels != NULL && strncmp(kernels, "gpu", 3) == 0,
+        .no_matrices = kernels != NULL && strcmp(kernels, "gpu-plain") == 0};
     return espy_vk_device_create(&params, device);
 }
 

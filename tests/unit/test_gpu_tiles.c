@@ -1,7 +1,7 @@
 // Goal: products and attention on GPUs get tiles that the device can run and that suit their sizes.
-// Method: gemm_choose and flash_choose alone, for faked devices; what the tiles compute is tested by
-// test_ops_gpu, whose cases tests/ops/gemm_tiles.json and attention_tiles.json reach every tile on a
-// software driver.
+// Method: gemm_choose and flash_choose alone, for faked devices; what the tiles compute is tested
+// by test_ops_gpu, whose cases tests/ops/gemm_tiles.json and attention_tiles.json reach every tile
+// on a software driver.
 #include "ops/flash.h"
 #include "ops/gemm.h"
 
@@ -70,6 +70,29 @@ Test(gemm, cases_of_test_ops_reach_every_tile)
     cr_expect(choose(&software, 9, 515, 37).splits > 1);
 }
 
+Test(gemm, halves_get_matrices_where_there_are_some)
+{
+    struct caps caps = discrete;
+    caps.subgroup_size = 32;
+    caps.matrix_count = 3;
+    caps.matrices[0] = (struct caps_matrix){16, 8, 16};
+    caps.matrices[1] = (struct caps_matrix){16, 16, 16};
+    caps.matrices[2] = (struct caps_matrix){64, 64, 16};
+    const struct op_lower c = {.caps = &caps};
+    struct gemm_problem problem = {.batches = 1,
+                                   .in = 576,
+                                   .out = 64,
+                                   .pixels = 3136,
+                                   .window = {.rank = 3, .kernel = {1, 1, 1}},
+                                   .x = {.storage = STORAGE_F16}};
+    const struct gemm_choice halves = gemm_choose(&c, &problem);
+    cr_expect(gemm_has_matrices(halves.tile));
+    const struct caps_matrix matrix = gemm_matrix_of(&caps, halves.tile);
+    cr_expect(matrix.m == 16 && matrix.n == 16 && matrix.k == 16);
+    problem.x.storage = STORAGE_F32;
+    cr_expect(!gemm_has_matrices(gemm_choose(&c, &problem).tile));
+}
+
 Test(gemm, choices_fit_the_device)
 {
     static const struct caps *const devices[] = {&discrete, &software, &least};
@@ -80,7 +103,7 @@ Test(gemm, choices_fit_the_device)
                     const struct gemm_choice choice = choose(devices[d], rows, depth, columns);
                     const uint64_t sums = (uint64_t)(4 * rows * columns * choice.splits);
                     cr_assert(choice.tile != NULL);
-                    cr_expect(gemm_tile_fits(devices[d], choice.tile));
+                    cr_expect(gemm_tile_fits(devices[d], STORAGE_F32, choice.tile));
                     cr_expect(choice.splits == 1 || sums <= devices[d]->buffer_range_max);
                 }
 }

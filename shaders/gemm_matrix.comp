@@ -1,0 +1,115 @@
+// One workgroup = a tile of BM x BN as in gemm.comp, in the hands of two by two subgroups; a
+// subgroup = a quarter of it, in cooperative matrices of M x N that grow by K of the depth at a
+// time. Factors are float16, sums float32.
+//
+// Tiles of both operands lie in shared memory as halves, four to a uvec2, the left one by rows, the
+// right one by the depth, or by columns where it was read so. Rows are two quads longer than they
+// need to be, against bank conflicts. Sums go back through shared memory, a matrix at a time, to
+// meet bias and epilogue as whole channels of a pixel.
+//
+// glslang 12 knows NVIDIA's extension only; shader_pack makes it the Khronos one (shader_matrix.h).
+// variants: f16
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#extension GL_KHR_memory_scope_semantics : require
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_NV_cooperative_matrix : require
+#include "types.glsl"
+#include "vectors.glsl"
+#include "index.glsl"
+
+layout(constant_id = 23) const uint LANES = 32;
+layout(constant_id = 24) const uint M = 16;
+layout(constant_id = 25) const uint N = 16;
+layout(constant_id = 26) const uint K = 16;
+#define GEMM_THREADS (4 * LANES)
+#include "gemm.glsl"
+
+#define LEFT fcoopmatNV<16, gl_ScopeSubgroup, M, K>
+#define RIGHT fcoopmatNV<16, gl_ScopeSubgroup, K, N>
+#define SUM fcoopmatNV<32, gl_ScopeSubgroup, M, N>
+
+const uint DOWN = BM / 2 / M, ACROSS = BN / 2 / N; // matrices of a subgroup
+const uint A_ROW = BK / 4 + 2;
+const uint B_ROW = W_MODE == GEMM_W_DEPTH ? BK / 4 + 2 : BN / 4 + 2;
+const uint B_ROWS = W_MODE == GEMM_W_DEPTH ? BN : BK;
+
+shared uvec2 a_tile[BM * A_ROW];
+shared uvec2 b_tile[B_ROWS * B_ROW];
+shared float patches[4 * M * N]; // one for each subgroup
+
+SUM sums[DOWN * ACROSS];
+
+uvec2 halves(vec4 v)
+{
+    return uvec2(packHalf2x16(v.xy), packHalf2x16(v.zw));
+}
+
+void keep_tiles()
+{
+    [[unroll]] for (uint i = 0; i < A_LOADS; i++)
+        if (a_row(i) < BM)
+            a_tile[a_row(i) * A_ROW + a_quad()] = halves(a_next[i]);
+    const uint quads_wide = W_MODE == GEMM_W_DEPTH ? QUADS_K : BN / 4;
+    [[unroll]] for (uint i = 0; i < B_LOADS; i++) {
+        const uint at = b_index(i), row = at / quads_wide;
+        if (at < BK * BN / 4)
+            b_tile[row * B_ROW + at - row * quads_wide] = halves(b_next[i]);
+    }
+}
+
+void multiply(uint first_row, uint first_column)
+{
+    for (uint k = 0; k < BK; k += K) {
+        LEFT left[DOWN];
+        [[unroll]] for (uint i = 0; i < DOWN; i++)
+            coopMatLoadNV(left[i], a_tile, (first_row + i * M) * A_ROW + k / 4, A_ROW, false);
+        [[unroll]] for (uint j = 0; j < ACROSS; j++) {
+            const uint column = first_column + j * N;
+            RIGHT right;
+            if (W_MODE == GEMM_W_DEPTH)
+                coopMatLoadNV(right, b_tile, column * B_ROW + k / 4, B_ROW, true);
+            else
+                coopMatLoadNV(right, b_tile, k * B_ROW + column / 4, B_ROW, false);
+            [[unroll]] for (uint i = 0; i < DOWN; i++)
+                sums[i * ACROSS + j] = coopMatMulAddNV(left[i], right, sums[i * ACROSS + j]);
+        }
+    }
+}
+
+void main()
+{
+    const uint first_row = gl_SubgroupID / 2 * (BM / 2);
+    const uint first_column = gl_SubgroupID % 2 * (BN / 2);
+    [[unroll]] for (uint i = 0; i < DOWN * ACROSS; i++)
+        sums[i] = SUM(0.0);
+    gemm_place();
+    if (gemm_step < gemm_end)
+        gemm_load();
+    while (gemm_step < gemm_end) {
+        barrier();
+        keep_tiles();
+        barrier();
+        gemm_step++;
+        if (gemm_step < gemm_end)
+            gemm_load();
+        multiply(first_row, first_column);
+    }
+    const uint patch_start = gl_SubgroupID * (M * N);
+    [[unroll]] for (uint i = 0; i < DOWN; i++) {
+        [[unroll]] for (uint j = 0; j < ACROSS; j++) {
+            barrier();
+            coopMatStoreNV(sums[i * ACROSS + j], patches, patch_start, N, false);
+            barrier();
+            for (uint at = gl_SubgroupInvocationID; at < M * N / 4; at += LANES) {
+                const uint row = at / (N / 4), quad = at - row * (N / 4);
+                const uint from = patch_start + 4 * at;
+                gemm_store(first_row + i * M + row, first_column + j * N + 4 * quad,
+                           vec4(patches[from], patches[from + 1], patches[from + 2],
+                                patches[from + 3]));
+            }
+        }
+    }
+}
