@@ -6,8 +6,10 @@
 #include "op/axes.h"
 #include "op/lower.h"
 #include "op/op.h"
+#include "ops/row_group.h"
 #include "shaders/include/layer_normalization_codes.glsl"
 #include "shaders/layer_normalization.spv.h"
+#include "shaders/layer_normalization_rows.spv.h"
 #include "shaders/layer_normalization_texel.spv.h"
 
 struct layer_attrs {
@@ -308,6 +310,48 @@ static void dispatch_texels(struct op_lower *c, const struct bindings *b,
     espy_lower_dispatch(c, &made);
 }
 
+// On GPUs. false: this is not for that kernel.
+static bool lower_rows(struct op_lower *c, const struct bindings *b,
+                       const struct layer_normalization_push *whole,
+                       const struct layer_normalization_spec *usual)
+{
+    struct row_group group;
+    if (!row_group_choose(c, whole->row_length, whole->x_step, &group))
+        return false;
+    struct layer_normalization_rows_spec spec = LAYER_NORMALIZATION_ROWS_SPEC_DEFAULT;
+    struct layer_normalization_rows_push push = {.rows = whole->rows,
+                                                 .row_length = whole->row_length,
+                                                 .x_offset = whole->x_offset,
+                                                 .x_step = whole->x_step,
+                                                 .y_step = whole->y_step,
+                                                 .scale_offset = whole->scale_offset,
+                                                 .bias_offset = whole->bias_offset,
+                                                 .epsilon = whole->epsilon};
+    memcpy(push.dims, whole->dims, sizeof(push.dims));
+    memcpy(push.x_strides, whole->x_strides, sizeof(push.x_strides));
+    memcpy(push.y_strides, whole->y_strides, sizeof(push.y_strides));
+    ROW_GROUP_FILL(c, &group, &spec);
+    spec.kind = usual->kind;
+    spec.rank = usual->rank;
+    spec.scale = usual->scale;
+    spec.bias = usual->bias;
+    spec.keep_mean = usual->keep_mean;
+    spec.keep_deviation = usual->keep_deviation;
+    LOWER_EPILOGUE(c, &spec, &push);
+    struct op_dispatch made = {
+        .shader = layer_normalization_rows_shaders.variants[espy_variant(b->x.storage)],
+        .bindings = {b->x, b->scale, b->bias, b->y, spec.keep_mean != 0 ? b->mean : b->y,
+                     spec.keep_deviation != 0 ? b->deviation : b->y},
+        .binding_count = 6,
+        .push = &push,
+        .push_size = sizeof(push),
+        .spec = &spec,
+        .spec_size = sizeof(spec)};
+    row_group_grid(c, &group, push.rows, made.groups);
+    espy_lower_dispatch(c, &made);
+    return true;
+}
+
 static espy_status lower(struct op_lower *c)
 {
     const struct layer_attrs *attrs = c->attrs;
@@ -336,6 +380,8 @@ static espy_status lower(struct op_lower *c)
         dispatch_texels(c, &b, &push, &spec);
         return espy_lower_status(c);
     }
+    if (lower_rows(c, &b, &push, &spec))
+        return espy_lower_status(c);
     LOWER_EPILOGUE(c, &spec, &push);
     if (push.part_count <= 1) {
         push.part_count = 1;

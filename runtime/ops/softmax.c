@@ -5,8 +5,10 @@
 #include "op/axes.h"
 #include "op/lower.h"
 #include "op/op.h"
+#include "ops/row_group.h"
 #include "shaders/include/softmax_codes.glsl"
 #include "shaders/softmax.spv.h"
+#include "shaders/softmax_rows.spv.h"
 
 struct softmax_attrs {
     int64_t axis;
@@ -92,6 +94,39 @@ static void dispatch(struct op_lower *c, const struct view *bindings,
     espy_lower_dispatch(c, &made);
 }
 
+// On GPUs. false: this is not for that kernel.
+static bool lower_rows(struct op_lower *c, const struct view *x, const struct view *y,
+                       const struct softmax_push *whole, const struct softmax_spec *usual)
+{
+    struct row_group group;
+    if (usual->function == SOFTMAX_HARD ||
+        !row_group_choose(c, whole->row_length, whole->x_step, &group))
+        return false;
+    struct softmax_rows_spec spec = SOFTMAX_ROWS_SPEC_DEFAULT;
+    struct softmax_rows_push push = {.rows = whole->rows,
+                                     .row_length = whole->row_length,
+                                     .x_offset = whole->x_offset,
+                                     .x_step = whole->x_step,
+                                     .y_step = whole->y_step};
+    memcpy(push.dims, whole->dims, sizeof(push.dims));
+    memcpy(push.x_strides, whole->x_strides, sizeof(push.x_strides));
+    memcpy(push.y_strides, whole->y_strides, sizeof(push.y_strides));
+    ROW_GROUP_FILL(c, &group, &spec);
+    spec.function = usual->function;
+    spec.rank = usual->rank;
+    LOWER_EPILOGUE(c, &spec, &push);
+    struct op_dispatch made = {.shader = softmax_rows_shaders.variants[espy_variant(x->storage)],
+                               .bindings = {*x, *y},
+                               .binding_count = 2,
+                               .push = &push,
+                               .push_size = sizeof(push),
+                               .spec = &spec,
+                               .spec_size = sizeof(spec)};
+    row_group_grid(c, &group, push.rows, made.groups);
+    espy_lower_dispatch(c, &made);
+    return true;
+}
+
 static espy_status lower(struct op_lower *c)
 {
     const struct shape *shape = &c->inputs[0].shape;
@@ -112,6 +147,8 @@ static espy_status lower(struct op_lower *c)
     spec.rank = espy_axes_fill(outer, 2, true, push.dims, strides[0]);
     memcpy(push.x_strides, strides[0], sizeof(push.x_strides));
     memcpy(push.y_strides, strides[1], sizeof(push.y_strides));
+    if (lower_rows(c, &x, &y, &push, &spec))
+        return espy_lower_status(c);
     push.part_length = espy_axes_part(c, push.rows, push.row_length);
     push.part_count = (push.row_length + push.part_length - 1) / push.part_length;
     LOWER_EPILOGUE(c, &spec, &push);

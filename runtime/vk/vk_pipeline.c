@@ -152,8 +152,8 @@ static VkResult create_pipeline(struct vk_device *device, struct vk_pipeline *it
         .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
         .requiredSubgroupSize = device->caps.subgroup_size};
     const bool pinned = shader->uses_subgroups && device->pins_subgroup_size;
-    // Kernels with matrices number their subgroups, and a product is a whole subgroup's.
-    const bool full = shader->uses_matrices && device->fills_subgroups;
+    // All such kernels have workgroups of whole subgroups, and count on them.
+    const bool full = shader->uses_subgroups && device->fills_subgroups;
     const VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,

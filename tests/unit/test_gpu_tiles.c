@@ -1,9 +1,10 @@
 // Goal: products and attention on GPUs get tiles that the device can run and that suit their sizes.
 // Method: gemm_choose and flash_choose alone, for faked devices; what the tiles compute is tested
-// by test_ops_gpu, whose cases tests/ops/gemm_tiles.json and attention_tiles.json reach every tile
-// on a software driver.
+// by test_ops_gpu, whose cases gemm_tiles.json, attention_tiles.json and
+// row_groups.json of tests/ops reach every tile on a software driver.
 #include "ops/flash.h"
 #include "ops/gemm.h"
+#include "ops/row_group.h"
 
 #include <criterion/criterion.h>
 
@@ -141,4 +142,27 @@ Test(flash, tiles_fit_the_device_or_there_is_none)
                            2 * tile.rows <= devices[d]->invocations_max));
                 cr_expect(tile.rows != 0 || channels > 64);
             }
+}
+
+Test(row_group, rows_fit_registers_or_are_left_to_others)
+{
+    struct caps caps = discrete;
+    for (caps.subgroup_size = 4; caps.subgroup_size <= 128; caps.subgroup_size *= 2) {
+        const struct op_lower c = {.caps = &caps};
+        struct row_group group;
+        caps.subgroup_fixed = true;
+        for (int64_t length = 8; length < 20000; length += length / 3) {
+            if (!row_group_choose(&c, length, 1, &group))
+                continue;
+            const uint32_t together = group.together ? group.subgroups : 1;
+            const int64_t room = (int64_t)group.each * caps.subgroup_size * together;
+            cr_expect(room >= length && group.each <= 32);
+            cr_expect(group.subgroups * caps.subgroup_size <= 256);
+        }
+        cr_expect(row_group_choose(&c, 197, 1, &group));
+        cr_expect(!row_group_choose(&c, 197, 3, &group)); // elements are no neighbours
+        cr_expect(!row_group_choose(&c, 1 << 20, 1, &group));
+        caps.subgroup_fixed = false;
+        cr_expect(!row_group_choose(&c, 197, 1, &group));
+    }
 }
