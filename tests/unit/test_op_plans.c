@@ -54,6 +54,21 @@ static const struct device devices[] = {
       .buffer_alignment = 16,
       .buffer_range_max = UINT32_MAX,
       .texel_elements_max = 1 << 27}},
+    {"a GPU with matrices",
+     {.storage_f16 = true,
+      .subgroups = true,
+      .subgroup_fixed = true,
+      .subgroup_size = 32,
+      .local_size = 64,
+      .invocations_max = 1024,
+      .shared_size = 49152,
+      .groups_busy = 80,
+      .groups_max = {2147483647, 65535, 65535},
+      .buffer_alignment = 16,
+      .buffer_range_max = UINT32_MAX,
+      .texel_elements_max = 1 << 27,
+      .matrix_count = 1,
+      .matrices = {{16, 16, 16}}}},
     {"a plain GPU",
      {.subgroup_size = 64,
       .local_size = 64,
@@ -90,9 +105,10 @@ static const char *missing(const struct caps *caps, const struct plan *plan,
     for (uint32_t b = 0; b < dispatch->binding_count; b++)
         if (dispatch->bindings[b].buffer >= plan->buffer_count)
             return "a buffer at every binding";
-    return shader->uses_storage16 && !caps->storage_f16 ? "16-bit storage"
-           : shader->uses_subgroups && !caps->subgroups ? "subgroups"
-                                                        : NULL;
+    return shader->uses_storage16 && !caps->storage_f16       ? "16-bit storage"
+           : shader->uses_matrices && caps->matrix_count == 0 ? "cooperative matrices"
+           : shader->uses_subgroups && !caps->subgroups       ? "subgroups"
+                                                              : NULL;
 }
 
 static void check_plan(const struct op_case *op_case, const struct device *device,
