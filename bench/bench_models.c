@@ -5,7 +5,10 @@
 // the 90th percentile. Inputs are random numbers from -1 to 1, integers 0 or 1; dims that are
 // symbols are 1.
 //
-//     bench_models [--rounds N] MODEL.espy ...      ESPY_TEST_DEVICE chooses the device
+//     bench_models [--rounds N] [--json] [--no-firsts] MODEL.espy ...
+//
+// ESPY_TEST_DEVICE chooses the device. --no-firsts leaves first results out; --json prints the rows
+// as JSON, every run in them.
 #define _XOPEN_SOURCE 700 // mkdtemp, nftw
 #define _DEFAULT_SOURCE   // wait4
 #include <espy/espy.h>
@@ -32,6 +35,11 @@ struct bench {
     struct espy_tensor inputs[IO_MAX], outputs[IO_MAX];
     struct espy_plan_info plan;
     double ms[ROUNDS_MAX];
+};
+
+struct options {
+    int rounds;
+    bool json, no_firsts;
 };
 
 struct first {
@@ -205,21 +213,42 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
 static void print_row(struct bench *bench, const struct first *cold, const struct first *warm,
                       int rounds)
 {
-    const char *name = strrchr(bench->path, '/');
     qsort(bench->ms, (size_t)rounds, sizeof(bench->ms[0]), compare);
     printf("| %s | %.0f | %.0f | %.1f | %.1f | %.1f | %u | %u | %.1f | %.1f | %.0f |\n",
-           name == NULL ? bench->path : name + 1, cold->ms, warm->ms, bench->ms[rounds / 2],
-           bench->ms[0], bench->ms[rounds * 9 / 10], bench->plan.dispatch_count,
-           bench->plan.host_node_count, (double)bench->plan.memory_size * 1e-6,
-           (double)bench->plan.weights_size * 1e-6, (double)warm->resident * 1e-6);
+           base_name(bench->path), cold->ms, warm->ms, bench->ms[rounds / 2], bench->ms[0],
+           bench->ms[rounds * 9 / 10], bench->plan.dispatch_count, bench->plan.host_node_count,
+           (double)bench->plan.memory_size * 1e-6, (double)bench->plan.weights_size * 1e-6,
+           (double)warm->resident * 1e-6);
 }
 
-static bool bench_all(struct bench **benches, int count, int rounds, const struct first *cold,
-                      const struct first *warm)
+// Runs in the order that they were made. Names of models are file names: quotes are not escaped.
+static void print_json(const struct bench *bench, const struct first *cold,
+                       const struct first *warm, int rounds)
 {
+    printf("{\"model\": \"%s\", \"cold_ms\": %.1f, \"warm_ms\": %.1f, \"resident\": %zu, "
+           "\"dispatches\": %u, \"host_nodes\": %u, \"device_memory\": %zu, "
+           "\"weights\": %zu, \"ms\": [",
+           base_name(bench->path), cold->ms, warm->ms, warm->resident, bench->plan.dispatch_count,
+           bench->plan.host_node_count, (size_t)bench->plan.memory_size,
+           (size_t)bench->plan.weights_size);
+    for (int i = 0; i < rounds; i++)
+        printf("%s%.3f", i == 0 ? "" : ", ", bench->ms[i]);
+    puts("]}");
+}
+
+static bool bench_all(struct bench **benches, int count, const struct options *options,
+                      const struct first *cold, const struct first *warm)
+{
+    const int rounds = options->rounds;
     struct bench shared = {0};
     bool good = open_device(&shared, NULL);
     for (int i = 0; i < count && good; i++) {
@@ -235,13 +264,15 @@ static bool bench_all(struct bench **benches, int count, int rounds, const struc
             good = run(benches[i]);
             benches[i]->ms[round] = now_ms() - start;
         }
-    if (good)
+    if (good && !options->json)
         printf(
             "| model | first, cold ms | first, warm ms | median ms | min ms | p90 ms | dispatches "
             "| host nodes | device MB | of it weights | process MB |\n"
             "|---|---|---|---|---|---|---|---|---|---|---|\n");
     for (int i = 0; i < count; i++) {
-        if (good)
+        if (good && options->json)
+            print_json(benches[i], &cold[i], &warm[i], rounds);
+        else if (good)
             print_row(benches[i], &cold[i], &warm[i], rounds);
         close_model(benches[i]);
     }
@@ -250,18 +281,37 @@ static bool bench_all(struct bench **benches, int count, int rounds, const struc
     return good;
 }
 
+// Returns the index of the first model, 0 where the arguments are wrong.
+static int read_options(int argc, char **argv, struct options *options)
+{
+    int i = 1;
+    *options = (struct options){.rounds = ROUNDS_DEFAULT};
+    for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
+        if (strcmp(argv[i], "--json") == 0)
+            options->json = true;
+        else if (strcmp(argv[i], "--no-firsts") == 0)
+            options->no_firsts = true;
+        else if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc)
+            options->rounds = atoi(argv[++i]);
+        else
+            return 0;
+    }
+    const bool good = i < argc && argc - i <= MODELS_MAX && options->rounds >= 1 &&
+                      options->rounds <= ROUNDS_MAX;
+    return good ? i : 0;
+}
+
 int main(int argc, char **argv)
 {
     static struct first cold[MODELS_MAX], warm[MODELS_MAX];
     static struct bench *benches[MODELS_MAX];
-    int rounds = ROUNDS_DEFAULT, first = 1;
-    if (argc > 2 && strcmp(argv[1], "--rounds") == 0) {
-        rounds = atoi(argv[2]);
-        first = 3;
-    }
+    struct options options;
+    const int first = read_options(argc, argv, &options);
     const int count = argc - first;
-    if (count < 1 || count > MODELS_MAX || rounds < 1 || rounds > ROUNDS_MAX) {
-        fprintf(stderr, "usage: bench_models [--rounds 1..%d] MODEL.espy ...\n", (int)ROUNDS_MAX);
+    if (first == 0) {
+        fprintf(stderr,
+                "usage: bench_models [--rounds 1..%d] [--json] [--no-firsts] MODEL.espy ...\n",
+                (int)ROUNDS_MAX);
         return 2;
     }
     bool good = true;
@@ -270,9 +320,10 @@ int main(int argc, char **argv)
         good = benches[i] != NULL;
         if (good)
             benches[i]->path = argv[first + i];
-        good = good && measure_firsts(argv[first + i], &cold[i], &warm[i]);
+        if (!options.no_firsts)
+            good = good && measure_firsts(argv[first + i], &cold[i], &warm[i]);
     }
-    good = good && bench_all(benches, count, rounds, cold, warm);
+    good = good && bench_all(benches, count, &options, cold, warm);
     for (int i = 0; i < count; i++)
         free(benches[i]);
     return good ? 0 : 1;
