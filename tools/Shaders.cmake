@@ -13,6 +13,9 @@
 #
 # A source with the line `// variants: f32 f16` is compiled once per word with VARIANT_F32 and so on
 # defined; a source without the line is compiled once.
+#
+# espy_shader_folder(FOLDER TARGET) does the same for the sources of another folder, which find their
+# headers in generated/shaders of the calling folder's build; for benchmarks.
 
 set(ESPY_SHADER_ROOT "${CMAKE_CURRENT_LIST_DIR}/..")
 get_filename_component(ESPY_SHADER_ROOT "${ESPY_SHADER_ROOT}" ABSOLUTE)
@@ -70,7 +73,8 @@ function(espy_shader_compile source variant output)
         VERBATIM)
 endfunction()
 
-function(espy_shaders)
+# Adds the target for the headers of the folder's sources, and sets the two variables.
+function(espy_shader_folder folder target)
     if(NOT TARGET shader_pack)
         add_executable(shader_pack "${ESPY_SHADER_ROOT}/tools/shader_pack.c"
             "${ESPY_SHADER_ROOT}/tools/shader_matrix.c")
@@ -85,7 +89,7 @@ function(espy_shaders)
     file(MAKE_DIRECTORY "${header_dir}" "${spirv_dir}")
 
     set(headers)
-    file(GLOB sources CONFIGURE_DEPENDS "${ESPY_SHADER_ROOT}/shaders/*.comp")
+    file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.comp")
     foreach(source IN LISTS sources)
         # Its variants line decides what is built, so an edit must configure again.
         set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${source}")
@@ -110,7 +114,11 @@ function(espy_shaders)
         list(APPEND headers "${header}")
     endforeach()
 
-    add_custom_target(espy_shader_headers DEPENDS ${headers})
+    add_custom_target(${target} DEPENDS ${headers})
     set(ESPY_SHADER_HEADERS ${headers} PARENT_SCOPE)
     set(ESPY_SHADER_INCLUDE_DIR "${include_dir}" PARENT_SCOPE)
 endfunction()
+
+macro(espy_shaders)
+    espy_shader_folder("${ESPY_SHADER_ROOT}/shaders" espy_shader_headers)
+endmacro()

@@ -1,0 +1,41 @@
+// The shapes that bench_ops measures: graphs of one operator.
+#ifndef BENCH_BENCH_PROBLEMS_H_
+#define BENCH_BENCH_PROBLEMS_H_
+
+#include "format/graph.h"
+
+enum problem_kind {
+    PROBLEM_CONV,      // batch, size, in, out, kernel, stride; groups: 0 is 1, -1 is as many as channels
+    PROBLEM_MATMUL,    // size rows of in, by in x out
+    PROBLEM_ATTENTION, // batch, size tokens, in heads of out channels
+    PROBLEM_LAYER_NORM, // size rows of in
+    PROBLEM_SOFTMAX,    // size rows of in
+    PROBLEM_ADD,        // batch, size, in: two images
+    PROBLEM_MAX_POOL,   // batch, size, in, kernel, stride
+    PROBLEM_GLOBAL_POOL, // batch, size, in
+    PROBLEM_RESIZE       // batch, size, in: bilinear, twice as large
+};
+
+// An image has size x size pixels of `in` channels.
+struct problem {
+    const char *name;
+    enum problem_kind kind;
+    int64_t size, in, out, kernel, stride, groups, batch; // 0 where it says nothing: 1
+};
+
+extern const struct problem espy_bench_problems[];
+extern const uint32_t espy_bench_problem_count;
+
+// What a problem costs if nothing is computed or moved twice.
+struct problem_cost {
+    double operations; // 0: too few to be what a kernel is limited by
+    double bytes;      // of inputs, weights and output
+};
+
+// The graph has its inputs; images come and go channels-last, as in the middle of a network.
+espy_status espy_bench_problem_graph(const struct problem *problem, struct graph *graph,
+                                     struct problem_cost *cost);
+// Numbers from -0.5 to 0.5 from the graph's arena.
+float *espy_bench_numbers(struct graph *graph, const struct shape *shape, size_t *count);
+
+#endif // BENCH_BENCH_PROBLEMS_H_
