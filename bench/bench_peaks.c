@@ -51,7 +51,7 @@ static void lone_init(struct lone *lone, const struct shader *shader, uint64_t s
                                                 .size = size,
                                                 .offset = b * size,
                                                 .name = "peak"};
-        lone->bindings[b] = (struct plan_binding){b, b + 1 < count, b + 1 == count};
+        lone->bindings[b] = (struct plan_binding){b, b + 1 < count, b + 1 == count, size};
     }
     lone->dispatch = (struct plan_dispatch){.shader = shader,
                                             .groups = {groups, 1, 1},

@@ -244,12 +244,16 @@ static void print_text(const struct inspection *inspection)
                  (double)inspection->total.macs / 1e9);
     if (inspection->planned) {
         (void)printf("peak memory  %.1f MiB (weights %.1f MiB) on %s\n"
-                     "per run      %u dispatches, %u stages, %u nodes on the host%s\n",
+                     "per run      %u dispatches, %u stages, %u nodes on the host%s\n"
+                     "moved        %.1f MiB read, %.1f MiB written, %.1f MiB of weights read\n",
                      (double)inspection->plan.memory_size / (1 << 20),
                      (double)inspection->plan.weights_size / (1 << 20),
                      inspection->session.info.name, inspection->plan.dispatch_count,
                      inspection->plan.stage_count, inspection->plan.host_node_count,
-                     inspection->plan.data_dependent ? ", up to where shapes depend on data" : "");
+                     inspection->plan.data_dependent ? ", up to where shapes depend on data" : "",
+                     (double)inspection->plan.read_size / (1 << 20),
+                     (double)inspection->plan.written_size / (1 << 20),
+                     (double)inspection->plan.weights_read_size / (1 << 20));
         if (inspection->plan.float64_as_float32)
             (void)printf("float64      computed as float32\n");
     } else {
@@ -346,6 +350,10 @@ static enum cli_exit print_json(const struct inspection *inspection)
         (void)cJSON_AddNumberToObject(json, "peak_memory_bytes", (double)plan->memory_size);
         (void)cJSON_AddNumberToObject(json, "weights_bytes", (double)plan->weights_size);
         (void)cJSON_AddNumberToObject(json, "dispatches", plan->dispatch_count);
+        (void)cJSON_AddNumberToObject(json, "bytes_read", (double)plan->read_size);
+        (void)cJSON_AddNumberToObject(json, "bytes_written", (double)plan->written_size);
+        (void)cJSON_AddNumberToObject(json, "weights_bytes_read",
+                                      (double)plan->weights_read_size);
         (void)cJSON_AddNumberToObject(json, "stages", plan->stage_count);
         (void)cJSON_AddNumberToObject(json, "host_nodes", plan->host_node_count);
         (void)cJSON_AddBoolToObject(json, "data_dependent", plan->data_dependent);

@@ -298,6 +298,8 @@ espy_status espy_session_plan(espy_session *session, const struct espy_tensor *i
     struct runner *runner;
     TRY(espy_session_prepare(session, inputs, input_count, false, &runner));
     const struct plan *plan = &runner->first->plan;
+    struct plan_traffic traffic;
+    espy_plan_traffic(plan, &traffic);
     if (info != NULL)
         *info =
             (struct espy_plan_info){.memory_size = espy_vk_program_memory(runner->first->program),
@@ -305,6 +307,9 @@ espy_status espy_session_plan(espy_session *session, const struct espy_tensor *i
                                     .stage_count = plan->stage_count,
                                     .dispatch_count = plan->dispatch_count,
                                     .host_node_count = plan->host_node_count,
+                                    .read_size = traffic.read,
+                                    .written_size = traffic.written,
+                                    .weights_read_size = traffic.weights,
                                     .data_dependent = espy_runner_data_dependent(runner),
                                     .float64_as_float32 = plan->float64_node != GRAPH_NONE};
     for (uint32_t o = 0; outputs != NULL && o < plan->graph->output_count; o++)

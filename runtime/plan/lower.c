@@ -577,6 +577,36 @@ static uint32_t any_buffer(const struct op_dispatch *dispatch)
     return VIEW_NONE;
 }
 
+// What is read again and again, as strides of 0 are, counts once.
+static uint64_t seen_size(const struct view *view)
+{
+    uint64_t count = 1;
+    for (uint32_t d = 0; d < view->rank; d++)
+        if (view->strides[d] != 0)
+            count *= (uint64_t)view->dims[d];
+    if (view->storage == STORAGE_PACKED)
+        return (count * espy_dtype_bits(view->dtype) + 7) / 8;
+    return count * espy_storage_size(view->storage);
+}
+
+static void fill_binding(const struct op_dispatch *dispatch, uint32_t b, uint32_t fallback,
+                         struct plan_binding *bindings)
+{
+    const struct view *view = &dispatch->bindings[b];
+    const bool given = view->buffer != VIEW_NONE;
+    const struct shader_binding *declared = &dispatch->shader->bindings[b];
+    assert(given || !declared->writes);
+    bindings[b].buffer = given ? view->buffer : fallback;
+    bindings[b].writes = given && declared->writes;
+    bindings[b].reads = given && !declared->writes;
+    bindings[b].size = given && declared->kind != BINDING_UNUSED ? seen_size(view) : 0;
+    // One view under several names, as scalars and as vectors.
+    for (uint32_t e = 0; e < b; e++)
+        if (bindings[e].buffer == bindings[b].buffer && bindings[e].writes == bindings[b].writes &&
+            bindings[e].size > 0 && dispatch->bindings[e].offset == view->offset)
+            bindings[b].size = 0;
+}
+
 void espy_lower_dispatch(struct op_lower *c, const struct op_dispatch *dispatch)
 {
     struct planner *planner = c->planner;
@@ -600,13 +630,8 @@ void espy_lower_dispatch(struct op_lower *c, const struct op_dispatch *dispatch)
     }
     const uint32_t fallback = any_buffer(dispatch);
     assert(fallback != VIEW_NONE);
-    for (uint32_t b = 0; b < made.binding_count; b++) {
-        const bool given = dispatch->bindings[b].buffer != VIEW_NONE;
-        assert(given || !dispatch->shader->bindings[b].writes);
-        made.bindings[b].buffer = given ? dispatch->bindings[b].buffer : fallback;
-        made.bindings[b].writes = given && dispatch->shader->bindings[b].writes;
-        made.bindings[b].reads = given && !made.bindings[b].writes;
-    }
+    for (uint32_t b = 0; b < made.binding_count; b++)
+        fill_binding(dispatch, b, fallback, made.bindings);
     append_dispatch(planner, &made);
 }
 

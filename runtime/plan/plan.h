@@ -37,6 +37,8 @@ struct plan_buffer {
 struct plan_binding {
     uint32_t buffer;
     bool reads, writes;
+    uint64_t size;            // bytes of the elements that are seen; 0 where an earlier binding of
+                              // the dispatch sees them in the same way
 };
 
 struct plan_dispatch {
@@ -141,6 +143,13 @@ bool espy_plan_bound(const struct host *host, const struct caps *caps, struct ar
                      const struct tensor *values, uint32_t input_count, struct op_type *outputs,
                      uint32_t *counted, uint32_t output_count);
 void espy_plan_finish(struct plan *plan); // zeroed is fine
+
+// What the dispatches of a run move, every element once per dispatch that sees it. What they read
+// of weights (CONSTANT and PERSISTENT) is apart.
+struct plan_traffic {
+    uint64_t read, written, weights; // bytes
+};
+void espy_plan_traffic(const struct plan *plan, struct plan_traffic *traffic);
 // One line per buffer and dispatch, stable: golden tests compare it.
 void espy_plan_print(const struct plan *plan, struct text *text);
 

@@ -57,12 +57,33 @@ static void print_nodes(const struct plan *plan, const char *title, uint32_t cou
             espy_text_add(text, "  %s  %s\n", plan->graph->nodes[n].op, plan->graph->nodes[n].name);
 }
 
+void espy_plan_traffic(const struct plan *plan, struct plan_traffic *traffic)
+{
+    *traffic = (struct plan_traffic){0};
+    for (uint32_t i = 0; i < plan->dispatch_count; i++) {
+        for (uint32_t b = 0; b < plan->dispatches[i].binding_count; b++) {
+            const struct plan_binding *binding = &plan->dispatches[i].bindings[b];
+            if (binding->writes)
+                traffic->written += binding->size;
+            else if (plan->buffers[binding->buffer].kind == PLAN_ARENA)
+                traffic->read += binding->size;
+            else
+                traffic->weights += binding->size;
+        }
+    }
+}
+
 void espy_plan_print(const struct plan *plan, struct text *text)
 {
+    struct plan_traffic traffic;
+    espy_plan_traffic(plan, &traffic);
     espy_text_add(text, "arena %llu constants %llu buffers %u prepare %u dispatches %u stages %u\n",
                   (unsigned long long)plan->arena_size, (unsigned long long)plan->constants_size,
                   plan->buffer_count, plan->prepare_count, plan->dispatch_count,
                   plan->stage_count);
+    espy_text_add(text, "moves: reads %llu writes %llu weights %llu\n",
+                  (unsigned long long)traffic.read, (unsigned long long)traffic.written,
+                  (unsigned long long)traffic.weights);
     print_buffers(plan, text);
     espy_text_add(text, "prepare\n");
     for (uint32_t i = 0; i < plan->prepare_count; i++)

@@ -239,6 +239,10 @@ Test(inspect, table_and_json)
     must((const char *[]){"inspect", "model.espy", "--json", "--shape", "x=3x1x4x6", NULL});
     cJSON *json = parse_json();
     cr_expect_gt(number(json, "peak_memory_bytes"), 3 * 24 * 4);
+    // Sigmoid and Relu of 3 pictures of 24 floats, Neg of 3 rows of 4.
+    cr_expect_eq(number(json, "bytes_read"), (2 * 24 + 4) * 3 * 4);
+    cr_expect_eq(number(json, "bytes_written"), (2 * 24 + 4) * 3 * 4);
+    cr_expect_eq(number(json, "weights_bytes_read"), 0);
     cr_expect_eq(number(json, "parameters"), 0);
     cr_expect_eq(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(json, "nodes")), 3);
     cJSON_Delete(json);

@@ -243,8 +243,8 @@ static struct plan_dispatch scale_dispatch(struct plan_binding *bindings, uint32
                                            uint32_t to, const struct scale_push *push,
                                            const uint32_t *bias)
 {
-    bindings[0] = (struct plan_binding){from, true, false};
-    bindings[1] = (struct plan_binding){to, false, true};
+    bindings[0] = (struct plan_binding){from, true, false, 0};
+    bindings[1] = (struct plan_binding){to, false, true, 0};
     return (struct plan_dispatch){.shader = &scale_shader,
                                   .groups = {(COUNT + 63) / 64, 1, 1},
                                   .binding_count = 2,
@@ -282,10 +282,10 @@ static void vk_test_plan_init(struct vk_test_plan *test, bool two_stages)
     test->dispatches[0] =
         scale_dispatch(test->bindings[1], BUFFER_X, BUFFER_Y, &test->push[1], &test->bias[1]);
     struct plan_binding *bindings = test->bindings[2];
-    bindings[0] = (struct plan_binding){BUFFER_P, true, false};
-    bindings[1] = (struct plan_binding){two_stages ? BUFFER_H : BUFFER_Y, true, false};
-    bindings[2] = (struct plan_binding){BUFFER_P, false, false};
-    bindings[3] = (struct plan_binding){BUFFER_Z, false, true};
+    bindings[0] = (struct plan_binding){BUFFER_P, true, false, 0};
+    bindings[1] = (struct plan_binding){two_stages ? BUFFER_H : BUFFER_Y, true, false, 0};
+    bindings[2] = (struct plan_binding){BUFFER_P, false, false, 0};
+    bindings[3] = (struct plan_binding){BUFFER_Z, false, true, 0};
     test->dispatches[1] = (struct plan_dispatch){.shader = &texels_shader,
                                                  .groups = {(COUNT + 63) / 64, 1, 1},
                                                  .binding_count = 4,

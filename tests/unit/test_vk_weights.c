@@ -201,7 +201,7 @@ Test(vk_weights, equal_buffers_of_one_plan_stay_apart)
     struct vk_test_plan *test = make_plan(false, true);
     struct plan_dispatch twice[2] = {test->prepare, test->prepare};
     struct plan_buffer buffers[BUFFER_COUNT + 1];
-    struct plan_binding bindings[2] = {{BUFFER_W, true, false}, {BUFFER_COUNT, false, true}};
+    struct plan_binding bindings[2] = {{BUFFER_W, true, false, 0}, {BUFFER_COUNT, false, true, 0}};
     memcpy(buffers, test->buffers, sizeof(test->buffers));
     buffers[BUFFER_COUNT] = buffers[BUFFER_P];
     buffers[BUFFER_COUNT].offset = 2 * BUFFER_STRIDE;

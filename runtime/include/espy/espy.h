@@ -260,6 +260,9 @@ struct espy_plan_info {
     uint32_t stage_count;       // recorded command buffers; 1: no host work between nodes
     uint32_t dispatch_count;    // per run
     uint32_t host_node_count;   // nodes that run on the host between stages
+    // Bytes that the dispatches of a run read and write, every element once per dispatch that sees
+    // it; what they read of the weights is apart.
+    uint64_t read_size, written_size, weights_read_size;
     // Shapes depend on what a run computes: all of the above is of the part up to there. What comes
     // after it is planned during a run, and those plans are kept too.
     bool data_dependent;
