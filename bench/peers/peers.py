@@ -28,8 +28,7 @@ import sys
 import tempfile
 import time
 
-import export_models
-import ncnn_param
+from export_models import NAMES
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -66,7 +65,8 @@ class Failed(Exception):
 
 
 def run(command, cache):
-    """Returns stdout, stderr, seconds and the most bytes that were resident."""
+    """Returns stdout, stderr, seconds and the most bytes that were resident. What this process has at
+    the time is the least of these on Linux, so torch and onnx are left to processes of their own."""
     environment = dict(os.environ, MESA_SHADER_CACHE_DIR=cache, MESA_GLSL_CACHE_DIR=cache,
                        XDG_CACHE_HOME=cache)
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
@@ -145,8 +145,12 @@ class Ncnn:
     def prepare(self, network):
         network.param = network.base + (".half.param" if self.options.half else ".param")
         try:
-            network.shape = ncnn_param.write(network.onnx, network.param, self.options.half)
-        except ncnn_param.Refused:
+            text, _, _, _ = run([sys.executable, os.path.join(HERE, "ncnn_param.py"), network.onnx,
+                                 network.param] + ["--half"] * self.options.half,
+                                self.options.work)
+            network.shape = text.strip()
+        except Failed as error:
+            print(f"peers.py: {error}", file=sys.stderr)
             network.param = None
 
     def once(self, network, cache, runs):
@@ -192,7 +196,7 @@ def fill_weights(options, name):
 
 
 def networks(options):
-    names = options.names or export_models.NAMES + \
+    names = options.names or NAMES + \
         (["arch/" + name for name in ARCH] if options.arch else [])
     found = []
     os.makedirs(os.path.join(options.work, "models"), exist_ok=True)
@@ -203,7 +207,8 @@ def networks(options):
         else:
             onnx = base + ".onnx"
             if not os.path.exists(onnx):
-                export_models.export(name, onnx)
+                run([sys.executable, os.path.join(HERE, "export_models.py"), "--work",
+                     os.path.dirname(onnx), name], options.work)
         found.append(Network(name, base, onnx))
     return found
 
