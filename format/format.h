@@ -78,8 +78,8 @@ struct format_file {
 espy_status espy_format_file_open(const struct host *host, const char *path,
                                   struct format_file *file);
 void espy_format_file_close(struct format_file *file);
-// Lets go of the memory that the pages read so far take. They are read again when they are needed,
-// from the system's cache mostly.
-void espy_format_file_rest(const struct format_file *file);
+// The pages that lie within these bytes need not stay in memory; reading them again is fine, and
+// slower. Nothing where the bytes are not of the mapping, or the system knows no such advice.
+void espy_format_file_forget(const struct format_file *file, const void *data, size_t size);
 
 #endif // FORMAT_FORMAT_H_

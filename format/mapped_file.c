@@ -1,5 +1,6 @@
-// For mmap and madvise; 64-bit sizes of files on 32-bit systems too.
+// POSIX for mmap, more for madvise; 64-bit sizes of files on 32-bit systems too.
 #define _DEFAULT_SOURCE
+#define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
 
 #include "format/format.h"
@@ -82,9 +83,11 @@ void espy_format_file_close(struct format_file *file)
     *file = (struct format_file){0};
 }
 
-void espy_format_file_rest(const struct format_file *file)
+void espy_format_file_forget(const struct format_file *file, const void *data, size_t size)
 {
-    (void)file; // in an allocation
+    (void)file;
+    (void)data;
+    (void)size;
 }
 
 #else
@@ -137,13 +140,22 @@ void espy_format_file_close(struct format_file *file)
     *file = (struct format_file){0};
 }
 
-void espy_format_file_rest(const struct format_file *file)
+void espy_format_file_forget(const struct format_file *file, const void *data, size_t size)
 {
-#ifdef MADV_DONTNEED
-    if (file->mapped) // advice: nothing is lost when it is not taken
-        (void)madvise((void *)(uintptr_t)file->bytes, file->size, MADV_DONTNEED);
+#if defined(MADV_DONTNEED)
+    const long page = sysconf(_SC_PAGESIZE);
+    const uintptr_t base = (uintptr_t)file->bytes, first = (uintptr_t)data;
+    if (!file->mapped || page <= 0 || first < base || first - base > file->size ||
+        size > file->size - (first - base))
+        return;
+    const uintptr_t unit = (uintptr_t)page;
+    const uintptr_t begin = (first + unit - 1) / unit * unit, end = (first + size) / unit * unit;
+    if (begin < end) // the mapping is private, read-only and of a file: nothing is lost
+        (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
 #else
     (void)file;
+    (void)data;
+    (void)size;
 #endif
 }
 

@@ -208,6 +208,12 @@ static espy_status make_lists(espy_session *session)
     return ESPY_OK;
 }
 
+// The device has the weights: their pages of the file would be a second copy in memory.
+static void forget_pages(void *user, const void *data, size_t size)
+{
+    espy_format_file_forget(user, data, size);
+}
+
 espy_status espy_session_create(espy_device *device, espy_model *model,
                                 const struct espy_session_params *params, espy_session **session)
 {
@@ -230,8 +236,10 @@ espy_status espy_session_create(espy_device *device, espy_model *model,
     espy_status status = espy_runner_cache_init(&made->plans, &made->host, plans_max);
     if (status == ESPY_OK)
         status = espy_vk_weights_create(device->vk, &made->weights);
-    if (status == ESPY_OK)
+    if (status == ESPY_OK) {
+        espy_vk_weights_on_read(made->weights, forget_pages, (void *)(uintptr_t)&model->file);
         status = make_lists(made);
+    }
     if (status == ESPY_OK && static_inputs(&model->graph))
         status = plan_static(made);
     if (status != ESPY_OK) {

@@ -10,6 +10,10 @@
 // constant.
 enum { PLAN_FOLD_ELEMENTS_MAX = 4096 };
 
+// Transient memory that prepare dispatches may take at once, unless those that have to run together
+// need more.
+enum { PLAN_TRANSIENT_SIZE = 32 << 20 };
+
 enum plan_buffer_kind {
     PLAN_ARENA,     // a place in the arena while it is alive; places are shared over time
     PLAN_CONSTANT,  // uploaded from host data when the plan is made ready
@@ -22,6 +26,7 @@ struct plan_buffer {
     uint64_t size;            // bytes, a multiple of 4
     // CONSTANT and PERSISTENT: read by prepare dispatches only, so that its memory can go after them.
     bool transient;
+    uint32_t batch;           // transient: whose dispatches touch it; GRAPH_NONE: none do
     uint64_t offset;          // in the arena, the constants, or the transient memory
     uint32_t first, last;     // ARENA: times of the first and last touch; a time is the index of
                               // a dispatch or host node in the order of both
@@ -51,6 +56,12 @@ struct plan_dispatch {
     uint32_t push_size, spec_size;
     const void *push, *spec;
     bool barrier;             // must see the memory effects of what came before it
+};
+
+// Prepare dispatches [first, first + count). Transient buffers of one batch share their memory with
+// those of the others, so constants among them are uploaded batch by batch.
+struct plan_batch {
+    uint32_t first, count;
 };
 
 // A node that runs its reference on the host between two stages.
@@ -92,6 +103,8 @@ struct plan {
     struct plan_buffer *buffers;
     uint32_t prepare_count;   // dispatches to run once before the first run
     struct plan_dispatch *prepare;
+    uint32_t batch_count;
+    struct plan_batch *batches; // of the prepare dispatches, in order
     uint32_t dispatch_count;
     struct plan_dispatch *dispatches;
     uint32_t stage_count;
@@ -121,7 +134,7 @@ struct plan {
     struct plan_io *kept;
     uint64_t arena_size;      // bytes
     uint64_t constants_size;  // bytes of CONSTANT and PERSISTENT buffers that stay
-    uint64_t transient_size;  // bytes of those that go after the prepare dispatches
+    uint64_t transient_size;  // bytes of the largest batch of those that go after the prepare dispatches
 };
 
 struct plan_params {

@@ -110,6 +110,68 @@ static void find_transient(struct planner *planner)
         keep_io(planner, &plan->kept[k]);
 }
 
+// Bytes of the transient buffers that the dispatch is the first to touch.
+static uint64_t added_size(const struct planner *planner, const struct plan_dispatch *dispatch,
+                           uint64_t unit)
+{
+    uint64_t size = 0;
+    for (uint32_t b = 0; b < dispatch->binding_count; b++) {
+        const struct plan_buffer *buffer = &planner->buffers[dispatch->bindings[b].buffer];
+        if (buffer->transient && buffer->batch == GRAPH_NONE)
+            size += align_up(buffer->size, unit);
+    }
+    return size;
+}
+
+// last: per buffer, the last prepare dispatch that touches it.
+static void fill_batches(struct planner *planner, const uint32_t *last, uint64_t unit)
+{
+    struct plan *plan = planner->plan;
+    uint64_t used = 0;
+    uint32_t reach = 0; // no batch may end before this dispatch has run
+    for (uint32_t d = 0; d < plan->prepare_count; d++) {
+        const struct plan_dispatch *dispatch = &planner->prepare[d];
+        const bool full = used > 0 && reach < d &&
+                          used + added_size(planner, dispatch, unit) > PLAN_TRANSIENT_SIZE;
+        if (d == 0 || full) {
+            plan->batches[plan->batch_count++] = (struct plan_batch){.first = d};
+            used = 0;
+        }
+        plan->batches[plan->batch_count - 1].count++;
+        for (uint32_t b = 0; b < dispatch->binding_count; b++) {
+            const uint32_t index = dispatch->bindings[b].buffer;
+            struct plan_buffer *buffer = &planner->buffers[index];
+            if (!buffer->transient || buffer->batch != GRAPH_NONE)
+                continue;
+            buffer->batch = plan->batch_count - 1;
+            buffer->offset = used;
+            used = align_up(used + buffer->size, unit);
+            reach = last[index] > reach ? last[index] : reach;
+        }
+        plan->transient_size = used > plan->transient_size ? used : plan->transient_size;
+    }
+}
+
+static espy_status place_transient(struct planner *planner, uint64_t unit)
+{
+    struct plan *plan = planner->plan;
+    if (plan->prepare_count == 0)
+        return ESPY_OK;
+    uint32_t *last = espy_alloc_array(planner->host, plan->buffer_count, sizeof(*last));
+    plan->batches = espy_arena_array(&plan->memory, plan->prepare_count, sizeof(*plan->batches));
+    if (last == NULL || plan->batches == NULL) {
+        espy_free(planner->host, last);
+        return espy_fail_memory(planner->host, plan->buffer_count * sizeof(*last),
+                                "placing weights");
+    }
+    for (uint32_t d = 0; d < plan->prepare_count; d++)
+        for (uint32_t b = 0; b < planner->prepare[d].binding_count; b++)
+            last[planner->prepare[d].bindings[b].buffer] = d;
+    fill_batches(planner, last, unit);
+    espy_free(planner->host, last);
+    return ESPY_OK;
+}
+
 espy_status espy_plan_memory(struct planner *planner, uint32_t alignment)
 {
     struct plan *plan = planner->plan;
@@ -117,12 +179,13 @@ espy_status espy_plan_memory(struct planner *planner, uint32_t alignment)
     find_transient(planner);
     for (uint32_t i = 0; i < plan->buffer_count; i++) {
         struct plan_buffer *buffer = &planner->buffers[i];
-        if (buffer->kind == PLAN_ARENA)
+        buffer->batch = GRAPH_NONE;
+        if (buffer->kind == PLAN_ARENA || buffer->transient)
             continue;
-        uint64_t *total = buffer->transient ? &plan->transient_size : &plan->constants_size;
-        buffer->offset = align_up(*total, unit);
-        *total = buffer->offset + buffer->size;
+        buffer->offset = align_up(plan->constants_size, unit);
+        plan->constants_size = buffer->offset + buffer->size;
     }
+    TRY(place_transient(planner, unit));
     return place_arena(planner, unit);
 }
 

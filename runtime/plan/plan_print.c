@@ -86,8 +86,12 @@ void espy_plan_print(const struct plan *plan, struct text *text)
                   (unsigned long long)traffic.weights);
     print_buffers(plan, text);
     espy_text_add(text, "prepare\n");
-    for (uint32_t i = 0; i < plan->prepare_count; i++)
-        print_dispatch(plan, &plan->prepare[i], text);
+    for (uint32_t k = 0; k < plan->batch_count; k++) {
+        if (k > 0)
+            espy_text_add(text, "batch %u\n", k);
+        for (uint32_t i = 0; i < plan->batches[k].count; i++)
+            print_dispatch(plan, &plan->prepare[plan->batches[k].first + i], text);
+    }
     for (uint32_t s = 0; s < plan->stage_count; s++) {
         const struct plan_stage *stage = &plan->stages[s];
         if (stage->host_node != GRAPH_NONE) {

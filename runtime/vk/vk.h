@@ -43,6 +43,10 @@ struct vk_program; // memory, descriptor sets, pipelines, one recorded command b
 struct vk_weights;
 espy_status espy_vk_weights_create(struct vk_device *device, struct vk_weights **weights);
 void espy_vk_weights_destroy(struct vk_weights **weights); // after the programs
+// Calls read, from the thread that makes a program, when elements of the graph have gone to the
+// device: they may be left to the disk again.
+void espy_vk_weights_on_read(struct vk_weights *weights,
+                             void (*read)(void *user, const void *data, size_t size), void *user);
 
 // Allocates, uploads constants, creates pipelines (in parallel), runs the prepare dispatches,
 // records every stage. What `weights` has already is neither uploaded nor prepared again; NULL: shares

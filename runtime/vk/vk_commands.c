@@ -267,16 +267,15 @@ espy_status espy_vk_commands_copy(struct vk_program *program, VkBuffer src, VkBu
     return espy_vk_commands_run_once(program);
 }
 
-espy_status espy_vk_commands_prepare(struct vk_program *program)
+espy_status espy_vk_commands_prepare(struct vk_program *program, const struct plan_batch *batch)
 {
-    const struct plan *plan = program->plan;
     bool any = false;
-    for (uint32_t d = 0; d < plan->prepare_count; d++)
-        any = any || program->needed[d];
+    for (uint32_t d = 0; d < batch->count; d++)
+        any = any || program->needed[batch->first + d];
     if (!any)
         return ESPY_OK;
     TRY(espy_vk_commands_begin(program, program->once, true));
-    record_dispatches(program, program->once, plan->prepare, program->needed, 0,
-                      plan->prepare_count);
+    record_dispatches(program, program->once, &program->plan->prepare[batch->first],
+                      &program->needed[batch->first], batch->first, batch->count);
     return espy_vk_commands_run_once(program);
 }

@@ -263,15 +263,19 @@ espy_status espy_vk_commands_copy(struct vk_program *program, VkBuffer src, VkBu
                                   const VkBufferCopy *region);
 // Waits until nothing is in flight, whatever happens. Nothing is logged.
 void espy_vk_commands_drain(struct vk_program *program);
-espy_status espy_vk_commands_prepare(struct vk_program *program); // runs the prepare dispatches
+// Runs the prepare dispatches of a batch.
+espy_status espy_vk_commands_prepare(struct vk_program *program, const struct plan_batch *batch);
 
 // vk_transfer.c: host elements to and from device memory.
 espy_status espy_vk_transfer_init(struct vk_program *program); // slots and staging
 void espy_vk_transfer_finish(struct vk_program *program);
-espy_status espy_vk_transfer_constants(struct vk_program *program);
+// Uploads the constants that are transient in this batch; GRAPH_NONE: those that stay.
+espy_status espy_vk_transfer_constants(struct vk_program *program, uint32_t batch);
 
 // vk_weights.c: finds what is there already, and makes room for the rest.
 espy_status espy_vk_weights_init(struct vk_program *program);
+// The constant of that buffer of the plan is on the device; the session is told.
+void espy_vk_weights_was_read(const struct vk_program *program, uint32_t index);
 void espy_vk_weights_finish(struct vk_program *program);
 // Where a constant or persistent buffer lies that stays.
 const struct vk_buffer *espy_vk_weights_place(const struct vk_program *program, uint32_t index,

@@ -1,5 +1,6 @@
 // Pipelines of a device, shared by its programs: one per shader and values of its specialization
-// constants. Shaders are static data, so their address is their identity.
+// constants. A shader that several operators include is static data of each, so words tell them
+// apart, not addresses.
 #include "vk/vk_internal.h"
 
 #include <assert.h>
@@ -86,13 +87,19 @@ error:
     return status;
 }
 
+static bool same_shader(const struct shader *a, const struct shader *b)
+{
+    return a == b || (a->words_size == b->words_size && strcmp(a->name, b->name) == 0 &&
+                      memcmp(a->words, b->words, a->words_size) == 0);
+}
+
 static espy_status get_kernel(struct vk_device *device, const struct shader *shader,
                               const struct vk_kernel **result)
 {
     const struct host *host = &device->vk.host;
     struct vk_pipelines *pipelines = &device->pipelines;
     for (uint32_t i = 0; i < pipelines->kernel_count; i++) {
-        if (pipelines->kernels[i]->shader == shader) {
+        if (same_shader(pipelines->kernels[i]->shader, shader)) {
             *result = pipelines->kernels[i];
             return ESPY_OK;
         }
@@ -120,8 +127,9 @@ static espy_status get_entry(struct vk_device *device, const struct plan_dispatc
     struct vk_pipelines *pipelines = &device->pipelines;
     for (uint32_t i = 0; i < pipelines->count; i++) {
         struct vk_pipeline *item = pipelines->items[i];
-        if (item->kernel->shader == dispatch->shader && item->spec_size == dispatch->spec_size &&
-            (item->spec_size == 0 || memcmp(item->spec, dispatch->spec, item->spec_size) == 0)) {
+        if (item->spec_size == dispatch->spec_size &&
+            (item->spec_size == 0 || memcmp(item->spec, dispatch->spec, item->spec_size) == 0) &&
+            same_shader(item->kernel->shader, dispatch->shader)) {
             *result = item;
             return ESPY_OK;
         }

@@ -40,6 +40,18 @@ static espy_status get_pipelines(struct vk_program *program)
                                  program->pipelines + plan->prepare_count);
 }
 
+// The constants that stay, then batch by batch what is repacked.
+static espy_status fill_weights(struct vk_program *program)
+{
+    const struct plan *plan = program->plan;
+    TRY(espy_vk_transfer_constants(program, GRAPH_NONE));
+    for (uint32_t k = 0; k < plan->batch_count; k++) {
+        TRY(espy_vk_transfer_constants(program, k));
+        TRY(espy_vk_commands_prepare(program, &plan->batches[k]));
+    }
+    return ESPY_OK;
+}
+
 espy_status espy_vk_program_create(struct vk_device *device, const struct plan *plan,
                                    struct vk_weights *weights, struct vk_program **result)
 {
@@ -61,8 +73,7 @@ espy_status espy_vk_program_create(struct vk_device *device, const struct plan *
     CHECK(espy_vk_commands_init(program));
     CHECK(get_pipelines(program));
     CHECK(espy_vk_descriptors_init(program));
-    CHECK(espy_vk_transfer_constants(program));
-    CHECK(espy_vk_commands_prepare(program));
+    CHECK(fill_weights(program));
     program->filled = true;
     espy_vk_buffer_finish(device, &program->transient); // repacked; nothing reads the originals now
     for (uint32_t i = 0; i < plan->stage_count; i++)

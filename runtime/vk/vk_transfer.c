@@ -213,7 +213,14 @@ static espy_status upload_buffer(struct upload *upload, uint32_t index)
     return ESPY_OK;
 }
 
-static espy_status upload_constants(struct vk_program *program)
+static bool goes_now(const struct vk_program *program, uint32_t index, uint32_t batch)
+{
+    const struct plan_buffer *buffer = &program->plan->buffers[index];
+    return buffer->kind == PLAN_CONSTANT && buffer->count > 0 && program->fresh[index] &&
+           (buffer->transient ? buffer->batch : GRAPH_NONE) == batch;
+}
+
+static espy_status upload_constants(struct vk_program *program, uint32_t batch)
 {
     const struct plan *plan = program->plan;
     struct upload upload = {.program = program};
@@ -221,15 +228,17 @@ static espy_status upload_constants(struct vk_program *program)
     uint64_t total = 0;
     for (uint32_t i = 0; i < plan->buffer_count; i++) {
         const struct plan_buffer *buffer = &plan->buffers[i];
-        if (buffer->kind == PLAN_CONSTANT && program->fresh[i])
+        if (goes_now(program, i, batch))
             total += align_up(buffer->count * espy_storage_size(buffer->storage));
     }
     total = total < CONSTANTS_STAGING_SIZE ? total : CONSTANTS_STAGING_SIZE;
     CHECK(espy_vk_buffer_init(program->device, MEMORY_UPLOAD, total, "staging of weights",
                               &upload.staging));
     for (uint32_t i = 0; i < plan->buffer_count; i++) {
-        if (plan->buffers[i].kind == PLAN_CONSTANT && program->fresh[i])
-            CHECK(upload_buffer(&upload, i));
+        if (!goes_now(program, i, batch))
+            continue;
+        CHECK(upload_buffer(&upload, i));
+        espy_vk_weights_was_read(program, i);
     }
     CHECK(upload_flush(&upload));
 error:
@@ -239,18 +248,18 @@ error:
     return status;
 }
 
-espy_status espy_vk_transfer_constants(struct vk_program *program)
+espy_status espy_vk_transfer_constants(struct vk_program *program, uint32_t batch)
 {
     const struct plan *plan = program->plan;
     if (!program->device->mapped)
-        return upload_constants(program);
+        return upload_constants(program, batch);
     for (uint32_t i = 0; i < plan->buffer_count; i++) {
-        const struct plan_buffer *buffer = &plan->buffers[i];
         uint64_t offset;
-        if (buffer->kind != PLAN_CONSTANT || buffer->count == 0 || !program->fresh[i])
+        if (!goes_now(program, i, batch))
             continue;
         const struct vk_buffer *place = espy_vk_program_place(program, i, &offset);
-        encode(buffer, 0, buffer->count, place->mapped + offset);
+        encode(&plan->buffers[i], 0, plan->buffers[i].count, place->mapped + offset);
+        espy_vk_weights_was_read(program, i);
     }
     return ESPY_OK;
 }

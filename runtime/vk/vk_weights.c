@@ -29,6 +29,8 @@ struct vk_weights {
     struct vk_device *device;
     uint32_t count, capacity;
     struct vk_content **contents;
+    void (*read)(void *user, const void *data, size_t size); // NULL: nobody wants to know
+    void *read_user;
 };
 
 espy_status espy_vk_weights_create(struct vk_device *device, struct vk_weights **weights)
@@ -50,6 +52,24 @@ void espy_vk_weights_destroy(struct vk_weights **weights)
     espy_free(&old->device->vk.host, (void *)old->contents);
     espy_free(&old->device->vk.host, old);
     *weights = NULL;
+}
+
+void espy_vk_weights_on_read(struct vk_weights *weights,
+                             void (*read)(void *user, const void *data, size_t size), void *user)
+{
+    weights->read = read;
+    weights->read_user = user;
+}
+
+void espy_vk_weights_was_read(const struct vk_program *program, uint32_t index)
+{
+    const struct vk_weights *weights = program->weights;
+    const struct plan_buffer *buffer = &program->plan->buffers[index];
+    size_t size;
+    // Of constants that are taken in parts, the last part would have to be known.
+    if (weights->read != NULL && buffer->lasting && buffer->run == 0 &&
+        espy_dtype_data_size(buffer->dtype, buffer->count, &size))
+        weights->read(weights->read_user, buffer->data, size);
 }
 
 // ---- contents ----------------------------------------------------------------------------------

@@ -406,6 +406,28 @@ Test(plan, work_on_constants_alone_is_done_before_the_first_run)
     bench_finish(&bench);
 }
 
+Test(plan, what_is_repacked_takes_bounded_memory_at_once)
+{
+    enum { WEIGHTS = 5, ELEMENTS = 3 << 20 }; // 12 MiB each, so two at once
+    static const char *const names[WEIGHTS] = {"w0", "w1", "w2", "w3", "w4"};
+    static const char *const exps[WEIGHTS] = {"e0", "e1", "e2", "e3", "e4"};
+    static const char *const sums[WEIGHTS] = {"s0", "s1", "s2", "s3", "s4"};
+    struct bench bench;
+    bench_init(&bench);
+    struct graph *graph = &bench.graph;
+    uint32_t sum = make_input(graph, "x", ESPY_FLOAT32, SHAPE(ELEMENTS));
+    for (int i = 0; i < WEIGHTS; i++) {
+        const uint32_t w = make_weights(graph, names[i], SHAPE(ELEMENTS));
+        sum = MAKE(graph, "Add", sums[i], sum, MAKE(graph, "Exp", exps[i], w));
+    }
+    make_output(graph, sum);
+    bench_plan(&bench, &gpu, false);
+    cr_expect_eq(bench.plan.prepare_count, WEIGHTS);
+    cr_expect_eq(bench.plan.batch_count, (WEIGHTS + 1) / 2);
+    cr_expect_eq(bench.plan.transient_size, 2 * ELEMENTS * sizeof(float));
+    bench_finish(&bench);
+}
+
 Test(plan, quantized_constants_stay_as_small_as_in_the_file)
 {
     static const struct {

@@ -80,9 +80,11 @@ static inline struct lifetime *rules_lifetimes(const struct plan *plan)
     return lives;
 }
 
+// Transient buffers of one batch are apart from those of others by time.
 static inline bool rules_overlap(const struct plan_buffer *a, const struct plan_buffer *b)
 {
     return (a->kind == PLAN_ARENA) == (b->kind == PLAN_ARENA) && a->transient == b->transient &&
+           (!a->transient || (a->batch == b->batch && a->batch != GRAPH_NONE)) &&
            a->offset < b->offset + b->size && b->offset < a->offset + a->size;
 }
 
@@ -99,7 +101,8 @@ static inline void rules_memory(struct rules *rules)
                                                     : plan->constants_size;
         RULE(rules, !a->transient || (a->kind != PLAN_ARENA && !lives[i].touched),
              "buffer %u is transient and a run touches it", i);
-        RULE(rules, a->offset + a->size <= room, "buffer %u reaches over the end", i);
+        RULE(rules, a->offset + a->size <= room || (a->transient && a->batch == GRAPH_NONE),
+             "buffer %u reaches over the end", i);
         RULE(rules, a->offset % rules->caps->buffer_alignment == 0, "buffer %u is not aligned", i);
         RULE(rules, a->size % 4 == 0 && a->size >= a->count * espy_storage_size(a->storage),
              "buffer %u is too small for its elements", i);
@@ -144,9 +147,30 @@ static inline void rules_barriers(struct rules *rules, const struct plan_dispatc
     }
 }
 
+// Batches are all prepare dispatches in order, and touch no transient buffers but their own.
+static inline void rules_batches(struct rules *rules)
+{
+    const struct plan *plan = rules->plan;
+    uint32_t next = 0;
+    for (uint32_t k = 0; k < plan->batch_count; k++) {
+        const struct plan_batch *batch = &plan->batches[k];
+        RULE(rules, batch->first == next && batch->count > 0, "batch %u is not the next", k);
+        next += batch->count;
+        for (uint32_t d = batch->first; d < next; d++)
+            for (uint32_t b = 0; b < plan->prepare[d].binding_count; b++) {
+                const struct plan_buffer *buffer =
+                    &plan->buffers[plan->prepare[d].bindings[b].buffer];
+                RULE(rules, !buffer->transient || buffer->batch == k,
+                     "prepare %u touches a transient buffer of another batch", d);
+            }
+    }
+    RULE(rules, next == plan->prepare_count, "prepare dispatches are in no batch");
+}
+
 static inline void rules_dispatches(struct rules *rules)
 {
     const struct plan *plan = rules->plan;
+    rules_batches(rules);
     rules_barriers(rules, plan->prepare, plan->prepare_count, "prepare");
     uint32_t next = 0;
     for (uint32_t s = 0; s < plan->stage_count; s++) {

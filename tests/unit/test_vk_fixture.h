@@ -220,6 +220,7 @@ struct vk_test_plan {
     struct plan_buffer buffers[BUFFER_COUNT];
     struct plan_binding bindings[3][4];
     struct plan_dispatch prepare, dispatches[2];
+    struct plan_batch batch;
     struct plan_stage stages[2];
     struct plan_host_node host_node;
     struct view views[BUFFER_COUNT];
@@ -293,6 +294,7 @@ static void vk_test_plan_init(struct vk_test_plan *test, bool two_stages)
                                                  .push = &test->count,
                                                  .push_size = sizeof(test->count),
                                                  .barrier = true};
+    test->batch = (struct plan_batch){0, 1};
     test->stages[0] = (struct plan_stage){GRAPH_NONE, 0, two_stages ? 1 : 2};
     test->stages[1] = (struct plan_stage){0, 1, 1};
     test->host_node = (struct plan_host_node){.input_count = 1,
@@ -307,6 +309,8 @@ static void vk_test_plan_init(struct vk_test_plan *test, bool two_stages)
                                .buffers = test->buffers,
                                .prepare_count = 1,
                                .prepare = &test->prepare,
+                               .batch_count = 1,
+                               .batches = &test->batch,
                                .dispatch_count = 2,
                                .dispatches = test->dispatches,
                                .stage_count = two_stages ? 2 : 1,

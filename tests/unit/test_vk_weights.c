@@ -193,8 +193,12 @@ Test(vk_weights, elements_of_a_plan_are_not_shared)
 }
 
 // Two buffers with one content in one plan: each has its memory, for the barriers are the plan's.
-Test(vk_weights, equal_buffers_of_one_plan_stay_apart)
+// In two batches, the second dispatch is another one.
+static void keep_apart(uint32_t batch_count)
 {
+    const struct scale_push other = {COUNT, batch_count == 1 ? 2.0F : 4.0F};
+    static const struct plan_batch both[2] = {{0, 1}, {1, 1}};
+    struct plan_batch batches[2];
     struct sharing s;
     uint64_t size;
     start(&s, mapped_hook);
@@ -206,10 +210,15 @@ Test(vk_weights, equal_buffers_of_one_plan_stay_apart)
     buffers[BUFFER_COUNT] = buffers[BUFFER_P];
     buffers[BUFFER_COUNT].offset = 2 * BUFFER_STRIDE;
     twice[1].bindings = bindings;
+    twice[1].push = &other;
     test->plan.buffers = buffers;
     test->plan.buffer_count = BUFFER_COUNT + 1;
     test->plan.prepare = twice;
     test->plan.prepare_count = 2;
+    memcpy(batches, both, sizeof(both));
+    batches[0].count = batch_count == 1 ? 2 : 1;
+    test->plan.batch_count = batch_count;
+    test->plan.batches = batches;
     test->plan.constants_size = 3 * BUFFER_STRIDE;
     struct vk_program *a = make_program(&s, test, &size);
     struct vk_program *b = make_program(&s, test, &size);
@@ -217,13 +226,19 @@ Test(vk_weights, equal_buffers_of_one_plan_stay_apart)
     static float p[COUNT];
     cr_assert_eq(espy_vk_program_read(b, &copy, p), ESPY_OK);
     for (uint32_t i = 0; i < COUNT; i++)
-        cr_assert_float_eq(p[i], 2 * (float)i + 1, 1e-3);
+        cr_assert_float_eq(p[i], other.factor * (float)i + 1, 1e-3);
     cr_assert_eq(vk_test_run(b, test, 1), ESPY_OK);
     espy_vk_program_destroy(&a);
     cr_assert_eq(vk_test_run(b, test, 2), ESPY_OK);
     espy_vk_program_destroy(&b);
     finish(&s);
     free(test);
+}
+
+Test(vk_weights, equal_buffers_of_one_plan_stay_apart)
+{
+    keep_apart(1);
+    keep_apart(2);
 }
 
 // ---- failing -----------------------------------------------------------------------------------

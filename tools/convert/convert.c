@@ -190,7 +190,7 @@ static espy_status convert(struct convert_model *model, const struct convert_par
     TRY(apply_metadata(model, params));
     TRY(set_names(model, params));
     espy_onnx_release(model);
-    espy_format_file_rest(&model->file);
+    espy_format_file_forget(&model->file, model->file.bytes, model->file.size);
     report->nodes_before = graph->node_count;
     if (report->problem_count == 0) {
         TRY(espy_graph_prune(graph)); // constants whose values others have taken over

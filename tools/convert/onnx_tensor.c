@@ -140,7 +140,7 @@ static void note_copy(struct convert_model *model, size_t size)
     model->copied += size;
     if (model->copied < REST_SIZE)
         return;
-    espy_format_file_rest(&model->file);
+    espy_format_file_forget(&model->file, model->file.bytes, model->file.size);
     model->copied = 0;
 }
 
