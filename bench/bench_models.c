@@ -296,8 +296,8 @@ static int read_options(int argc, char **argv, struct options *options)
         else
             return 0;
     }
-    const bool good = i < argc && argc - i <= MODELS_MAX && options->rounds >= 1 &&
-                      options->rounds <= ROUNDS_MAX;
+    const bool good =
+        i < argc && argc - i <= MODELS_MAX && options->rounds >= 1 && options->rounds <= ROUNDS_MAX;
     return good ? i : 0;
 }
 

@@ -1,11 +1,10 @@
-// Goal: how fast single operators run on a device, in GFLOP/s and GB/s, and how much that is of what
-// the device reaches with nothing in the way.
-// Method: graphs of one node; only its dispatches are submitted and timed, without the copies of
-// inputs and outputs. Rounds visit all shapes in turn, so that a disturbance meets all of them; a
-// line has the median over the rounds, and the time until the first result (compiling in it).
-// Peaks are measured before: multiply-adds in registers, and a copy of 64 MiB. Operations and
-// bytes are those that the problem has, not those that a kernel makes of it: inputs, weights and
-// outputs once.
+// Goal: how fast single operators run on a device, in GFLOP/s and GB/s, and how much that is of
+// what the device reaches with nothing in the way. Method: graphs of one node; only its dispatches
+// are submitted and timed, without the copies of inputs and outputs. Rounds visit all shapes in
+// turn, so that a disturbance meets all of them; a line has the median over the rounds, and the
+// time until the first result (compiling in it). Peaks are measured before: multiply-adds in
+// registers, and a copy of 64 MiB. Operations and bytes are those that the problem has, not those
+// that a kernel makes of it: inputs, weights and outputs once.
 //
 //     bench_ops [ROUNDS [FILTER]]      ESPY_TEST_DEVICE chooses the device
 #include <stdio.h>
@@ -48,8 +47,8 @@ static espy_status start(struct bench *bench, const struct host *host, struct vk
     TRY(espy_bench_problem_graph(bench->problem, &bench->graph, &bench->cost));
     for (uint32_t i = 0; i < bench->graph.input_count; i++) {
         const uint32_t value = bench->graph.inputs[i].value;
-        sources[i] = (struct op_source){
-            .value = value, .type = {ESPY_FLOAT32, bench->graph.values[value].shape}};
+        sources[i] = (struct op_source){.value = value,
+                                        .type = {ESPY_FLOAT32, bench->graph.values[value].shape}};
     }
     const struct plan_params params = {.host = host,
                                        .graph = &bench->graph,

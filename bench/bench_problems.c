@@ -2,10 +2,18 @@
 
 #include "op/op.h"
 
-#define CONV(conv_name, ...) {.name = "conv " conv_name, .kind = PROBLEM_CONV, __VA_ARGS__}
-#define DEPTHWISE(depth_name, ...)                                                                 \
-    {.name = "depthwise " depth_name, .kind = PROBLEM_CONV, .groups = -1, __VA_ARGS__}
-#define OTHER(other_name, other_kind, ...) {.name = other_name, .kind = other_kind, __VA_ARGS__}
+#define CONV(conv_name, ...)                                         \
+    {                                                                \
+        .name = "conv " conv_name, .kind = PROBLEM_CONV, __VA_ARGS__ \
+    }
+#define DEPTHWISE(depth_name, ...)                                                       \
+    {                                                                                    \
+        .name = "depthwise " depth_name, .kind = PROBLEM_CONV, .groups = -1, __VA_ARGS__ \
+    }
+#define OTHER(other_name, other_kind, ...)                  \
+    {                                                       \
+        .name = other_name, .kind = other_kind, __VA_ARGS__ \
+    }
 
 const struct problem espy_bench_problems[] = {
     CONV("3x3 56x56x64", .size = 56, .in = 64, .out = 64, .kernel = 3),
@@ -28,8 +36,7 @@ const struct problem espy_bench_problems[] = {
     CONV("8 of 3x3 56x56x64", .size = 56, .in = 64, .out = 64, .kernel = 3, .batch = 8),
     CONV("8 of 3x3 14x14x256", .size = 14, .in = 256, .out = 256, .kernel = 3, .batch = 8),
     CONV("8 of 3x3 7x7x512", .size = 7, .in = 512, .out = 512, .kernel = 3, .batch = 8),
-    CONV("8 of 1x1 14x14 256 to 1024", .size = 14, .in = 256, .out = 1024, .kernel = 1,
-         .batch = 8),
+    CONV("8 of 1x1 14x14 256 to 1024", .size = 14, .in = 256, .out = 1024, .kernel = 1, .batch = 8),
     CONV("7x7/2 1024x1024x3 to 64", .size = 1024, .in = 3, .out = 64, .kernel = 7, .stride = 2),
     CONV("3x3 256x256x64", .size = 256, .in = 64, .out = 64, .kernel = 3),
     CONV("1x1 256x256 64 to 256", .size = 256, .in = 64, .out = 256, .kernel = 1),
@@ -130,8 +137,8 @@ static espy_status turn(struct graph *graph, const char *name, const double *per
     return espy_graph_set_numbers(graph, node, "perm", perm, 4);
 }
 
-static espy_status set_window(struct graph *graph, struct graph_node *node,
-                              const struct problem *p, bool with_kernel)
+static espy_status set_window(struct graph *graph, struct graph_node *node, const struct problem *p,
+                              bool with_kernel)
 {
     const double pad = (double)(p->kernel / 2), stride = (double)or_one(p->stride);
     const double pads[4] = {pad, pad, pad, pad}, strides[2] = {stride, stride};
@@ -174,8 +181,8 @@ static espy_status add_image_op(struct graph *graph, const struct problem *p, ui
         TRY(add_node(graph, "Resize", "resize", inputs, 3, value, &node));
         return espy_graph_set_string(graph, node, "mode", "linear");
     default: // PROBLEM_ADD
-        TRY(add_input(graph, "z",
-                      (struct shape){4, {or_one(p->batch), p->size, p->size, p->in}}, &inputs[1]));
+        TRY(add_input(graph, "z", (struct shape){4, {or_one(p->batch), p->size, p->size, p->in}},
+                      &inputs[1]));
         TRY(turn(graph, "z_nchw", TO_NCHW, &inputs[1]));
         return add_node(graph, "Add", "add", inputs, 2, value, &node);
     }
@@ -222,8 +229,8 @@ static espy_status add_problem(struct graph *graph, const struct problem *p, uin
     case PROBLEM_SOFTMAX:
         return add_rows_op(graph, p, value);
     default:
-        TRY(add_input(graph, "x",
-                      (struct shape){4, {or_one(p->batch), p->size, p->size, p->in}}, value));
+        TRY(add_input(graph, "x", (struct shape){4, {or_one(p->batch), p->size, p->size, p->in}},
+                      value));
         TRY(turn(graph, "nchw", TO_NCHW, value));
         TRY(add_image_op(graph, p, value));
         return turn(graph, "nhwc", TO_NHWC, value);
@@ -241,8 +248,8 @@ static struct problem_cost cost_of(const struct problem *p)
     switch (p->kind) {
     case PROBLEM_CONV:
         steps = batch * side * side * kernel * p->in / groups_of(p) * p->out;
-        elements = pixels * p->in + batch * side * side * p->out +
-                   kernel * p->in / groups_of(p) * p->out;
+        elements =
+            pixels * p->in + batch * side * side * p->out + kernel * p->in / groups_of(p) * p->out;
         break;
     case PROBLEM_MATMUL:
         steps = p->size * p->in * p->out;

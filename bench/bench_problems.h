@@ -5,13 +5,13 @@
 #include "format/graph.h"
 
 enum problem_kind {
-    PROBLEM_CONV,      // batch, size, in, out, kernel, stride; groups: 0 is 1, -1 is as many as channels
-    PROBLEM_MATMUL,    // size rows of in, by in x out
-    PROBLEM_ATTENTION, // batch, size tokens, in heads of out channels
-    PROBLEM_LAYER_NORM, // size rows of in
-    PROBLEM_SOFTMAX,    // size rows of in
-    PROBLEM_ADD,        // batch, size, in: two images
-    PROBLEM_MAX_POOL,   // batch, size, in, kernel, stride
+    PROBLEM_CONV, // batch, size, in, out, kernel, stride; groups: 0 is 1, -1 is as many as channels
+    PROBLEM_MATMUL,      // size rows of in, by in x out
+    PROBLEM_ATTENTION,   // batch, size tokens, in heads of out channels
+    PROBLEM_LAYER_NORM,  // size rows of in
+    PROBLEM_SOFTMAX,     // size rows of in
+    PROBLEM_ADD,         // batch, size, in: two images
+    PROBLEM_MAX_POOL,    // batch, size, in, kernel, stride
     PROBLEM_GLOBAL_POOL, // batch, size, in
     PROBLEM_RESIZE       // batch, size, in: bilinear, twice as large
 };

@@ -81,6 +81,25 @@ static enum cli_exit parse_number(const struct cli_command *command,
     return CLI_GO_ON;
 }
 
+// K, M and G are 1024 times the one before.
+static enum cli_exit parse_size(const struct cli_command *command, const struct cli_option *option,
+                                const char *value, uint64_t *size)
+{
+    static const char units[] = "KMG";
+    char *end = NULL;
+    errno = 0;
+    const unsigned long long number = strtoull(value, &end, 10);
+    const char *unit = *end ? strchr(units, *end) : NULL;
+    const unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
+    const bool good = value[0] >= '0' && value[0] <= '9' && errno == 0 && number > 0 &&
+                      (!*end || (unit && !end[1])) && number <= UINT64_MAX >> shift;
+    if (!good)
+        return espy_cli_usage(command->name, "--%s takes a size such as 512M or 2G, not '%s'",
+                              option->name, value);
+    *size = (uint64_t)number << shift;
+    return CLI_GO_ON;
+}
+
 static enum cli_exit append(const struct cli_command *command, const struct cli_option *option,
                             const char *value, struct cli_list *list)
 {
@@ -115,6 +134,8 @@ static enum cli_exit store(const struct cli_command *command, const struct cli_o
     case CLI_NUMBER:
         *(double *)member = number;
         break;
+    case CLI_SIZE:
+        return parse_size(command, option, value, member);
     case CLI_SHAPES: {
         // No shape has a '=', but names may.
         const char *equals = strrchr(value, '=');

@@ -14,6 +14,7 @@ enum cli_option_type {
     CLI_LIST,   // struct cli_list, in the order given
     CLI_SHAPES, // the same, of [NAME=]SHAPE
     CLI_COUNT,  // uint32_t in [min, max]
+    CLI_SIZE,   // uint64_t of bytes, at least 1: 512M, 2G, 1500000
     CLI_NUMBER  // double in [min, max]
 };
 

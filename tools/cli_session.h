@@ -8,6 +8,7 @@
 struct cli_common {
     const char *device;
     struct cli_list files, shapes;
+    uint64_t memory; // 0: no limit
     bool json, verbose, validation, no_cache;
 };
 #define CLI_COMMON_OPTIONS(type, member)                                             \
@@ -36,6 +37,15 @@ struct cli_common {
          "NAME=1x3x64x64",                                                           \
          "Sizes of symbolic dimensions. Pictures are resized to them.\n"             \
          "A dimension called batch or N is 1 unless said otherwise.",                \
+         0,                                                                          \
+         0},                                                                         \
+        {"memory",                                                                   \
+         0,                                                                          \
+         CLI_SIZE,                                                                   \
+         offsetof(type, member) + offsetof(struct cli_common, memory),               \
+         "SIZE",                                                                     \
+         "Device memory that may be taken, such as 512M. What needs\n"               \
+         "more is refused before anything runs. Default: no limit.",                 \
          0,                                                                          \
          0},                                                                         \
         {"json",   0,                                                                \

@@ -27,6 +27,10 @@ static const struct cli_option option_rows[] = {
      "Does not look for a device; peak memory stays unknown.", 0, 0},
     {"plan", 0, CLI_FLAG, offsetof(struct options, plan), NULL,
      "Prints the device's plan too: dispatches and buffers.", 0, 0},
+    {"memory", 0, CLI_SIZE, COMMON(memory), "SIZE",
+     "A limit of device memory, such as 512M; peak memory stays\nunknown where the plan needs "
+     "more, and why is said.",
+     0, 0},
     {"json", 0, CLI_FLAG, COMMON(json), NULL, "Prints one JSON object instead of text.", 0, 0},
     {"verbose", 'v', CLI_FLAG, COMMON(verbose), NULL, "Prints the library's notes too.", 0, 0},
     {0}};

@@ -50,6 +50,7 @@ struct work {
     struct cli_outputs outputs;
     struct cli_range range;
     double run_ms;
+    struct espy_plan_info plan;
     char **paths; // per output: the path made for it, freed at the end
     uint32_t written_count;
     struct written *written; // room for every output and every option once
@@ -283,6 +284,7 @@ static bool print_json(const struct work *work, struct cli_class *classes, enum 
     espy_json_add_ms(json, "load_ms", work->session.load_ms);
     espy_json_add_ms(json, "session_ms", work->session.create_ms);
     espy_json_add_ms(json, "run_ms", work->run_ms);
+    (void)cJSON_AddNumberToObject(json, "peak_memory_bytes", (double)work->plan.memory_size);
     cJSON *array = cJSON_AddArrayToObject(json, "outputs");
     for (uint32_t i = 0; ok && i < work->outputs.count; i++) {
         const struct espy_value_info *info = &work->outputs.infos[i];
@@ -347,9 +349,12 @@ static enum cli_exit run_model(struct work *work, const char *file)
     if (result == CLI_GO_ON)
         result = espy_cli_open_session(&work->session, common, false);
     if (result == CLI_GO_ON)
-        result = espy_outputs_init(&work->outputs, &work->session, &work->inputs, NULL);
+        result = espy_outputs_init(&work->outputs, &work->session, &work->inputs, &work->plan);
     if (result == CLI_GO_ON) {
-        espy_cli_progress("running on %s", work->session.info.name);
+        const double mib = (double)work->plan.memory_size / (1 << 20);
+        if (common->verbose || common->memory)
+            (void)fprintf(stderr, "espy: a run takes %.1f MiB of device memory\n", mib);
+        espy_cli_progress("running on %s in %.1f MiB", work->session.info.name, mib);
         result = espy_outputs_run(&work->outputs, &work->session, &work->inputs, &work->run_ms);
         espy_cli_progress_clear();
     }

@@ -105,7 +105,7 @@ static espy_status create(const struct segment_params *params, struct segment *s
     plan.caps = espy_vk_device_caps(params->device);
     TRY(espy_plan_build(&plan, &segment->plan));
     warn_of_float64(params, &segment->plan);
-    const uint64_t needed = espy_segment_memory(segment);
+    const uint64_t needed = espy_segment_memory(segment) + segment->plan.transient_size;
     if (params->memory_max != 0 && needed > params->memory_max)
         return espy_fail(params->host, ESPY_OUT_OF_MEMORY,
                          "these shapes need %llu bytes of device memory, the limit is %llu",

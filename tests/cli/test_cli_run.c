@@ -190,6 +190,10 @@ Test(run, wrong_inputs_are_explained)
         {{"run", "model.espy", "-i", "x=-", "-i", "s:0=-", NULL}, 1, "both to be standard input"},
         {{"bench", "model.espy", "-d", "no such device", NULL}, 4, "no such device"},
         {{"run", "s.npy", NULL}, 1, "s.npy"},
+        {{"bench", "model.espy", "--memory", "100", NULL}, 1, "the limit is 100"},
+        {{"bench", "model.espy", "--memory", "5T", NULL}, 2, "512M"},
+        {{"bench", "model.espy", "--memory", "-1", NULL}, 2, "512M"},
+        {{"bench", "model.espy", "--memory", "18014398509481984K", NULL}, 2, "512M"},
         {{"inspect", "model.json", NULL}, 1, "espy convert"},
     };
     char folder[64];
@@ -200,6 +204,20 @@ Test(run, wrong_inputs_are_explained)
         cr_expect_eq(line_count(result.err), 1, "case %zu: %s", i, result.err);
         cr_expect_not_null(strstr(result.err, cases[i].says), "case %zu: %s", i, result.err);
     }
+    remove_folder(folder);
+}
+
+Test(run, a_budget_that_suffices_is_kept_and_the_peak_said_before)
+{
+    char folder[64];
+    make_folder(folder);
+    must((const char *[]){"run", "model.espy", "p.jpg", "-i", "s:0=s.npy", "--memory", "1M", NULL});
+    cr_expect_not_null(strstr(result.err, "MiB of device memory"), "%s", result.err);
+    must((const char *[]){"run", "model.espy", "p.jpg", "-i", "s:0=s.npy", "--json", NULL});
+    cJSON *json = parse_json();
+    cr_expect_gt(number(json, "peak_memory_bytes"), 0);
+    cr_expect_lt(number(json, "peak_memory_bytes"), 1 << 20);
+    cJSON_Delete(json);
     remove_folder(folder);
 }
 

@@ -1,8 +1,8 @@
 // Goal: what a run of the real models of ../shared/models takes is known, and a change of it is
 // seen: dispatches, bytes moved, memory, on a faked CPU driver and a faked GPU. Method: convert,
-// plan with every symbol 1, and compare a line per model and device with tests/plans/models.txt, which
-// ESPY_UPDATE_GOLDEN=1 in the environment writes. Of models whose shapes depend on what they compute it
-// is the part up to there.
+// plan with every symbol 1, and compare a line per model and device with tests/plans/models.txt,
+// which ESPY_UPDATE_GOLDEN=1 in the environment writes. Of models whose shapes depend on what they
+// compute it is the part up to there.
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>

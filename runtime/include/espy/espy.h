@@ -239,7 +239,9 @@ typedef struct espy_session espy_session;
 
 struct espy_session_params {
     size_t size;
-    // Device memory that one planned shape may take, weights included; 0: no limit.
+    // Device memory that one planned shape may take, weights included, and what they are repacked
+    // from while the plan is made ready. What needs more is refused with ESPY_OUT_OF_MEMORY and the
+    // number of bytes. 0: no limit.
     uint64_t memory_max;
     // Keeps every intermediate value in its own memory, which espy_session_verify needs.
     bool keep_values;
