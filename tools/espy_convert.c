@@ -11,7 +11,7 @@
 #include "espy_commands.h"
 
 struct options {
-    const char *output, *metadata, *name;
+    const char *output, *metadata, *name, *weights;
     struct cli_list shapes;
     bool keep_nodes, json, verbose;
 };
@@ -25,6 +25,10 @@ static const struct cli_option option_rows[] = {
      "Name of the network. Default: the one in the model.", 0, 0},
     {"shape", 0, CLI_SHAPES, offsetof(struct options, shapes), "NAME=1x3x64x64",
      "Fixes the symbolic dimensions of an input.", 0, 0},
+    {"weights", 0, CLI_TEXT, offsetof(struct options, weights), "fp16|bf16",
+     "Stores weights of convolutions and matrix products in 16\nbits, rounded. Those that lose "
+     "nothing by it always are.",
+     0, 0},
     {"keep-nodes", 0, CLI_FLAG, offsetof(struct options, keep_nodes), NULL,
      "Imports only: folds nothing and fuses nothing.", 0, 0},
     {"json", 0, CLI_FLAG, offsetof(struct options, json), NULL,
@@ -47,12 +51,20 @@ static char *default_output(const char *model)
     return path;
 }
 
+static bool parse_weights(const char *text, espy_dtype *dtype)
+{
+    *dtype = !strcmp(text, "fp16")   ? ESPY_FLOAT16
+             : !strcmp(text, "bf16") ? ESPY_BFLOAT16
+                                     : ESPY_DTYPE_NONE;
+    return *dtype != ESPY_DTYPE_NONE;
+}
+
 // What the passes did, by name; both printers go through it.
 struct count_row {
     const char *text, *key;
     uint32_t count;
 };
-enum { COUNT_ROWS = 8 };
+enum { COUNT_ROWS = 9 };
 
 static void count_rows(const struct convert_report *report, struct count_row rows[COUNT_ROWS])
 {
@@ -65,6 +77,7 @@ static void count_rows(const struct convert_report *report, struct count_row row
         {"patterns fused", "patterns_fused", counts->patterns},
         {"activations fused", "activations_fused", counts->activations},
         {"bodies written out", "bodies_written_out", counts->bodies},
+        {"weights in 16 bits", "weights_narrowed", counts->narrowed},
         {"dead nodes removed", "dead_removed", counts->dead}};
     memcpy(rows, filled, sizeof filled);
 }
@@ -194,6 +207,9 @@ static enum cli_exit convert(const struct options *options, const char *model, c
                                     .metadata_path = options->metadata,
                                     .name = options->name,
                                     .keep_nodes = options->keep_nodes};
+    if (options->weights && !parse_weights(options->weights, &params.weights))
+        return espy_cli_usage("convert", "--weights takes fp16 or bf16, not '%s'",
+                              options->weights);
     espy_host_init(&host, &context);
     espy_arena_init(&arena, &host);
     espy_convert_report_init(&report, &host);

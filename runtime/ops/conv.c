@@ -328,7 +328,7 @@ static bool suits_panel(const struct op_lower *c, const struct conv *conv,
 {
     enum { OUT_MIN = 3, GROUP_OUT_MIN = 8, PIXELS_MIN = 32 };
     const int64_t pixels = conv->images * window_product(window->out, window->rank);
-    const bool constant = c->values[1].data != NULL;
+    const bool constant = espy_lower_is_constant(c, 1);
     const enum storage storage = espy_lower_storage(c, c->outputs[0].dtype);
     const int64_t depth = window_taps(window) * ((conv->group_in + 3) / 4 * 4);
     return (panel_suits(c, storage) || gemm_suits(c, storage, depth)) && conv->group_in > 0 &&

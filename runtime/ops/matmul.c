@@ -343,7 +343,7 @@ static uint32_t b_mode(const struct view *b)
 // Constant weights whose rows do not start at multiples of four are copied once to where they do.
 static void align_constant(struct op_lower *c, struct product *p)
 {
-    if (c->values[1].data == NULL || b_mode(&p->b) != 0 || p->columns < 4)
+    if (!espy_lower_is_constant(c, 1) || b_mode(&p->b) != 0 || p->columns < 4)
         return;
     struct shape shape = {.rank = p->b.rank};
     memcpy(shape.dims, p->b.dims, sizeof(shape.dims));
@@ -440,7 +440,7 @@ static bool suits_panel(const struct op_lower *c, const struct product *p,
     const enum storage storage = espy_lower_storage(c, c->outputs[0].dtype);
     return espy_dtype_is_float(c->outputs[0].dtype) &&
            (panel_suits(c, storage) || gemm_suits(c, storage, p->depth)) && p->batch_rank == 0 &&
-           c->values[1].data != NULL && p->depth > 0 && p->columns >= COLUMNS_MIN &&
+           espy_lower_is_constant(c, 1) && p->depth > 0 && p->columns >= COLUMNS_MIN &&
            is_plain(p, terms);
 }
 
@@ -597,7 +597,7 @@ static int64_t columns_at_once(const struct op_lower *c, int64_t depth, int64_t 
     const int64_t size = storage == STORAGE_I64 ? 8 : storage == STORAGE_F16 ? 2 : 4;
     const int64_t column = (depth + 3) / 4 * 4 * size;
     const int64_t most = column == 0 ? columns : (int64_t)c->caps->buffer_range_max / column;
-    if (c->values[1].data == NULL || b->shape.rank != 2 || espy_dtype_bits(b->dtype) < 8 ||
+    if (!espy_lower_has_parts(c, 1) || b->shape.rank != 2 || espy_dtype_bits(b->dtype) < 8 ||
         columns <= most || most < COLUMNS_STEP)
         return columns;
     return most / COLUMNS_STEP * COLUMNS_STEP;

@@ -92,18 +92,17 @@ static struct view new_dense(struct op_lower *c, espy_dtype dtype, const struct 
 // ---- inputs ----------------------------------------------------------------------------------------
 
 // A buffer for elements that the host has of a value, from the first on.
-static uint32_t add_constant(struct planner *planner, uint32_t value, espy_dtype dtype,
+static uint32_t add_constant(struct planner *planner, uint32_t value, const struct tensor *elements,
                              size_t count)
 {
     const struct graph_value *known = &planner->params->graph->values[value];
-    const void *data = planner->plan->walk.values[value].data;
-    assert(data != NULL);
-    const uint32_t buffer =
-        espy_planner_add_buffer(planner, PLAN_CONSTANT, dtype, count, known->name);
+    assert(elements->data != NULL);
+    const uint32_t buffer = espy_planner_add_buffer(planner, PLAN_CONSTANT, elements->type.dtype,
+                                                    count, known->name);
     if (buffer == VIEW_NONE)
         return VIEW_NONE;
-    planner->buffers[buffer].data = data;
-    planner->buffers[buffer].lasting = data == known->data;
+    planner->buffers[buffer].data = elements->data;
+    planner->buffers[buffer].lasting = elements->data == known->data;
     return buffer;
 }
 
@@ -113,7 +112,7 @@ static struct view upload(struct op_lower *c, uint32_t value)
     struct planner *planner = c->planner;
     const struct tensor *tensor = &planner->plan->walk.values[value];
     struct place *place = &planner->places[value];
-    const uint32_t buffer = add_constant(planner, value, tensor->type.dtype, tensor->count);
+    const uint32_t buffer = add_constant(planner, value, tensor, tensor->count);
     if (buffer == VIEW_NONE)
         return no_view;
     place->view =
@@ -199,7 +198,8 @@ static struct view upload_packed(struct op_lower *c, uint32_t value)
     struct planner *planner = c->planner;
     const struct tensor *tensor = &planner->plan->walk.values[value];
     const size_t size = espy_tensor_size(tensor);
-    const uint32_t buffer = add_constant(planner, value, ESPY_UINT8, size);
+    const struct tensor bytes = {.type.dtype = ESPY_UINT8, .count = size, .data = tensor->data};
+    const uint32_t buffer = add_constant(planner, value, &bytes, size);
     if (buffer == VIEW_NONE)
         return no_view;
     planner->buffers[buffer].storage = STORAGE_PACKED;
@@ -226,31 +226,65 @@ struct view espy_lower_packed_input(struct op_lower *c, uint32_t i)
     return place->packed;
 }
 
+bool espy_lower_is_constant(const struct op_lower *c, uint32_t i)
+{
+    if (!espy_lower_has(c, i))
+        return false;
+    const struct place *place = &c->planner->places[value_of_input(c, i)];
+    return c->values[i].data != NULL ||
+           (place->placed && holds_constants(c->planner, place->view.buffer));
+}
+
+// Elements on the host: the value's own, or those that its memory is filled from, which may be
+// narrower. data NULL: there are none.
+static struct tensor host_elements(const struct op_lower *c, uint32_t value)
+{
+    const struct planner *planner = c->planner;
+    const struct tensor *known = &planner->plan->walk.values[value];
+    const struct place *place = &planner->places[value];
+    if (known->data != NULL || !place->placed)
+        return *known;
+    const struct plan_buffer *buffer = &planner->buffers[place->view.buffer];
+    if (buffer->kind != PLAN_CONSTANT || buffer->storage == STORAGE_PACKED || buffer->run != 0 ||
+        !espy_view_dense(&place->view) || place->view.offset != 0)
+        return *known;
+    const struct tensor filled = {.type = {buffer->dtype, planner->plan->walk.types[value].shape},
+                                  .count = buffer->count,
+                                  .data = (void *)(uintptr_t)buffer->data};
+    return filled.count == espy_view_count(&place->view) ? filled : *known;
+}
+
+bool espy_lower_has_parts(const struct op_lower *c, uint32_t i)
+{
+    const struct tensor elements = host_elements(c, value_of_input(c, i));
+    return elements.data != NULL && espy_dtype_bits(elements.type.dtype) >= 8;
+}
+
 struct view espy_lower_constant_part(struct op_lower *c, uint32_t i, uint32_t axis, int64_t first,
                                      int64_t count)
 {
     struct planner *planner = c->planner;
     const uint32_t value = value_of_input(c, i);
-    const struct tensor *tensor = &planner->plan->walk.values[value];
-    struct shape shape = tensor->type.shape;
+    const struct tensor elements = host_elements(c, value);
+    struct shape shape = elements.type.shape;
     const int64_t all = shape.dims[axis];
-    size_t inner = 1, elements = 0; // inner: elements inside of the dimension
-    assert(espy_dtype_bits(tensor->type.dtype) >= 8);
+    size_t inner = 1, part = 0; // inner: elements inside of the dimension
+    assert(espy_dtype_bits(elements.type.dtype) >= 8);
     assert(first >= 0 && count > 0 && first + count <= all);
     shape.dims[axis] = count;
-    espy_shape_count(&shape, &elements); // a part of what fits
+    espy_shape_count(&shape, &part); // a part of what fits
     for (uint32_t d = axis + 1; d < shape.rank; d++)
         inner *= (size_t)shape.dims[d];
     planner->touched = true;
-    const uint32_t buffer = add_constant(planner, value, tensor->type.dtype, elements);
+    const uint32_t buffer = add_constant(planner, value, &elements, part);
     if (buffer == VIEW_NONE)
         return no_view;
     struct plan_buffer *made = &planner->buffers[buffer];
-    made->data = (const unsigned char *)tensor->data +
-                 (size_t)first * inner * espy_dtype_size(tensor->type.dtype);
+    made->data = (const unsigned char *)elements.data +
+                 (size_t)first * inner * espy_dtype_size(elements.type.dtype);
     made->run = (size_t)count * inner;
     made->step = (size_t)all * inner;
-    return espy_planner_dense_view(planner, buffer, tensor->type.dtype, &shape);
+    return espy_planner_dense_view(planner, buffer, c->inputs[i].dtype, &shape);
 }
 
 struct view espy_planner_channels_last(struct op_lower *c, uint32_t value)

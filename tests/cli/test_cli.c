@@ -81,6 +81,7 @@ Test(cli, wrong_use_is_one_line_and_its_code)
         {{"run", "m", "--shape", "x=1xx", NULL}, 2, "--shape takes NAME=1x3x64x64, not 'x=1xx'"},
         {{"convert", "/dev/null", "-o", "/dev/../dev/null", NULL}, 2, "over itself"},
         {{"convert", "m.json", "/dev/null", "-o", "/dev/../dev/null", NULL}, 2, "over itself"},
+        {{"convert", "m.onnx", "--weights", "fp32", NULL}, 2, "fp16 or bf16"},
         {{"convert", "m.onnx", "-o", "", NULL}, 2, "--output needs FILE"},
         {{"convert", "m.onnx", "m.safetensors", NULL}, 2, "what is 'm.safetensors' for"},
         {{"bench", "m", "--seed", "-1", NULL}, 2, "from 0 to 4294967295"},

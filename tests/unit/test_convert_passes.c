@@ -7,11 +7,14 @@
 #include "support/compare.h"
 #include "support/run_graph.h"
 
+#include <math.h>
+
 struct passing {
     struct test_host host;
     struct test_model onnx;
     uint32_t seed;
     double tolerance;
+    espy_dtype weights; // as convert_params.weights, with passes
 };
 
 static void start(struct passing *p)
@@ -74,7 +77,8 @@ static struct convert_model *convert(struct passing *p, bool keep_nodes,
 {
     struct convert_model *model = NULL;
     const struct convert_params params = {.model_path = test_path("model.onnx"),
-                                          .keep_nodes = keep_nodes};
+                                          .keep_nodes = keep_nodes,
+                                          .weights = keep_nodes ? ESPY_DTYPE_NONE : p->weights};
     espy_convert_report_init(report, &p->host.host);
     cr_assert_eq(espy_convert_graph(&p->host.host, &params, report, &model), ESPY_OK, "%s",
                  p->host.last_error);
@@ -537,5 +541,81 @@ Test(convert_passes, quantized_weights_stay_quantized)
         test_node(&p.onnx, "MatMul", "x w", "y");
         test_output(&p.onnx, "y");
         expect(&p, cases[i].wanted);
+    }
+}
+
+// ---- weights in 16 bits
+// -------------------------------------------------------------------------------------
+
+// A layer whose 4096 weights are multiples of 2^-10 times factor, plus one more that has too few.
+static void two_products(struct passing *p, float factor)
+{
+    static float large[64 * 64], small[64 * 4];
+    const int64_t large_dims[2] = {64, 64}, small_dims[2] = {64, 4};
+    for (size_t i = 0; i < 64 * 64; i++)
+        large[i] = floorf(next_float(&p->seed) * 1024) * factor / 1024;
+    for (size_t i = 0; i < 64 * 4; i++)
+        small[i] = floorf(next_float(&p->seed) * 1024) / 1024;
+    start(p);
+    test_input(&p->onnx, "x", ONNX_FLOAT, "3 64");
+    test_initializer(&p->onnx, "w", ONNX_FLOAT, large_dims, 2, large, sizeof(large));
+    test_initializer(&p->onnx, "v", ONNX_FLOAT, small_dims, 2, small, sizeof(small));
+    test_node(&p->onnx, "MatMul", "x w", "t");
+    test_node(&p->onnx, "MatMul", "t v", "y");
+    test_output(&p->onnx, "y");
+}
+
+Test(convert_passes, weights_that_lose_nothing_are_stored_in_16_bits)
+{
+    struct passing p = {.seed = 7};
+    two_products(&p, 1);
+    p.tolerance = 1e-12; // in other words, the same
+    expect(&p, "Cast MatMul MatMul");
+    two_products(&p, 1048576); // too large for float16, and bfloat16 has too few digits
+    expect(&p, "MatMul MatMul");
+    two_products(&p, 0.33333f);
+    expect(&p, "MatMul MatMul");
+}
+
+Test(convert_passes, weights_are_rounded_where_that_is_asked)
+{
+    static const struct {
+        espy_dtype weights;
+        float factor;
+        double tolerance;
+        const char *wanted;
+    } cases[] = {{ESPY_FLOAT16, 0.33333f, 3e-4, "Cast MatMul MatMul"}, // half of 2^-11 and less
+                 {ESPY_BFLOAT16, 0.33333f, 2.4e-3, "Cast MatMul MatMul"},
+                 {ESPY_FLOAT16, 1e6f, 1e-12, "MatMul MatMul"}, // out of float16's range
+                 {ESPY_BFLOAT16, 1e6f, 2.4e-3, "Cast MatMul MatMul"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct passing p = {.seed = 7};
+        two_products(&p, cases[i].factor);
+        p.weights = cases[i].weights;
+        p.tolerance = cases[i].tolerance;
+        expect(&p, cases[i].wanted);
+    }
+}
+
+Test(convert_passes, a_cast_of_narrow_weights_stays_narrow)
+{
+    static const struct {
+        int32_t type, other; // of ONNX: float16, bfloat16
+    } cases[] = {{10, 0x3555}, {16, 0x3eab}}; // and a third in it
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        static uint16_t bits[16 * 64 * 4];
+        const int64_t dims[4] = {16, 64, 2, 2};
+        struct passing p;
+        start(&p);
+        p.tolerance = 1e-12;
+        for (size_t k = 0; k < sizeof(bits) / sizeof(bits[0]); k++)
+            bits[k] = (uint16_t)(cases[i].other + (int)(k % 64));
+        test_input(&p.onnx, "x", ONNX_FLOAT, "1 64 3 3");
+        test_initializer(&p.onnx, "narrow", cases[i].type, dims, 4, bits, sizeof(bits));
+        EspyOnnx__NodeProto *cast = test_node(&p.onnx, "Cast", "narrow", "w");
+        test_int(&p.onnx, cast, "to", ONNX_FLOAT);
+        test_node(&p.onnx, "Conv", "x w", "y");
+        test_output(&p.onnx, "y");
+        expect(&p, "Cast Conv");
     }
 }

@@ -201,6 +201,8 @@ static espy_status convert(struct convert_model *model, const struct convert_par
     if (report->problem_count == 0)
         TRY((params->keep_nodes ? espy_passes_sequences : espy_passes_run)(model->host, graph,
                                                                            &report->counts));
+    if (report->problem_count == 0 && (!params->keep_nodes || params->weights != ESPY_DTYPE_NONE))
+        TRY(espy_passes_narrow(model->host, graph, params->weights, &report->counts));
     report->nodes_after = graph->node_count;
     TRY(check_support(model, report));
     return espy_graph_check(graph);

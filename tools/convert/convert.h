@@ -25,6 +25,9 @@ struct convert_params {
     const struct convert_shape *shapes;
     uint32_t shape_count;
     bool keep_nodes; // import only: no folding, no fusion
+    // What weights of layers are stored as: FLOAT16, BFLOAT16; ESPY_DTYPE_NONE: as they are, and in 16
+    // bits where nothing is lost by that.
+    espy_dtype weights;
 };
 
 // One thing that cannot be converted.

@@ -153,6 +153,26 @@ espy_status espy_passes_sequences(const struct host *host, struct graph *graph,
     return run_sequences_alone(host, graph, counts);
 }
 
+static espy_status narrow_graph(const struct host *host, struct graph *graph, espy_dtype dtype,
+                                struct pass_counts *counts)
+{
+    const struct facts_params params = {.fold_elements_max = 0};
+    struct facts facts;
+    TRY(espy_facts_init(&facts, host, graph, &params));
+    struct pass pass = {.host = host, .graph = graph, .facts = &facts, .counts = counts};
+    const espy_status status = espy_pass_narrow(&pass, dtype);
+    espy_facts_finish(&facts);
+    return status;
+}
+
+espy_status espy_passes_narrow(const struct host *host, struct graph *graph, espy_dtype dtype,
+                               struct pass_counts *counts)
+{
+    for (uint32_t b = 0; b < graph->body_count; b++)
+        TRY(narrow_graph(host, graph->bodies[b], dtype, counts));
+    return narrow_graph(host, graph, dtype, counts);
+}
+
 espy_status espy_passes_run(const struct host *host, struct graph *graph,
                             struct pass_counts *counts)
 {

@@ -15,6 +15,7 @@ struct pass_counts {
     uint32_t patterns;    // several nodes that became one operator
     uint32_t activations; // pointwise nodes that became an epilogue step
     uint32_t bodies;      // bodies written out in place of an If, or a trip of a Loop or Scan
+    uint32_t narrowed;    // weights that are in 16 bits now
     uint32_t dead;        // nodes whose results nobody used
 };
 
@@ -24,6 +25,11 @@ espy_status espy_passes_run(const struct host *host, struct graph *graph,
 // Only makes operators on tensors of what reads lists of tensors, as espy_passes_run does too.
 espy_status espy_passes_sequences(const struct host *host, struct graph *graph,
                                   struct pass_counts *counts);
+
+// Stores weights of layers in 16 bits (pass_narrow.c): as float16 or bfloat16; ESPY_DTYPE_NONE: those
+// that lose nothing by it. After the others.
+espy_status espy_passes_narrow(const struct host *host, struct graph *graph, espy_dtype dtype,
+                               struct pass_counts *counts);
 
 // ---- facts: what is known of a graph, whatever of it is supported
 // --------------------------------------
@@ -109,6 +115,7 @@ espy_status espy_pass_attention(struct pass *pass); // Attention from MatMul, So
 espy_status espy_pass_linear(struct pass *pass);    // MatMul and Add of a bias to Gemm
 espy_status espy_pass_pad(struct pass *pass);       // Pad into Conv
 espy_status espy_pass_epilogue(struct pass *pass);  // activations into their producer
+espy_status espy_pass_narrow(struct pass *pass, espy_dtype wanted); // weights into 16 bits
 
 // ---- helpers of passes
 // ---------------------------------------------------------------------------------
