@@ -54,7 +54,7 @@ const uint COUNT = KIND == RECURRENT_GRU ? 1 : KIND == RECURRENT_GRU_GATES ? 2 :
 
 uint direction, unit, own; // own: of this unit in [direction][batch][unit]
 
-float apply(uint function, float x, uint index)
+float apply(const uint function, float x, uint index)
 {
     const float a = push.a[index], b = push.b[index];
     if (CLIPS != 0)

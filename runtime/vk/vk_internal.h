@@ -112,7 +112,7 @@ espy_status espy_vk_pipelines_get(struct vk_device *device, const struct plan_di
 // of specialization constants, and returns their size in bytes (vk_specialize.c). words has room for
 // shader->words_size bytes, facts for espy_vk_specialize_room entries.
 struct spirv_fact {
-    uint32_t kind, value;
+    uint32_t kind, value, flags;
 };
 size_t espy_vk_specialize_room(const struct shader *shader);
 size_t espy_vk_specialize(const struct shader *shader, const uint32_t *values,

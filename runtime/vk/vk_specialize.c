@@ -1,73 +1,13 @@
 // Puts the values of specialization constants into a shader before a driver sees it. Drivers differ
-// in when they do so themselves: SwiftShader first inlines every call, those in branches that will
-// turn out dead too, which makes a kernel with an epilogue twenty times as slow to compile.
-#include "vk/vk_internal.h"
+// in when they do so themselves: SwiftShader and Mesa first inline every call, those in branches
+// that will turn out dead too, which makes a kernel with an epilogue twenty times as slow to
+// compile. What is dead by these values is left out (vk_prune.c).
+#include "vk/vk_spirv.h"
 
 #include <assert.h>
 #include <string.h>
 
-enum { HEADER_WORDS = 5, BOUND_WORD = 3, WORD_BITS = 32, OPERANDS_MAX = 3 };
-
-// The part of SPIR-V that matters here, with the specification's numbers.
-enum {
-    OP_TYPE_BOOL = 20,
-    OP_TYPE_INT = 21,
-    OP_TYPE_FLOAT = 22,
-    OP_CONSTANT_TRUE = 41,
-    OP_CONSTANT_FALSE = 42,
-    OP_CONSTANT = 43,
-    OP_CONSTANT_COMPOSITE = 44,
-    OP_SPEC_CONSTANT_TRUE = 48,
-    OP_SPEC_CONSTANT_FALSE = 49,
-    OP_SPEC_CONSTANT = 50,
-    OP_SPEC_CONSTANT_COMPOSITE = 51,
-    OP_SPEC_CONSTANT_OP = 52,
-    OP_FUNCTION = 54,
-    OP_DECORATE = 71,
-    OP_S_NEGATE = 126,
-    OP_I_ADD = 128,
-    OP_I_SUB = 130,
-    OP_I_MUL = 132,
-    OP_U_DIV = 134,
-    OP_U_MOD = 137,
-    OP_LOGICAL_EQUAL = 164,
-    OP_LOGICAL_NOT_EQUAL = 165,
-    OP_LOGICAL_OR = 166,
-    OP_LOGICAL_AND = 167,
-    OP_LOGICAL_NOT = 168,
-    OP_SELECT = 169,
-    OP_I_EQUAL = 170,
-    OP_I_NOT_EQUAL = 171,
-    OP_U_GREATER_THAN = 172,
-    OP_S_GREATER_THAN = 173,
-    OP_U_GREATER_THAN_EQUAL = 174,
-    OP_S_GREATER_THAN_EQUAL = 175,
-    OP_U_LESS_THAN = 176,
-    OP_S_LESS_THAN = 177,
-    OP_U_LESS_THAN_EQUAL = 178,
-    OP_S_LESS_THAN_EQUAL = 179,
-    OP_SHIFT_RIGHT_LOGICAL = 194,
-    OP_SHIFT_LEFT_LOGICAL = 196,
-    OP_BITWISE_OR = 197,
-    OP_BITWISE_XOR = 198,
-    OP_BITWISE_AND = 199,
-    OP_NOT = 200,
-
-    DECORATION_SPEC_ID = 1
-};
-
-// What is known of an id.
-enum { FACT_NONE, FACT_BOOL_TYPE, FACT_WORD_TYPE, FACT_SPEC_ID, FACT_WORD, FACT_COMPOSITE };
-
-static uint32_t opcode_of(const uint32_t *instruction)
-{
-    return instruction[0] & 0xffffU;
-}
-
-static uint32_t length_of(const uint32_t *instruction)
-{
-    return instruction[0] >> 16;
-}
+enum { BOUND_WORD = 3, WORD_BITS = 32 };
 
 size_t espy_vk_specialize_room(const struct shader *shader)
 {
@@ -132,8 +72,14 @@ static bool fold_logic(uint32_t opcode, const uint32_t *x, uint32_t *result)
     }
 }
 
-// False for what is not folded here and stays the driver's.
-static bool fold(uint32_t opcode, const uint32_t *x, uint32_t *result)
+bool espy_vk_spirv_folds(uint32_t opcode)
+{
+    return (opcode >= OP_S_NEGATE && opcode <= OP_U_MOD) ||
+           (opcode >= OP_LOGICAL_EQUAL && opcode <= OP_S_LESS_THAN_EQUAL) ||
+           (opcode >= OP_SHIFT_RIGHT_LOGICAL && opcode <= OP_NOT);
+}
+
+bool espy_vk_spirv_fold(uint32_t opcode, const uint32_t *x, uint32_t *result)
 {
     switch (opcode) {
     case OP_S_NEGATE:
@@ -179,22 +125,22 @@ static bool fold(uint32_t opcode, const uint32_t *x, uint32_t *result)
 
 static void learn_word(struct spirv_fact *fact, uint32_t word)
 {
-    *fact = (struct spirv_fact){FACT_WORD, word};
+    *fact = (struct spirv_fact){FACT_WORD, word, 0};
 }
 
 // OpSpecConstantOp: type, result, opcode, operands.
 static void learn_operation(struct spirv_fact *facts, const uint32_t *at)
 {
     const uint32_t type = facts[at[1]].kind, count = length_of(at) - 4;
-    uint32_t operands[OPERANDS_MAX] = {0}, result;
-    if ((type != FACT_BOOL_TYPE && type != FACT_WORD_TYPE) || count > OPERANDS_MAX)
+    uint32_t operands[SPIRV_OPERANDS_MAX] = {0}, result;
+    if ((type != FACT_BOOL_TYPE && type != FACT_WORD_TYPE) || count > SPIRV_OPERANDS_MAX)
         return;
     for (uint32_t i = 0; i < count; i++) {
         if (facts[at[4 + i]].kind != FACT_WORD)
             return;
         operands[i] = facts[at[4 + i]].value;
     }
-    if (fold(at[3], operands, &result))
+    if (espy_vk_spirv_fold(at[3], operands, &result))
         learn_word(&facts[at[2]], result);
 }
 
@@ -210,11 +156,14 @@ static void learn_composite(struct spirv_fact *facts, const uint32_t *at)
 static void learn(const struct shader *shader, const uint32_t *values, const uint32_t *at,
                   struct spirv_fact *facts)
 {
-    switch (opcode_of(at)) {
+    const uint32_t opcode = opcode_of(at);
+    if (opcode >= OP_TYPE_VOID && opcode <= OP_TYPE_FUNCTION)
+        facts[at[1]].kind = FACT_TYPE;
+    switch (opcode) {
     case OP_DECORATE:
         for (uint32_t i = 0; at[2] == DECORATION_SPEC_ID && i < shader->spec_count; i++)
             if (shader->spec_ids[i] == at[3])
-                facts[at[1]] = (struct spirv_fact){FACT_SPEC_ID, i};
+                facts[at[1]] = (struct spirv_fact){FACT_SPEC_ID, i, 0};
         break;
     case OP_TYPE_BOOL:
         facts[at[1]].kind = FACT_BOOL_TYPE;
@@ -263,7 +212,10 @@ static void learn(const struct shader *shader, const uint32_t *values, const uin
 static uint32_t rewrite(const struct spirv_fact *facts, const uint32_t *at, uint32_t *to)
 {
     const uint32_t opcode = opcode_of(at), length = length_of(at);
-    if (opcode == OP_DECORATE && at[2] == DECORATION_SPEC_ID && facts[at[1]].kind == FACT_WORD)
+    const bool names = opcode == OP_NAME || opcode == OP_MEMBER_NAME; // drivers need none
+    const bool gone = opcode == OP_DECORATE && facts[at[1]].kind == FACT_GONE;
+    if (names || gone ||
+        (opcode == OP_DECORATE && at[2] == DECORATION_SPEC_ID && facts[at[1]].kind == FACT_WORD))
         return 0;
     memcpy(to, at, length * sizeof(*at));
     if (opcode == OP_SPEC_CONSTANT_COMPOSITE && facts[at[2]].kind == FACT_COMPOSITE)
@@ -286,16 +238,17 @@ size_t espy_vk_specialize(const struct shader *shader, const uint32_t *values,
 {
     const size_t count = shader->words_size / sizeof(uint32_t);
     memset(facts, 0, espy_vk_specialize_room(shader) * sizeof(*facts));
-    memcpy(words, shader->words, HEADER_WORDS * sizeof(*words));
-    size_t from = HEADER_WORDS, to = HEADER_WORDS;
+    memcpy(words, shader->words, SPIRV_HEADER_WORDS * sizeof(*words));
+    size_t from = SPIRV_HEADER_WORDS, to = SPIRV_HEADER_WORDS;
     for (; from < count && opcode_of(&shader->words[from]) != OP_FUNCTION;
          from += length_of(&shader->words[from])) {
         assert(length_of(&shader->words[from]) > 0); // the build made these words
         learn(shader, values, &shader->words[from], facts);
     }
     const size_t functions = from;
-    for (from = HEADER_WORDS; from < functions; from += length_of(&shader->words[from]))
+    espy_vk_prune_mark(facts, shader->words, functions, count);
+    for (from = SPIRV_HEADER_WORDS; from < functions; from += length_of(&shader->words[from]))
         to += rewrite(facts, &shader->words[from], &words[to]);
-    memcpy(&words[to], &shader->words[functions], (count - functions) * sizeof(*words));
-    return (to + count - functions) * sizeof(*words);
+    to += espy_vk_prune_write(facts, shader->words, functions, count, &words[to]);
+    return to * sizeof(*words);
 }

@@ -59,7 +59,7 @@ float remainder_of(float a, float b)
     return a < 0.0 ? -rest : rest;
 }
 
-float binary(uint function, float a, float b, float scale)
+float binary(const uint function, float a, float b, float scale)
 {
     switch (function) {
     case BINARY_ADD: return a + b;

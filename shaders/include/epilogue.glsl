@@ -18,25 +18,21 @@ const bool HAS_OPERAND = STEP_0 == UNARY_ADD_OPERAND || STEP_0 == UNARY_MULTIPLY
                          STEP_2 == UNARY_ADD_OPERAND || STEP_2 == UNARY_MULTIPLY_OPERAND ||
                          STEP_3 == UNARY_ADD_OPERAND || STEP_3 == UNARY_MULTIPLY_OPERAND;
 
-float epilogue_step(uint function, float x, float a, float b, float operand)
-{
-    if (function == UNARY_ADD_OPERAND)
-        return x + operand;
-    if (function == UNARY_MULTIPLY_OPERAND)
-        return x * operand;
-    return unary(function, x, a, b);
-}
+// Each call of unary has one constant for its function, or it would keep all of them.
+#define EPILOGUE_STEP(STEP, i)                                                                     \
+    if (STEP == UNARY_ADD_OPERAND)                                                                 \
+        x += operand;                                                                              \
+    else if (STEP == UNARY_MULTIPLY_OPERAND)                                                       \
+        x *= operand;                                                                              \
+    else if (STEP != 0)                                                                            \
+        x = unary(STEP, x, push.step_a[i], push.step_b[i]);
 
 float epilogue(float x, float operand)
 {
-    if (STEP_0 != 0)
-        x = epilogue_step(STEP_0, x, push.step_a[0], push.step_b[0], operand);
-    if (STEP_1 != 0)
-        x = epilogue_step(STEP_1, x, push.step_a[1], push.step_b[1], operand);
-    if (STEP_2 != 0)
-        x = epilogue_step(STEP_2, x, push.step_a[2], push.step_b[2], operand);
-    if (STEP_3 != 0)
-        x = epilogue_step(STEP_3, x, push.step_a[3], push.step_b[3], operand);
+    EPILOGUE_STEP(STEP_0, 0)
+    EPILOGUE_STEP(STEP_1, 1)
+    EPILOGUE_STEP(STEP_2, 2)
+    EPILOGUE_STEP(STEP_3, 3)
     return x;
 }
 

@@ -87,7 +87,8 @@ float sinh_exact(float x)
     return 0.5 * (exponential(x) - exponential(-x));
 }
 
-float unary(uint function, float x, float a, float b)
+// const: passed as the value that it is, so that the library sees which case is left (vk_prune.c).
+float unary(const uint function, float x, float a, float b)
 {
     switch (function) {
     case UNARY_ABS: return abs(x);

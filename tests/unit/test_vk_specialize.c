@@ -8,6 +8,7 @@
 // ids: 1 bool, 2 uint, 3 ulong, 4 = 4, 5 = spec constant 3, 6 = spec constant 7, 16 = 0
 static const uint32_t words[] = {
     0x07230203, 0x00010500, 0,  17,  0,                //
+    0x0005000f, 5,          15, 109, 0,                // OpEntryPoint GLCompute 15 "m"
     0x00040047, 5,          1,  3,                     // OpDecorate 5 SpecId 3
     0x00040047, 6,          1,  7,                     // OpDecorate 6 SpecId 7
     0x00040047, 13,         11, 25,                    // OpDecorate 13 BuiltIn WorkgroupSize
@@ -51,6 +52,7 @@ Test(vk_specialize, values_are_folded)
 {
     static const uint32_t values[] = {5, 0},
                           expected[] = {0x07230203, 0x00010500, 0,  17,  0,      //
+                                        0x0005000f, 5,          15, 109, 0,      //
                                         0x00040047, 13,         11, 25,          //
                                         0x00020014, 1,                           //
                                         0x00040015, 2,          32, 0,           //
@@ -74,6 +76,7 @@ Test(vk_specialize, values_are_folded)
 Test(vk_specialize, without_values_the_defaults_hold)
 {
     static const uint32_t expected[] = {0x07230203, 0x00010500, 0,  17,  0,      //
+                                        0x0005000f, 5,          15, 109, 0,      //
                                         0x00040047, 13,         11, 25,          //
                                         0x00020014, 1,                           //
                                         0x00040015, 2,          32, 0,           //
