@@ -280,6 +280,8 @@ struct view espy_lower_constant_part(struct op_lower *c, uint32_t i, uint32_t ax
     if (buffer == VIEW_NONE)
         return no_view;
     struct plan_buffer *made = &planner->buffers[buffer];
+    if (planner->plan->walk.values[value].data == NULL) // from the buffer that the value lies in
+        made->lasting = planner->buffers[planner->places[value].view.buffer].lasting;
     made->data = (const unsigned char *)elements.data +
                  (size_t)first * inner * espy_dtype_size(elements.type.dtype);
     made->run = (size_t)count * inner;

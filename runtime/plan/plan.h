@@ -12,7 +12,7 @@ enum { PLAN_FOLD_ELEMENTS_MAX = 4096 };
 
 // Transient memory that prepare dispatches may take at once, unless those that have to run together
 // need more.
-enum { PLAN_TRANSIENT_SIZE = 32 << 20 };
+enum { PLAN_TRANSIENT_SIZE = 16 << 20 };
 
 enum plan_buffer_kind {
     PLAN_ARENA,     // a place in the arena while it is alive; places are shared over time

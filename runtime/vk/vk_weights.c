@@ -65,10 +65,12 @@ void espy_vk_weights_was_read(const struct vk_program *program, uint32_t index)
 {
     const struct vk_weights *weights = program->weights;
     const struct plan_buffer *buffer = &program->plan->buffers[index];
-    size_t size;
-    // Of constants that are taken in parts, the last part would have to be known.
-    if (weights->read != NULL && buffer->lasting && buffer->run == 0 &&
-        espy_dtype_data_size(buffer->dtype, buffer->count, &size))
+    size_t size, elements = buffer->count;
+    // From the first row to the last; what lies between belongs to other parts, which read it again.
+    if (buffer->run != 0 && buffer->count > buffer->run)
+        elements = (buffer->count / buffer->run - 1) * buffer->step + buffer->run;
+    if (weights->read != NULL && buffer->lasting &&
+        espy_dtype_data_size(buffer->dtype, elements, &size))
         weights->read(weights->read_user, buffer->data, size);
 }
 

@@ -408,7 +408,7 @@ Test(plan, work_on_constants_alone_is_done_before_the_first_run)
 
 Test(plan, what_is_repacked_takes_bounded_memory_at_once)
 {
-    enum { WEIGHTS = 5, ELEMENTS = 3 << 20 }; // 12 MiB each, so two at once
+    enum { WEIGHTS = 5, ELEMENTS = 3 << 19 }; // 6 MiB each, so two at once
     static const char *const names[WEIGHTS] = {"w0", "w1", "w2", "w3", "w4"};
     static const char *const exps[WEIGHTS] = {"e0", "e1", "e2", "e3", "e4"};
     static const char *const sums[WEIGHTS] = {"s0", "s1", "s2", "s3", "s4"};
