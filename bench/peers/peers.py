@@ -65,8 +65,8 @@ class Failed(Exception):
 
 
 def run(command, cache):
-    """Returns stdout, stderr, seconds and the most bytes that were resident. What this process has at
-    the time is the least of these on Linux, so torch and onnx are left to processes of their own."""
+    """Returns stdout, stderr, seconds and the most bytes that were resident. What this process has
+    at the time is the least of these on Linux: torch and onnx are left to other processes."""
     environment = dict(os.environ, MESA_SHADER_CACHE_DIR=cache, MESA_GLSL_CACHE_DIR=cache,
                        XDG_CACHE_HOME=cache)
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:

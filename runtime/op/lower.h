@@ -41,8 +41,8 @@ struct op_lower {
 
 bool espy_lower_has(const struct op_lower *c, uint32_t i); // input i was given
 bool espy_lower_wants(const struct op_lower *c, uint32_t o); // output o is there (not "")
-// Input i is the same in every run: known on the host, or in memory before the first run, as weights
-// that a Cast makes of narrow ones.
+// Input i is the same in every run: known on the host, or in memory before the first run, as
+// weights that a Cast makes of narrow ones.
 bool espy_lower_is_constant(const struct op_lower *c, uint32_t i);
 // The elements of constant input i are the host's, so that espy_lower_constant_part can take them.
 bool espy_lower_has_parts(const struct op_lower *c, uint32_t i);
