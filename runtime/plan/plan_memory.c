@@ -157,10 +157,11 @@ static espy_status place_transient(struct planner *planner, uint64_t unit)
     struct plan *plan = planner->plan;
     if (plan->prepare_count == 0)
         return ESPY_OK;
-    uint32_t *last = espy_alloc_array(planner->host, plan->buffer_count, sizeof(*last));
     plan->batches = espy_arena_array(&plan->memory, plan->prepare_count, sizeof(*plan->batches));
-    if (last == NULL || plan->batches == NULL) {
-        espy_free(planner->host, last);
+    if (plan->batches == NULL) // the arena has said so
+        return ESPY_OUT_OF_MEMORY;
+    uint32_t *last = espy_alloc_array(planner->host, plan->buffer_count, sizeof(*last));
+    if (last == NULL) {
         return espy_fail_memory(planner->host, plan->buffer_count * sizeof(*last),
                                 "placing weights");
     }
