@@ -17,13 +17,14 @@ const uint SPAN = (COLUMNS - 1) * STRIDE_W + (KERNEL_W - 1) * DILATION_W + 1;
 layout(binding = 0, rgba32f) readonly uniform imageBuffer x4;
 layout(binding = 1, rgba32f) readonly uniform imageBuffer weights4; // [tap][channel]
 layout(binding = 2, rgba32f) readonly uniform imageBuffer bias4;
-layout(binding = 3) writeonly buffer Y4 { vec4 y4[]; }; // channels-last dense
+layout(binding = 3) writeonly buffer Y4 { vec4 y4[]; }; // channels-last
 
 layout(push_constant) uniform Push {
     uint rows; // of the output, all images together
     uint quads; // four channels each
     int x_offset;       // in vectors, as the strides are
     int x_strides[3];   // n, h, w
+    uint y_offset, y_pixel; // the same; pixels may have other channels between them
     uint in_h, in_w, out_h, out_w;
     uint kernel_h, stride_h, dilation_h, pad_h, pad_w;
     float step_a[4];
@@ -77,13 +78,13 @@ void main()
                      int(h * KERNEL_W * push.quads + quad));
     }
 
-    uint to = (row * push.out_w + first) * push.quads + quad;
+    uint to = (row * push.out_w + first) * push.y_pixel + push.y_offset + quad;
     [[unroll]] for (uint p = 0; p < COLUMNS; p++) {
         vec4 value = sums[p];
         [[unroll]] for (uint k = 0; k < 4; k++)
             value[k] = epilogue(value[k]);
         if (first + p < push.out_w)
             y4[to] = value;
-        to += push.quads;
+        to += push.y_pixel;
     }
 }

@@ -4,7 +4,7 @@
 //
 // For CPU drivers: nothing but registers, texel reads and constant-lane shuffles in the inner loop.
 // With VECTOR = 4 the input channels of a pixel are read four at a time (channels-last), with 1 one
-// at a time through any strides. Output is channels-last dense.
+// at a time through any strides. Output is channels-last.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -35,7 +35,8 @@ layout(push_constant) uniform Push {
     int x_offset;
     int x_strides[5];  // n, c, d, h, w
     uint in_h, in_w, out_h, out_w;
-    uint kernel_h, kernel_w;
+    uint kernel;       // height and width, 16 bits each
+    uint y_pixel, y_offset; // pixels of the output may have other channels between them
     uint stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w;
     float step_a[4];
     float step_b[4];
@@ -123,7 +124,7 @@ void add_tap(uint weight)
 
 void store(uint pixel, uint p, uint channel, uint group)
 {
-    const uint to = (pixel * (push.panels / push.group_panels) + group) * push.out_channels + channel;
+    const uint to = pixel * push.y_pixel + push.y_offset + group * push.out_channels + channel;
     if (STORE_VECTOR == 4 && COLS == 4) {
         vec4 value = vec4(sums[p][0], sums[p][1 % COLS], sums[p][2 % COLS], sums[p][3 % COLS]);
         const vec4 other = HAS_OPERAND ? imageLoad(operand4, int(to / 4)) : vec4(0.0);
@@ -161,12 +162,13 @@ void main()
     }
 
     const uint quads = (push.in_channels + 3) / 4, step = quads * COLS * LANES;
-    const uint taps = KERNEL_D * push.kernel_h * push.kernel_w;
+    const uint kernel_h = push.kernel >> 16, kernel_w = push.kernel & 0xffffu;
+    const uint taps = KERNEL_D * kernel_h * kernel_w;
     const int group_offset = int(group * push.in_channels) * push.x_strides[1];
     uint weight = panel * taps * step + gl_SubgroupInvocationID;
     for (uint d = 0; d < KERNEL_D; d++) {
-        for (uint h = 0; h < push.kernel_h; h++) {
-            for (uint w = 0; w < push.kernel_w; w++) {
+        for (uint h = 0; h < kernel_h; h++) {
+            for (uint w = 0; w < kernel_w; w++) {
                 place_tap(int(d * DILATION_D), int(h * push.dilation_h), int(w * push.dilation_w),
                           group_offset);
                 add_tap(weight);

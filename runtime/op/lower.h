@@ -69,6 +69,8 @@ struct view espy_lower_channels_last_input(struct op_lower *c, uint32_t i);
 size_t espy_view_count(const struct view *view); // elements
 bool espy_view_dense(const struct view *view);   // row-major dense (dims of 1 do not matter)
 bool espy_view_channels_last(const struct view *view);
+// Gives a dense view (rank >= 3) the strides of channels-last.
+void espy_view_make_channels_last(struct view *view);
 // Dense in some order of its dimensions, without gaps: elementwise kernels may run flat over it.
 bool espy_view_contiguous(const struct view *view);
 bool espy_view_same_strides(const struct view *a, const struct view *b); // where dims > 1
@@ -92,6 +94,13 @@ struct view espy_lower_output(struct op_lower *c, uint32_t o);
 struct view espy_lower_output_like(struct op_lower *c, uint32_t o, const struct view *like);
 // Makes output o channels-last (rank >= 3).
 struct view espy_lower_channels_last_output(struct op_lower *c, uint32_t o);
+// The same, but pixels may lie further apart than they have channels (by whole vectors of four), and
+// start later: a Concat finds its part in its place then. For kernels that take any strides[] and
+// offset of that form.
+struct view espy_lower_placed_output(struct op_lower *c, uint32_t o);
+// For Concat: makes output 0 where some of its inputs are in their places already, and copies the
+// others there. false: none is, and nothing was done.
+bool espy_lower_joined_output(struct op_lower *c);
 // Output o is a view of memory that exists already, usually an input's; nothing is dispatched.
 void espy_lower_alias(struct op_lower *c, uint32_t o, const struct view *view);
 // Memory used only between this operator's own dispatches: dense, of this type and shape.

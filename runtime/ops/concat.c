@@ -63,6 +63,8 @@ static void reference(struct op_eval *c)
 
 static espy_status lower(struct op_lower *c)
 {
+    if (espy_lower_joined_output(c))
+        return espy_lower_status(c);
     // The largest input decides the layout: most elements then move in runs.
     uint32_t largest = 0;
     for (uint32_t i = 1; i < c->input_count; i++) {

@@ -229,6 +229,9 @@ static void lower_depthwise_texel(struct op_lower *c, const struct conv *conv,
     struct conv_depthwise_texel_push push = {.rows = (uint32_t)(conv->images * window->out[1]),
                                              .quads = (uint32_t)(conv->groups / 4),
                                              .x_offset = (int32_t)(d->x.offset / 4),
+                                             .y_offset = (uint32_t)(d->y.offset / 4),
+                                             .y_pixel =
+                                                 (uint32_t)(d->y.strides[d->y.rank - 1] / 4),
                                              .in_h = (uint32_t)window->in[1],
                                              .in_w = (uint32_t)window->in[2],
                                              .out_h = (uint32_t)window->out[1],
@@ -264,13 +267,15 @@ static void lower_depthwise(struct op_lower *c, const struct conv *conv,
     struct view bias = {.buffer = VIEW_NONE};
     if (espy_lower_has(c, 2))
         bias = window_plain_input(c, 2);
-    const struct view y = espy_lower_channels_last_output(c, 0);
-    if (x.buffer != VIEW_NONE && w.buffer != VIEW_NONE && y.buffer != VIEW_NONE &&
-        panel_suits(c, y.storage) && window_vector(&x)) {
-        const struct depthwise d = {x, w, bias, y};
-        lower_depthwise_texel(c, conv, window, &d);
+    if (x.buffer == VIEW_NONE || w.buffer == VIEW_NONE)
+        return;
+    if (panel_suits(c, espy_lower_storage(c, c->outputs[0].dtype)) && window_vector(&x)) {
+        const struct depthwise d = {x, w, bias, espy_lower_placed_output(c, 0)};
+        if (d.y.buffer != VIEW_NONE)
+            lower_depthwise_texel(c, conv, window, &d);
         return;
     }
+    const struct view y = espy_lower_channels_last_output(c, 0);
     struct conv_depthwise_spec spec = CONV_DEPTHWISE_SPEC_DEFAULT;
     spec.local_size_x = window_local_size(c);
     spec.columns = depthwise_columns(window);
@@ -374,11 +379,15 @@ static void lower_panel(struct op_lower *c, const struct conv *conv, const struc
     problem.w = espy_lower_input(c, 1);
     if (espy_lower_has(c, 2))
         problem.bias = window_plain_input(c, 2);
-    espy_lower_take_tail(c, false);
-    const struct view y = espy_lower_channels_last_output(c, 0);
+    // The other tensor of a tail lies as the output does, so that has to be dense.
+    const bool dense = espy_lower_take_tail(c, false) ||
+                       !panel_suits(c, espy_lower_storage(c, c->outputs[0].dtype));
+    const struct view y =
+        dense ? espy_lower_channels_last_output(c, 0) : espy_lower_placed_output(c, 0);
     problem.operand = espy_lower_tail_operand(c, &y);
-    if (problem.x.buffer == VIEW_NONE || problem.w.buffer == VIEW_NONE)
+    if (problem.x.buffer == VIEW_NONE || problem.w.buffer == VIEW_NONE || y.buffer == VIEW_NONE)
         return;
+    problem.y_pixel = y.strides[y.rank - 1];
     problem.vector = few || (conv->group_in % 4 == 0 && window_vector(&problem.x));
     window_strides(&problem.x, problem.x_strides);
     window_strides(&problem.w, problem.w_strides);

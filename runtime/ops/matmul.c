@@ -481,7 +481,8 @@ static void lower_panel(struct op_lower *c, const struct product *p, const struc
         .x_strides = {0, (int32_t)p->a.strides[1], 0, 0, (int32_t)p->a.strides[0]},
         .w_strides = {(int32_t)p->b.strides[1], (int32_t)p->b.strides[0], 0, 0, 0},
         .vector = vector_along(&p->a, 1),
-        .operand = espy_lower_tail_operand(c, y)};
+        .operand = espy_lower_tail_operand(c, y),
+        .y_pixel = p->columns};
     if (!gemm_lower_panel(c, &problem, y))
         panel_lower(c, &problem, y);
 }

@@ -18,6 +18,7 @@ struct panel_problem {
     int32_t w_strides[5];    // output channel, input channel, d, h, w
     bool vector;             // the input channels of a pixel can be read four at a time
     struct view operand;     // of the tail; lies as the output does
+    int64_t y_pixel;         // elements from a pixel of the output to the next
 };
 
 // The kernel needs a subgroup per workgroup, and texel views of whatever can be bound.
@@ -108,7 +109,7 @@ static inline struct panel_spec panel_spec_of(const struct op_lower *c,
     spec.vector = problem->vector ? 4 : 1;
     spec.depth = problem->in < 4 ? (uint32_t)problem->in : 4;
     spec.has_bias = problem->bias.buffer != VIEW_NONE;
-    spec.store_vector = problem->out % 4 == 0 ? 4 : 1;
+    spec.store_vector = problem->out % 4 == 0 && problem->y_pixel % 4 == 0 ? 4 : 1;
     spec.padded = !panel_stays_inside(window);
     spec.linear = problem->linear;
     spec.in_d = (uint32_t)window->in[0];
@@ -120,7 +121,7 @@ static inline struct panel_spec panel_spec_of(const struct op_lower *c,
     return spec;
 }
 
-// y: channels-last dense from element 0 of its buffer.
+// y: channels-last, pixels problem->y_pixel apart.
 static inline void panel_lower(struct op_lower *c, const struct panel_problem *problem,
                                const struct view *y)
 {
@@ -141,8 +142,9 @@ static inline void panel_lower(struct op_lower *c, const struct panel_problem *p
                               .in_w = (uint32_t)window->in[2],
                               .out_h = (uint32_t)window->out[1],
                               .out_w = (uint32_t)window->out[2],
-                              .kernel_h = (uint32_t)window->kernel[1],
-                              .kernel_w = (uint32_t)window->kernel[2],
+                              .kernel = (uint32_t)(window->kernel[1] << 16 | window->kernel[2]),
+                              .y_pixel = (uint32_t)problem->y_pixel,
+                              .y_offset = (uint32_t)y->offset,
                               .stride_h = (uint32_t)window->stride[1],
                               .stride_w = (uint32_t)window->stride[2],
                               .dilation_h = (uint32_t)window->dilation[1],

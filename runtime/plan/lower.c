@@ -158,15 +158,8 @@ static struct view copied(struct op_lower *c, const struct view *view, bool chan
     planner->node_constant = holds_constants(planner, view->buffer);
     struct view copy = new_dense(c, view->dtype, &shape, NULL);
     if (copy.buffer != VIEW_NONE) {
-        if (channels_last) {
-            int64_t stride = view->dims[1];
-            copy.strides[1] = 1;
-            for (uint32_t d = view->rank; d-- > 2;) {
-                copy.strides[d] = stride;
-                stride *= view->dims[d];
-            }
-            copy.strides[0] = stride;
-        }
+        if (channels_last)
+            espy_view_make_channels_last(&copy);
         espy_lower_copy(c, view, &copy);
     }
     planner->node_constant = outer;
@@ -311,7 +304,7 @@ struct view espy_lower_channels_last_input(struct op_lower *c, uint32_t i)
 
 // ---- outputs ---------------------------------------------------------------------------------------
 
-static uint32_t value_of_output(const struct op_lower *c, uint32_t o)
+uint32_t espy_planner_output(const struct op_lower *c, uint32_t o)
 {
     assert(o < c->output_count);
     if (o == 0 && c->tail_taken)
@@ -324,7 +317,7 @@ void espy_lower_alias(struct op_lower *c, uint32_t o, const struct view *view)
     c->planner->touched = true;
     if (c->planner->status != ESPY_OK || view->buffer == VIEW_NONE || !espy_lower_wants(c, o))
         return;
-    struct place *place = &c->planner->places[value_of_output(c, o)];
+    struct place *place = &c->planner->places[espy_planner_output(c, o)];
     assert(!place->placed);
     *place = (struct place){.placed = true, .view = *view};
 }
@@ -333,7 +326,7 @@ struct view espy_lower_output(struct op_lower *c, uint32_t o)
 {
     if (!espy_lower_wants(c, o))
         return no_view;
-    const char *name = c->planner->params->graph->values[value_of_output(c, o)].name;
+    const char *name = c->planner->params->graph->values[espy_planner_output(c, o)].name;
     const struct view view = new_dense(c, c->outputs[o].dtype, &c->outputs[o].shape, name);
     espy_lower_alias(c, o, &view);
     return view;
@@ -341,7 +334,7 @@ struct view espy_lower_output(struct op_lower *c, uint32_t o)
 
 static struct view strided_output(struct op_lower *c, uint32_t o, const int64_t *strides)
 {
-    const char *name = c->planner->params->graph->values[value_of_output(c, o)].name;
+    const char *name = c->planner->params->graph->values[espy_planner_output(c, o)].name;
     struct view view = new_dense(c, c->outputs[o].dtype, &c->outputs[o].shape, name);
     if (view.buffer != VIEW_NONE)
         memcpy(view.strides, strides, view.rank * sizeof(*strides));

@@ -449,6 +449,7 @@ static espy_status build(struct planner *planner)
     for (uint32_t o = 0; o < planner->plan->output_count; o++)
         planner->use_counts[planner->plan->outputs[o].value]++;
     TRY(add_inputs(planner));
+    TRY(espy_planner_find_homes(planner));
     TRY(begin_stage(planner, GRAPH_NONE));
     for (uint32_t n = 0; n < graph->node_count; n++)
         TRY(lower_node(planner, n));
@@ -470,6 +471,7 @@ espy_status espy_plan_build(const struct plan_params *params, struct plan *plan)
     espy_free(params->host, planner.places);
     espy_free(params->host, planner.use_counts);
     espy_free(params->host, planner.readers);
+    espy_free(params->host, planner.homes);
     espy_free(params->host, planner.counted);
     espy_free(params->host, planner.skipped);
     espy_free(params->host, planner.delivered);

@@ -29,6 +29,14 @@ struct counted {
     struct view count;   // set by espy_lower_count
 };
 
+// Where a value may lie as a part of what a Concat makes of it and others.
+struct home {
+    uint32_t joined;   // that value; GRAPH_NONE: nowhere
+    int64_t channel;   // of the joined value, that is the first of this one
+    bool taken;        // this value lies there
+    struct view whole; // of a joined value itself, once it has memory
+};
+
 struct planner {
     const struct host *host;
     const struct plan_params *params;
@@ -36,6 +44,7 @@ struct planner {
     struct place *places;     // [value_count]
     uint32_t *use_counts;     // [value_count]: nodes and outputs that read it
     uint32_t *readers;        // [value_count]: the last node that reads it
+    struct home *homes;       // [value_count]
     struct counted *counted;  // [value_count]
     bool *skipped;            // [node_count]: done before, pending, or dead and without types
     bool *delivered;          // [value_count]: in plan->outputs, or a source, or a constant
@@ -79,6 +88,11 @@ void espy_planner_finish_tail(struct op_lower *c);
 
 // What the walk knows of a value's type, or the most that it can be; dtype NONE: neither.
 const struct op_type *espy_planner_type(const struct planner *planner, uint32_t value);
+
+// Finds what Concats may find in its place (plan_home.c).
+espy_status espy_planner_find_homes(struct planner *planner);
+// The value that is output o of the node being lowered, or of the tail that it has taken.
+uint32_t espy_planner_output(const struct op_lower *c, uint32_t o);
 
 // Walks the graph with the sources' types and finds what is pending (plan_walk.c).
 espy_status espy_planner_walk(struct planner *planner);

@@ -46,6 +46,17 @@ bool espy_view_channels_last(const struct view *view)
     return dense_in_order(view, order);
 }
 
+void espy_view_make_channels_last(struct view *view)
+{
+    int64_t stride = view->dims[1];
+    view->strides[1] = 1;
+    for (uint32_t d = view->rank; d-- > 2;) {
+        view->strides[d] = stride;
+        stride *= view->dims[d];
+    }
+    view->strides[0] = stride;
+}
+
 bool espy_view_contiguous(const struct view *view)
 {
     // Selection by stride, innermost first: each must continue where the one inside it ends.

@@ -271,6 +271,28 @@ Test(plan, a_residual_is_added_by_the_kernel_before_it)
     bench_finish(&bench);
 }
 
+// A dense block: c = concat(a, b), y = concat(a, b, d), all made by convolutions.
+Test(plan, what_a_concat_joins_is_made_in_its_place)
+{
+    struct bench bench;
+    bench_init(&bench);
+    struct graph *graph = &bench.graph;
+    const uint32_t x = make_input(graph, "x", ESPY_FLOAT32, SHAPE(1, 16, 20, 20));
+    const uint32_t a = make_conv(graph, "a", "wa", x);
+    const uint32_t b = make_conv(graph, "b", "wb", a);
+    const uint32_t c = MAKE(graph, "Concat", "c", a, b);
+    make_number(graph, "axis", 1);
+    const uint32_t d = make_conv(graph, "d", "wd", a);
+    const uint32_t y = MAKE(graph, "Concat", "y", a, b, d);
+    make_number(graph, "axis", 1);
+    make_output(graph, c);
+    make_output(graph, y);
+    bench_plan(&bench, &cpu, false);
+    cr_expect(count_kernels(&bench.plan, "copy") == 3, "the input, and the outputs' own layouts");
+    check_golden(&bench.plan, &bench.test.host, "concat_cpu");
+    bench_finish(&bench);
+}
+
 // y = reshape(x w) * x in three dimensions
 Test(plan, a_change_of_shape_before_the_residual_is_passed_over)
 {
