@@ -10,6 +10,7 @@
 #include "shaders/channel_factors.spv.h"
 #include "shaders/moments.spv.h"
 #include "shaders/normalize.spv.h"
+#include "shaders/normalize_texel.spv.h"
 
 struct norm_attrs {
     float epsilon, momentum;
@@ -304,9 +305,61 @@ static void take_run(struct view views[3], struct normalize_push *push, struct n
     push->block_count = (push->run_length + BLOCK - 1) / BLOCK;
 }
 
+// Pictures whose channels are whole vectors next to each other, and whose pixels are evenly spaced;
+// one factor for all pixels of a picture. *pixels: them in one dimension.
+static bool suits_texels(const struct op_lower *c, const struct view *x,
+                         const struct view *factors, struct view *pixels)
+{
+    bool fits = x->rank >= 3 && espy_lower_reads_texels(c, x->storage) && x->dims[1] % 4 == 0 &&
+                x->strides[1] == 1 && x->offset % 4 == 0 && x->strides[0] % 4 == 0;
+    *pixels = *x;
+    pixels->rank = x->rank > 2 ? x->rank - 2 : 0;
+    for (uint32_t d = 2; d < x->rank; d++) {
+        fits = fits && x->strides[d] % 4 == 0 && (factors->strides[d] == 0 || x->dims[d] == 1);
+        pixels->dims[d - 2] = x->dims[d];
+        pixels->strides[d - 2] = x->strides[d];
+    }
+    return fits && espy_view_collapse(pixels, 1) == 1;
+}
+
+static void dispatch_texels(struct op_lower *c, const struct view *x, const struct view *factors,
+                            const struct view *pixels)
+{
+    const struct view y = espy_lower_channels_last_output(c, 0);
+    if (y.buffer == VIEW_NONE)
+        return;
+    struct normalize_texel_spec spec = NORMALIZE_TEXEL_SPEC_DEFAULT;
+    spec.local_size_x = c->caps->local_size;
+    struct normalize_texel_push push = {.pixels = (uint32_t)pixels->dims[0],
+                                        .quads = (uint32_t)(x->dims[1] / 4),
+                                        .x_offset = (int32_t)(x->offset / 4),
+                                        .x_image = (int32_t)(x->strides[0] / 4),
+                                        .x_pixel = (int32_t)(pixels->strides[0] / 4),
+                                        .factor_image = (int32_t)factors->strides[0],
+                                        .factor_channel = (int32_t)factors->strides[1]};
+    push.blocks = (push.pixels + spec.block - 1) / spec.block;
+    push.count = (uint32_t)x->dims[0] * push.blocks * push.quads;
+    LOWER_EPILOGUE(c, &spec, &push);
+    struct op_dispatch made = {.shader = normalize_texel_shaders.variants[VARIANT_NONE],
+                               .bindings = {*x, *factors, y},
+                               .binding_count = 3,
+                               .push = &push,
+                               .push_size = sizeof(push),
+                               .spec = &spec,
+                               .spec_size = sizeof(spec)};
+    espy_lower_grid(c, push.count, spec.local_size_x, made.groups);
+    espy_lower_dispatch(c, &made);
+}
+
 // factors has x's shape, and strides of 0 where a dimension does not matter.
 static void dispatch_normalize(struct op_lower *c, const struct view *x, const struct view *factors)
 {
+    struct view pixels;
+    if (espy_lower_status(c) == ESPY_OK && espy_view_count(x) > 0 && factors->offset == 0 &&
+        suits_texels(c, x, factors, &pixels)) {
+        dispatch_texels(c, x, factors, &pixels);
+        return;
+    }
     const struct view y = espy_lower_output_like(c, 0, x);
     if (espy_lower_status(c) != ESPY_OK || espy_view_count(x) == 0)
         return;

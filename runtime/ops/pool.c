@@ -6,6 +6,7 @@
 #include "op/op.h"
 #include "ops/window.h"
 #include "shaders/pool.spv.h"
+#include "shaders/pool_texel.spv.h"
 
 struct pool_attrs {
     struct window_attrs window;
@@ -201,6 +202,65 @@ static struct view make_output(struct op_lower *c, uint32_t o, bool channels_las
     return channels_last ? espy_lower_channels_last_output(c, o) : espy_lower_output(c, o);
 }
 
+// The largest or the mean of what lies inside, of whole vectors of channels, on a CPU driver.
+static bool suits_texels(const struct op_lower *c, const struct window *window,
+                         const struct view *x)
+{
+    enum { KERNEL_W_MAX = 7, EXTENT_MAX = 13 };
+    const struct pool_attrs *attrs = c->attrs;
+    const enum pool_mode mode = mode_of(c->node);
+    return espy_lower_reads_texels(c, x->storage) && espy_dtype_is_float(x->dtype) &&
+           !espy_lower_wants(c, 1) && window_vector(x) && window->in[0] == 1 &&
+           window->out[0] == 1 && window->kernel[0] == 1 && window->pad[0] == 0 &&
+           window->kernel[2] <= KERNEL_W_MAX && window_extent(window, 2) <= EXTENT_MAX &&
+           (mode == POOL_MAX || (mode == POOL_AVERAGE && !attrs->count_include_pad));
+}
+
+static void lower_texels(struct op_lower *c, const struct window *window, const struct view *x)
+{
+    enum { COLUMNS_MAX = 4 };
+    const struct view y = espy_lower_placed_output(c, 0);
+    if (y.buffer == VIEW_NONE || espy_view_count(&y) == 0)
+        return;
+    struct pool_texel_spec spec = POOL_TEXEL_SPEC_DEFAULT;
+    const int64_t tiles = (window->out[2] + COLUMNS_MAX - 1) / COLUMNS_MAX;
+    spec.local_size_x = c->caps->local_size;
+    spec.columns = (uint32_t)((window->out[2] + tiles - 1) / tiles);
+    spec.average = mode_of(c->node) == POOL_AVERAGE;
+    spec.kernel_w = (uint32_t)window->kernel[2];
+    spec.stride_w = (uint32_t)window->stride[2];
+    spec.dilation_w = (uint32_t)window->dilation[2];
+    struct pool_texel_push push = {.rows = (uint32_t)(x->dims[0] * window->out[1]),
+                                   .quads = (uint32_t)(x->dims[1] / 4),
+                                   .x_offset = (int32_t)(x->offset / 4),
+                                   .y_offset = (uint32_t)(y.offset / 4),
+                                   .y_pixel = (uint32_t)(y.strides[y.rank - 1] / 4),
+                                   .in_h = (uint32_t)window->in[1],
+                                   .in_w = (uint32_t)window->in[2],
+                                   .out_h = (uint32_t)window->out[1],
+                                   .out_w = (uint32_t)window->out[2],
+                                   .kernel_h = (uint32_t)window->kernel[1],
+                                   .stride_h = (uint32_t)window->stride[1],
+                                   .dilation_h = (uint32_t)window->dilation[1],
+                                   .pad_h = (uint32_t)window->pad[1],
+                                   .pad_w = (uint32_t)window->pad[2]};
+    int32_t strides[5];
+    window_strides(x, strides);
+    push.x_strides[0] = strides[0] / 4;
+    push.x_strides[1] = strides[3] / 4;
+    push.x_strides[2] = strides[4] / 4;
+    struct op_dispatch dispatch = {.shader = pool_texel_shaders.variants[VARIANT_NONE],
+                                   .bindings = {*x, y},
+                                   .binding_count = 2,
+                                   .push = &push,
+                                   .push_size = sizeof(push),
+                                   .spec = &spec,
+                                   .spec_size = sizeof(spec)};
+    espy_lower_grid(c, push.quads * (size_t)tiles * push.rows, spec.local_size_x,
+                    dispatch.groups);
+    espy_lower_dispatch(c, &dispatch);
+}
+
 static espy_status lower(struct op_lower *c)
 {
     const struct pool_attrs *attrs = c->attrs;
@@ -213,6 +273,10 @@ static espy_status lower(struct op_lower *c)
     const struct view x = espy_lower_input(c, 0);
     if (x.buffer == VIEW_NONE)
         return espy_lower_status(c);
+    if (suits_texels(c, &window, &x)) {
+        lower_texels(c, &window, &x);
+        return espy_lower_status(c);
+    }
     const bool indices = espy_lower_wants(c, 1);
     struct pool_spec spec = POOL_SPEC_DEFAULT;
     spec.channels_last = x.strides[1] == 1 || espy_view_channels_last(&x);
