@@ -223,29 +223,9 @@ static void lower_depthwise_texel(struct op_lower *c, const struct conv *conv,
     spec.columns = texel_columns(window);
     spec.has_bias = d->bias.buffer != VIEW_NONE;
     spec.padded = !panel_stays_inside(window) || window->out[2] % spec.columns != 0;
-    spec.kernel_w = (uint32_t)window->kernel[2];
-    spec.stride_w = (uint32_t)window->stride[2];
-    spec.dilation_w = (uint32_t)window->dilation[2];
     struct conv_depthwise_texel_push push = {.rows = (uint32_t)(conv->images * window->out[1]),
-                                             .quads = (uint32_t)(conv->groups / 4),
-                                             .x_offset = (int32_t)(d->x.offset / 4),
-                                             .y_offset = (uint32_t)(d->y.offset / 4),
-                                             .y_pixel =
-                                                 (uint32_t)(d->y.strides[d->y.rank - 1] / 4),
-                                             .in_h = (uint32_t)window->in[1],
-                                             .in_w = (uint32_t)window->in[2],
-                                             .out_h = (uint32_t)window->out[1],
-                                             .out_w = (uint32_t)window->out[2],
-                                             .kernel_h = (uint32_t)window->kernel[1],
-                                             .stride_h = (uint32_t)window->stride[1],
-                                             .dilation_h = (uint32_t)window->dilation[1],
-                                             .pad_h = (uint32_t)window->pad[1],
-                                             .pad_w = (uint32_t)window->pad[2]};
-    int32_t strides[5];
-    window_strides(&d->x, strides);
-    push.x_strides[0] = strides[0] / 4;
-    push.x_strides[1] = strides[3] / 4;
-    push.x_strides[2] = strides[4] / 4;
+                                             .quads = (uint32_t)(conv->groups / 4)};
+    WINDOW_FILL_LINES(&spec, &push, window, &d->x, &d->y);
     LOWER_EPILOGUE(c, &spec, &push);
     struct op_dispatch dispatch = {.shader = conv_depthwise_texel_shaders.variants[VARIANT_NONE],
                                    .bindings = {d->x, d->w, d->bias, d->y},

@@ -227,28 +227,9 @@ static void lower_texels(struct op_lower *c, const struct window *window, const 
     spec.local_size_x = c->caps->local_size;
     spec.columns = (uint32_t)((window->out[2] + tiles - 1) / tiles);
     spec.average = mode_of(c->node) == POOL_AVERAGE;
-    spec.kernel_w = (uint32_t)window->kernel[2];
-    spec.stride_w = (uint32_t)window->stride[2];
-    spec.dilation_w = (uint32_t)window->dilation[2];
     struct pool_texel_push push = {.rows = (uint32_t)(x->dims[0] * window->out[1]),
-                                   .quads = (uint32_t)(x->dims[1] / 4),
-                                   .x_offset = (int32_t)(x->offset / 4),
-                                   .y_offset = (uint32_t)(y.offset / 4),
-                                   .y_pixel = (uint32_t)(y.strides[y.rank - 1] / 4),
-                                   .in_h = (uint32_t)window->in[1],
-                                   .in_w = (uint32_t)window->in[2],
-                                   .out_h = (uint32_t)window->out[1],
-                                   .out_w = (uint32_t)window->out[2],
-                                   .kernel_h = (uint32_t)window->kernel[1],
-                                   .stride_h = (uint32_t)window->stride[1],
-                                   .dilation_h = (uint32_t)window->dilation[1],
-                                   .pad_h = (uint32_t)window->pad[1],
-                                   .pad_w = (uint32_t)window->pad[2]};
-    int32_t strides[5];
-    window_strides(x, strides);
-    push.x_strides[0] = strides[0] / 4;
-    push.x_strides[1] = strides[3] / 4;
-    push.x_strides[2] = strides[4] / 4;
+                                   .quads = (uint32_t)(x->dims[1] / 4)};
+    WINDOW_FILL_LINES(&spec, &push, window, x, &y);
     struct op_dispatch dispatch = {.shader = pool_texel_shaders.variants[VARIANT_NONE],
                                    .bindings = {*x, y},
                                    .binding_count = 2,
