@@ -18,6 +18,10 @@ layout(constant_id = 9) const uint STORE_VECTOR = 4; // 1: channel counts that v
 layout(constant_id = 10) const uint PADDED = 1; // 0: no window leaves the input
 layout(constant_id = 11) const uint LINEAR = 0; // 1: pixel i lies i * x_strides[4] from the first
 
+// 1: channels are at most four and have a vector each pixel, so that a window's line is one run of
+// vectors: in_channels counts all of it, and the kernel is one wide.
+layout(constant_id = 12) const uint ALONG = 0;
+
 layout(binding = 0, rgba32f) readonly uniform imageBuffer x4;
 layout(binding = 1, r32f) readonly uniform imageBuffer x;
 layout(binding = 2, rgba32f) readonly uniform imageBuffer weights4;
@@ -79,7 +83,7 @@ void place_tap(int d, int h, int w, int group_offset)
             const int at_d = start_d[r] + d, at_h = start_h[r] + h, at_w = start_w[r] + w;
             if (PADDED != 0)
                 inside[r] = window_inside(at_d, IN_D) && window_inside(at_h, push.in_h) &&
-                            window_inside(at_w, push.in_w);
+                            (ALONG != 0 || window_inside(at_w, push.in_w));
             const int at = at_d * push.x_strides[2] + at_h * push.x_strides[3] +
                            at_w * push.x_strides[4];
             // Outside, the image's first pixel is read and dropped.
@@ -93,6 +97,11 @@ void place_tap(int d, int h, int w, int group_offset)
 vec4 read_pixel(uint r, uint quad)
 {
     vec4 value;
+    if (ALONG != 0 && PADDED != 0) {
+        const bool here = inside[r] && window_inside(start_w[r] + int(quad), push.in_w);
+        value = imageLoad(x4, here ? offsets[r] + int(quad) : 0);
+        return here ? value : vec4(0.0);
+    }
     if (VECTOR == 4) {
         value = imageLoad(x4, offsets[r] + int(quad));
     } else {

@@ -98,6 +98,14 @@ static inline struct view panel_weights(struct op_lower *c, const struct panel_p
     return packed;
 }
 
+// Pixels of up to four channels, a vector's room each: a line of the window is one run of vectors.
+static inline bool panel_goes_along(const struct panel_problem *problem)
+{
+    return problem->in <= 4 && problem->groups == 1 && problem->vector &&
+           problem->window.kernel[2] > 1 && problem->window.dilation[2] == 1 &&
+           problem->x_strides[4] == 4;
+}
+
 static inline struct panel_spec panel_spec_of(const struct op_lower *c,
                                               const struct panel_problem *problem)
 {
@@ -112,6 +120,7 @@ static inline struct panel_spec panel_spec_of(const struct op_lower *c,
     spec.store_vector = problem->out % 4 == 0 && problem->y_pixel % 4 == 0 ? 4 : 1;
     spec.padded = !panel_stays_inside(window);
     spec.linear = problem->linear;
+    spec.along = panel_goes_along(problem);
     spec.in_d = (uint32_t)window->in[0];
     spec.out_d = (uint32_t)window->out[0];
     spec.kernel_d = (uint32_t)window->kernel[0];
@@ -129,20 +138,22 @@ static inline void panel_lower(struct op_lower *c, const struct panel_problem *p
     struct panel_spec spec = panel_spec_of(c, problem);
     const int64_t width = (int64_t)spec.lanes * spec.cols;
     const int64_t group_panels = (problem->out + width - 1) / width;
+    const int64_t in = spec.along ? 4 * window->kernel[2] : problem->in;
+    const int64_t kernel_w = spec.along ? 1 : window->kernel[2];
     if (problem->x.buffer == VIEW_NONE || problem->w.buffer == VIEW_NONE ||
         y->buffer == VIEW_NONE || problem->pixels * problem->out * problem->groups == 0)
         return;
     struct panel_push push = {.pixels = (uint32_t)problem->pixels,
                               .panels = (uint32_t)(problem->groups * group_panels),
                               .group_panels = (uint32_t)group_panels,
-                              .in_channels = (uint32_t)problem->in,
+                              .in_channels = (uint32_t)in,
                               .out_channels = (uint32_t)problem->out,
                               .x_offset = (int32_t)problem->x.offset,
                               .in_h = (uint32_t)window->in[1],
                               .in_w = (uint32_t)window->in[2],
                               .out_h = (uint32_t)window->out[1],
                               .out_w = (uint32_t)window->out[2],
-                              .kernel = (uint32_t)(window->kernel[1] << 16 | window->kernel[2]),
+                              .kernel = (uint32_t)(window->kernel[1] << 16 | kernel_w),
                               .y_pixel = (uint32_t)problem->y_pixel,
                               .y_offset = (uint32_t)y->offset,
                               .stride_h = (uint32_t)window->stride[1],
