@@ -51,7 +51,9 @@ class Tensor(ctypes.Structure):
 class PlanInfo(ctypes.Structure):
     _fields_ = [("memory_size", ctypes.c_uint64), ("weights_size", ctypes.c_uint64),
                 ("stage_count", ctypes.c_uint32), ("dispatch_count", ctypes.c_uint32),
-                ("host_node_count", ctypes.c_uint32), ("data_dependent", ctypes.c_bool)]
+                ("host_node_count", ctypes.c_uint32), ("read_size", ctypes.c_uint64),
+                ("written_size", ctypes.c_uint64), ("weights_read_size", ctypes.c_uint64),
+                ("data_dependent", ctypes.c_bool), ("float64_as_float32", ctypes.c_bool)]
 
 
 class Failure(Exception):
