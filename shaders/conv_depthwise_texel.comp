@@ -7,6 +7,7 @@
 #include "window.glsl"
 
 layout(constant_id = 3) const uint COLUMNS = 7;
+layout(constant_id = 9) const uint VECTOR = 4; // 1: channels do not come in fours
 layout(constant_id = 4) const uint HAS_BIAS = 0;
 layout(constant_id = 5) const uint PADDED = 1; // 0: no window leaves the input
 layout(constant_id = 6) const uint KERNEL_W = 3;
@@ -18,10 +19,14 @@ layout(binding = 0, rgba32f) readonly uniform imageBuffer x4;
 layout(binding = 1, rgba32f) readonly uniform imageBuffer weights4; // [tap][channel]
 layout(binding = 2, rgba32f) readonly uniform imageBuffer bias4;
 layout(binding = 3) writeonly buffer Y4 { vec4 y4[]; }; // channels-last
+layout(binding = 3) writeonly buffer Y { float y[]; };
+layout(binding = 4, r32f) readonly uniform imageBuffer x;
+layout(binding = 5, r32f) readonly uniform imageBuffer weights;
+layout(binding = 6, r32f) readonly uniform imageBuffer bias;
 
 layout(push_constant) uniform Push {
     uint rows; // of the output, all images together
-    uint quads; // four channels each
+    uint quads; // VECTOR channels each
     int x_offset;       // in vectors, as the strides are
     int x_strides[3];   // n, h, w
     uint y_offset, y_pixel; // the same; pixels may have other channels between them
@@ -35,16 +40,18 @@ layout(push_constant) uniform Push {
 
 vec4 sums[COLUMNS];
 
+#define READ(name, at) (VECTOR == 4 ? imageLoad(name##4, at) : vec4(imageLoad(name, at).x, 0, 0, 0))
+
 // Adds what one line of the window gives to all outputs.
 void add_line(int line, int start_w, int weight)
 {
     vec4 factors[KERNEL_W];
     [[unroll]] for (uint w = 0; w < KERNEL_W; w++)
-        factors[w] = imageLoad(weights4, weight + int(w * push.quads));
+        factors[w] = READ(weights, weight + int(w * push.quads));
     [[unroll]] for (uint i = 0; i < SPAN; i++) {
         const int at = start_w + int(i);
         const bool inside = PADDED == 0 || window_inside(at, push.in_w);
-        vec4 value = imageLoad(x4, line + (inside ? at : 0) * push.x_strides[2]);
+        vec4 value = READ(x, line + (inside ? at : 0) * push.x_strides[2]);
         if (PADDED != 0)
             value = inside ? value : vec4(0.0);
         [[unroll]] for (uint w = 0; w < KERNEL_W; w++) {
@@ -68,7 +75,7 @@ void main()
     const int start_w = window_start(first, STRIDE_W, push.pad_w);
     const int image = push.x_offset + int(n) * push.x_strides[0] + int(quad);
 
-    const vec4 start = HAS_BIAS != 0 ? imageLoad(bias4, int(quad)) : vec4(0.0);
+    const vec4 start = HAS_BIAS != 0 ? READ(bias, int(quad)) : vec4(0.0);
     [[unroll]] for (uint p = 0; p < COLUMNS; p++)
         sums[p] = start;
     for (uint h = 0; h < push.kernel_h; h++) {
@@ -81,10 +88,14 @@ void main()
     uint to = (row * push.out_w + first) * push.y_pixel + push.y_offset + quad;
     [[unroll]] for (uint p = 0; p < COLUMNS; p++) {
         vec4 value = sums[p];
-        [[unroll]] for (uint k = 0; k < 4; k++)
+        [[unroll]] for (uint k = 0; k < VECTOR; k++)
             value[k] = epilogue(value[k]);
-        if (first + p < push.out_w)
-            y4[to] = value;
+        if (first + p < push.out_w) {
+            if (VECTOR == 4)
+                y4[to] = value;
+            else
+                y[to] = value.x;
+        }
         to += push.y_pixel;
     }
 }

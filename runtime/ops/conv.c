@@ -221,15 +221,16 @@ static void lower_depthwise_texel(struct op_lower *c, const struct conv *conv,
     struct conv_depthwise_texel_spec spec = CONV_DEPTHWISE_TEXEL_SPEC_DEFAULT;
     spec.local_size_x = window_local_size(c);
     spec.columns = texel_columns(window);
+    spec.vector = window_vector(&d->x) ? 4 : 1;
     spec.has_bias = d->bias.buffer != VIEW_NONE;
     spec.padded = !panel_stays_inside(window) || window->out[2] % spec.columns != 0;
     struct conv_depthwise_texel_push push = {.rows = (uint32_t)(conv->images * window->out[1]),
-                                             .quads = (uint32_t)(conv->groups / 4)};
-    WINDOW_FILL_LINES(&spec, &push, window, &d->x, &d->y);
+                                             .quads = (uint32_t)conv->groups / spec.vector};
+    WINDOW_FILL_LINES(&spec, &push, window, spec.vector, &d->x, &d->y);
     LOWER_EPILOGUE(c, &spec, &push);
     struct op_dispatch dispatch = {.shader = conv_depthwise_texel_shaders.variants[VARIANT_NONE],
-                                   .bindings = {d->x, d->w, d->bias, d->y},
-                                   .binding_count = 4,
+                                   .bindings = {d->x, d->w, d->bias, d->y, d->x, d->w, d->bias},
+                                   .binding_count = 7,
                                    .push = &push,
                                    .push_size = sizeof(push),
                                    .spec = &spec,
@@ -249,7 +250,7 @@ static void lower_depthwise(struct op_lower *c, const struct conv *conv,
         bias = window_plain_input(c, 2);
     if (x.buffer == VIEW_NONE || w.buffer == VIEW_NONE)
         return;
-    if (panel_suits(c, espy_lower_storage(c, c->outputs[0].dtype)) && window_vector(&x)) {
+    if (panel_suits(c, espy_lower_storage(c, c->outputs[0].dtype))) {
         const struct depthwise d = {x, w, bias, espy_lower_placed_output(c, 0)};
         if (d.y.buffer != VIEW_NONE)
             lower_depthwise_texel(c, conv, window, &d);

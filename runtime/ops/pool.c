@@ -229,7 +229,7 @@ static void lower_texels(struct op_lower *c, const struct window *window, const 
     spec.average = mode_of(c->node) == POOL_AVERAGE;
     struct pool_texel_push push = {.rows = (uint32_t)(x->dims[0] * window->out[1]),
                                    .quads = (uint32_t)(x->dims[1] / 4)};
-    WINDOW_FILL_LINES(&spec, &push, window, x, &y);
+    WINDOW_FILL_LINES(&spec, &push, window, 4, x, &y);
     struct op_dispatch dispatch = {.shader = pool_texel_shaders.variants[VARIANT_NONE],
                                    .bindings = {*x, y},
                                    .binding_count = 2,

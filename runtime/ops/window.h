@@ -287,30 +287,30 @@ static inline struct view window_tile_input(struct op_lower *c, int64_t group_in
     return espy_lower_channels_last_input(c, 0);
 }
 
-// What the kernels that go along lines of channels-last maps, four channels at a time, have in common:
-// x and y are views of at least three dimensions, width last.
-#define WINDOW_FILL_LINES(spec, push, window, x, y)                 \
-    do {                                                            \
-        int32_t strides_[5];                                        \
-        window_strides(x, strides_);                                \
-        (spec)->kernel_w = (uint32_t)(window)->kernel[2];           \
-        (spec)->stride_w = (uint32_t)(window)->stride[2];           \
-        (spec)->dilation_w = (uint32_t)(window)->dilation[2];       \
-        (push)->x_offset = (int32_t)((x)->offset / 4);              \
-        (push)->x_strides[0] = strides_[0] / 4;                     \
-        (push)->x_strides[1] = strides_[3] / 4;                     \
-        (push)->x_strides[2] = strides_[4] / 4;                     \
-        (push)->y_offset = (uint32_t)((y)->offset / 4);             \
-        (push)->y_pixel = (uint32_t)((y)->strides[(y)->rank - 1] / 4); \
-        (push)->in_h = (uint32_t)(window)->in[1];                   \
-        (push)->in_w = (uint32_t)(window)->in[2];                   \
-        (push)->out_h = (uint32_t)(window)->out[1];                 \
-        (push)->out_w = (uint32_t)(window)->out[2];                 \
-        (push)->kernel_h = (uint32_t)(window)->kernel[1];           \
-        (push)->stride_h = (uint32_t)(window)->stride[1];           \
-        (push)->dilation_h = (uint32_t)(window)->dilation[1];       \
-        (push)->pad_h = (uint32_t)(window)->pad[1];                 \
-        (push)->pad_w = (uint32_t)(window)->pad[2];                 \
+// What the kernels that go along lines of channels-last maps, `vector` channels at a time, have in
+// common: x and y are views of at least three dimensions, width last.
+#define WINDOW_FILL_LINES(spec, push, window, vector, x, y)                   \
+    do {                                                                      \
+        int32_t strides_[5];                                                  \
+        window_strides(x, strides_);                                          \
+        (spec)->kernel_w = (uint32_t)(window)->kernel[2];                     \
+        (spec)->stride_w = (uint32_t)(window)->stride[2];                     \
+        (spec)->dilation_w = (uint32_t)(window)->dilation[2];                 \
+        (push)->x_offset = (int32_t)((x)->offset / (vector));                 \
+        (push)->x_strides[0] = strides_[0] / (int32_t)(vector);               \
+        (push)->x_strides[1] = strides_[3] / (int32_t)(vector);               \
+        (push)->x_strides[2] = strides_[4] / (int32_t)(vector);               \
+        (push)->y_offset = (uint32_t)((y)->offset / (vector));                \
+        (push)->y_pixel = (uint32_t)((y)->strides[(y)->rank - 1] / (vector)); \
+        (push)->in_h = (uint32_t)(window)->in[1];                             \
+        (push)->in_w = (uint32_t)(window)->in[2];                             \
+        (push)->out_h = (uint32_t)(window)->out[1];                           \
+        (push)->out_w = (uint32_t)(window)->out[2];                           \
+        (push)->kernel_h = (uint32_t)(window)->kernel[1];                     \
+        (push)->stride_h = (uint32_t)(window)->stride[1];                     \
+        (push)->dilation_h = (uint32_t)(window)->dilation[1];                 \
+        (push)->pad_h = (uint32_t)(window)->pad[1];                           \
+        (push)->pad_w = (uint32_t)(window)->pad[2];                           \
     } while (0)
 
 // Invocations per workgroup for kernels whose invocations work long.
