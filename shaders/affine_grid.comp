@@ -26,7 +26,7 @@ void main()
     const uint row = id / push.width, plane = row / push.height, batch = plane / push.depth;
     const uvec3 index = uvec3(id - row * push.width, row - plane * push.height,
                               plane - batch * push.depth);
-    float point[3];
+    vec3 point; // an array would share its type, and its layout, with those of the push block
     for (uint d = 0; d < 3; d++)
         point[d] = push.first[d] + float(index[d]) * push.step[d];
     int from = push.theta_offset + int(batch) * push.theta_strides[0];

@@ -63,7 +63,8 @@ SUM window(int from)
     return sum;
 }
 
-void keep_weights(uint index[7])
+// Eight, as an array of seven would share its type, and its layout, with those of the push block.
+void keep_weights(uint index[8])
 {
     row_0 = AXIS_0 < RANK ? index[SLOT_0] * TAPS_0 : 0;
     row_1 = AXIS_1 < RANK ? push.weights_1 + index[SLOT_1] * TAPS_1 : 0;
@@ -81,7 +82,7 @@ void main()
     uint rest = linear_id();
     if (rest >= push.count)
         return;
-    uint index[7];
+    uint index[8];
     int from = push.x_offset, to = 0;
     for (int d = int(RANK) - 1; d >= 0; d--) {
         const uint outer = d > 0 ? rest / push.dims[d] : 0;
