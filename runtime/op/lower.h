@@ -162,6 +162,17 @@ enum storage espy_lower_storage(const struct op_lower *c, espy_dtype dtype);
 // through a uint buffer whatever their width.
 uint32_t espy_index_words(const struct view *view);
 
+// ---- choices ------------------------------------------------------------------------------------
+
+// Where a kernel has several forms of which only a measurement tells the fastest (tiles, columns
+// per lane), lowering asks which of `count` to take; `fallback` is what it takes by its own
+// estimate. kind names the kernel and its forms, the rest is printed after it: numbers without
+// spaces that tell apart whatever the time depends on. The answer is what the plan was given for
+// the problem (plan/choices.h), or fallback. Every form must be right on this device. To be asked
+// when inputs and outputs are there: the plan notes how they lie, for the tuner to lay them so too.
+uint32_t espy_lower_choose(struct op_lower *c, uint32_t count, uint32_t fallback, const char *kind,
+                           const char *format, ...) ESPY_PRINTF(5, 6);
+
 // ---- epilogue --------------------------------------------------------------------------------------
 
 // Fills what shaders/include/epilogue.glsl declares: spec is a struct <kernel>_spec *, push a

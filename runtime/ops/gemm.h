@@ -50,6 +50,7 @@ static const struct gemm_tile gemm_tiles[] = {{128, 128, 16, 8, 8, 1.0},
 enum {
     GEMM_TILES = sizeof(gemm_tiles) / sizeof(gemm_tiles[0]),
     GEMM_SPLIT_MAX = 64,
+    GEMM_FORMS = 4, // the cheapest by gemm_cost, for espy_lower_choose
     GEMM_SUBGROUPS = 4 // of a tile with matrices, two by two
 };
 
@@ -149,12 +150,35 @@ static inline double gemm_cost(const struct caps *caps, const struct gemm_proble
            SUM_COST * sums;
 }
 
-static inline struct gemm_choice gemm_choose(const struct op_lower *c,
-                                             const struct gemm_problem *problem)
+// Keeps the cheapest choices, cheapest first.
+struct gemm_ranking {
+    uint32_t count;
+    struct gemm_choice choices[GEMM_FORMS];
+    double costs[GEMM_FORMS];
+};
+
+static inline void gemm_rank(struct gemm_ranking *ranking, const struct gemm_choice *choice,
+                             double cost)
+{
+    uint32_t at = ranking->count;
+    while (at > 0 && cost < ranking->costs[at - 1])
+        at--;
+    if (at == GEMM_FORMS)
+        return;
+    ranking->count += ranking->count < GEMM_FORMS;
+    for (uint32_t i = ranking->count - 1; i > at; i--) {
+        ranking->choices[i] = ranking->choices[i - 1];
+        ranking->costs[i] = ranking->costs[i - 1];
+    }
+    ranking->choices[at] = *choice;
+    ranking->costs[at] = cost;
+}
+
+static inline struct gemm_ranking gemm_ranking_of(const struct op_lower *c,
+                                                  const struct gemm_problem *problem)
 {
     enum { DEPTH_MIN = 64, SUMS_SIZE_MAX = 64 << 20 };
-    struct gemm_choice best = {NULL, 1};
-    double least = 0;
+    struct gemm_ranking ranking = {.count = 0};
     for (uint32_t i = 0; i < GEMM_TILES; i++) {
         const int64_t steps = gemm_steps(problem, &gemm_tiles[i]);
         const int64_t sums_size = problem->batches * problem->pixels * problem->out * 4;
@@ -167,14 +191,21 @@ static inline struct gemm_choice gemm_choose(const struct op_lower *c,
                  sums_size * splits > SUMS_SIZE_MAX ||
                  (uint64_t)(sums_size * splits) > c->caps->buffer_range_max))
                 break;
-            const double cost = gemm_cost(c->caps, problem, &choice);
-            if (best.tile == NULL || cost < least) {
-                best = choice;
-                least = cost;
-            }
+            gemm_rank(&ranking, &choice, gemm_cost(c->caps, problem, &choice));
         }
     }
-    return best;
+    assert(ranking.count > 0); // gemm_suits
+    return ranking;
+}
+
+static inline struct gemm_choice gemm_choose(struct op_lower *c, const struct gemm_problem *problem)
+{
+    const struct gemm_ranking ranking = gemm_ranking_of(c, problem);
+    return ranking.choices[espy_lower_choose(
+        c, ranking.count, 0, "gemm", "%lldx%lld,b%lld,p%lld,t%lld,%d,%d%d%d",
+        (long long)problem->in, (long long)problem->out, (long long)problem->batches,
+        (long long)problem->pixels, (long long)window_taps(&problem->window),
+        (int)problem->x.storage, (int)problem->w_mode, problem->vector, problem->linear)];
 }
 
 // The weights of all groups, tile by tile; once, where they are constant.

@@ -46,13 +46,18 @@ static inline uint32_t panel_columns(int64_t channels, uint32_t lanes)
     return best;
 }
 
-// Pixels per workgroup: as many as registers take, or as few as leave no tile half empty.
-static inline uint32_t panel_pixels(int64_t pixels)
+// Pixels per workgroup: as many as are asked for, or as few as leave no tile half empty.
+static inline uint32_t panel_pixels(int64_t pixels, uint32_t pixels_max)
 {
-    enum { PIXELS_MAX = 16 };
-    const int64_t tiles = (pixels + PIXELS_MAX - 1) / PIXELS_MAX;
+    const int64_t tiles = (pixels + pixels_max - 1) / pixels_max;
     return tiles == 0 ? 1 : (uint32_t)((pixels + tiles - 1) / tiles);
 }
+
+// Forms of both panel kernels, for espy_lower_choose: pixels per workgroup. The first is the
+// estimate. More read the weights less often; fewer keep more of their sums in registers and make
+// more workgroups of little work.
+static const uint32_t panel_forms[] = {16, 24, 8, 12};
+enum { PANEL_FORMS = sizeof(panel_forms) / sizeof(panel_forms[0]) };
 
 // No position of the window leaves the input.
 static inline bool panel_stays_inside(const struct window *window)
@@ -106,14 +111,25 @@ static inline bool panel_goes_along(const struct panel_problem *problem)
            problem->x_strides[4] == 4;
 }
 
-static inline struct panel_spec panel_spec_of(const struct op_lower *c,
+static inline uint32_t panel_choose(struct op_lower *c, const struct panel_problem *problem)
+{
+    const struct window *w = &problem->window;
+    return panel_forms[espy_lower_choose(
+        c, PANEL_FORMS, 0, "panel", "%lldx%lld,g%lld,p%lld,w%lld,k%lldx%lldx%lld,s%lldx%lld,%d%d%d",
+        (long long)problem->in, (long long)problem->out, (long long)problem->groups,
+        (long long)problem->pixels, (long long)w->out[2], (long long)w->kernel[0],
+        (long long)w->kernel[1], (long long)w->kernel[2], (long long)w->stride[1],
+        (long long)w->stride[2], problem->vector, problem->linear, !panel_stays_inside(w))];
+}
+
+static inline struct panel_spec panel_spec_of(struct op_lower *c,
                                               const struct panel_problem *problem)
 {
     const struct window *window = &problem->window;
     struct panel_spec spec = PANEL_SPEC_DEFAULT;
     spec.local_size_x = spec.lanes = c->caps->subgroup_size;
     spec.cols = panel_columns(problem->out, spec.lanes);
-    spec.pixels = panel_pixels(problem->pixels);
+    spec.pixels = panel_pixels(problem->pixels, panel_choose(c, problem));
     spec.vector = problem->vector ? 4 : 1;
     spec.depth = problem->in < 4 ? (uint32_t)problem->in : 4;
     spec.has_bias = problem->bias.buffer != VIEW_NONE;
@@ -135,14 +151,14 @@ static inline void panel_lower(struct op_lower *c, const struct panel_problem *p
                                const struct view *y)
 {
     const struct window *window = &problem->window;
+    if (problem->x.buffer == VIEW_NONE || problem->w.buffer == VIEW_NONE ||
+        y->buffer == VIEW_NONE || problem->pixels * problem->out * problem->groups == 0)
+        return;
     struct panel_spec spec = panel_spec_of(c, problem);
     const int64_t width = (int64_t)spec.lanes * spec.cols;
     const int64_t group_panels = (problem->out + width - 1) / width;
     const int64_t in = spec.along ? 4 * window->kernel[2] : problem->in;
     const int64_t kernel_w = spec.along ? 1 : window->kernel[2];
-    if (problem->x.buffer == VIEW_NONE || problem->w.buffer == VIEW_NONE ||
-        y->buffer == VIEW_NONE || problem->pixels * problem->out * problem->groups == 0)
-        return;
     struct panel_push push = {.pixels = (uint32_t)problem->pixels,
                               .panels = (uint32_t)(problem->groups * group_panels),
                               .group_panels = (uint32_t)group_panels,

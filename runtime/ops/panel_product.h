@@ -48,16 +48,26 @@ static inline bool panel_product_suits(const struct op_lower *c, const struct pa
            panel_suits(c, p->y.storage);
 }
 
-static inline struct panel_product_spec panel_product_spec_of(const struct op_lower *c,
+static inline uint32_t panel_product_choose(struct op_lower *c, const struct panel_product *p,
+                                            uint32_t b_mode)
+{
+    return panel_forms[espy_lower_choose(
+        c, PANEL_FORMS, 0, "panel_product", "%lldx%lldx%lld,b%lld,%u%d%d",
+        (long long)p->y.dims[2], (long long)p->a.dims[3], (long long)p->y.dims[3],
+        (long long)(p->y.dims[0] * p->y.dims[1]), b_mode, panel_product_vector(&p->a, 3, p->padded),
+        p->stats.buffer != VIEW_NONE)];
+}
+
+static inline struct panel_product_spec panel_product_spec_of(struct op_lower *c,
                                                               const struct panel_product *p)
 {
     struct panel_product_spec spec = PANEL_PRODUCT_SPEC_DEFAULT;
     spec.local_size_x = spec.lanes = c->caps->subgroup_size;
-    spec.pixels = panel_pixels(p->y.dims[2]);
     spec.a_vector = panel_product_vector(&p->a, 3, p->padded);
     spec.b_mode = panel_product_vector(&p->b, 3, false)   ? PRODUCT_B_COLUMNS
                   : panel_product_vector(&p->b, 2, false) ? PRODUCT_B_DEPTH
                                                           : PRODUCT_B_ANY;
+    spec.pixels = panel_pixels(p->y.dims[2], panel_product_choose(c, p, spec.b_mode));
     spec.cols = spec.b_mode == PRODUCT_B_COLUMNS ? 4 : panel_columns(p->y.dims[3], spec.lanes);
     spec.ragged = p->a.dims[3] % 4 != 0;
     spec.has_c = p->c.buffer != VIEW_NONE;

@@ -421,9 +421,11 @@ static espy_status copy_lists(struct planner *planner)
         espy_arena_copy(memory, planner->stages, plan->stage_count * sizeof(*plan->stages));
     plan->host_nodes = espy_arena_copy(memory, planner->host_nodes,
                                        plan->host_node_count * sizeof(*plan->host_nodes));
+    plan->choices =
+        espy_arena_copy(memory, planner->choices, plan->choice_count * sizeof(*plan->choices));
     const bool copied = plan->buffers != NULL && plan->prepare != NULL &&
                         plan->dispatches != NULL && plan->stages != NULL &&
-                        plan->host_nodes != NULL;
+                        plan->host_nodes != NULL && plan->choices != NULL;
     return copied ? ESPY_OK : ESPY_OUT_OF_MEMORY;
 }
 
@@ -481,6 +483,7 @@ espy_status espy_plan_build(const struct plan_params *params, struct plan *plan)
     espy_free(params->host, planner.dispatches);
     espy_free(params->host, planner.stages);
     espy_free(params->host, planner.host_nodes);
+    espy_free(params->host, planner.choices);
     if (status != ESPY_OK)
         espy_plan_finish(plan);
     return status;

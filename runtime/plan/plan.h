@@ -4,6 +4,7 @@
 #define RUNTIME_PLAN_PLAN_H_
 
 #include "op/lower.h"
+#include "plan/choices.h"
 
 // A node with more output elements than this is never evaluated at plan time, and no source with
 // more is taken as known: such values run on the device, before the first run when all inputs are
@@ -95,6 +96,16 @@ struct plan_io {
     struct view count;
 };
 
+// What a node's lowering has asked (espy_lower_choose).
+struct plan_choice {
+    uint32_t node;
+    const char *key;          // of the problem, in struct choices
+    uint32_t count, fallback, chosen;
+    // How the node's inputs and outputs lie; buffer VIEW_NONE: not on the device, or not there.
+    struct view *inputs, *outputs;
+    bool *constant;           // by input
+};
+
 struct plan {
     struct arena memory;      // everything below lives here
     const struct graph *graph; // must outlive the plan
@@ -130,6 +141,8 @@ struct plan {
     // The first node that reads or makes float64 on the device, which has it as float32;
     // GRAPH_NONE: there is none. Conversions that lose nothing by that do not count.
     uint32_t float64_node;
+    uint32_t choice_count;    // in the order of the nodes
+    struct plan_choice *choices;
     uint32_t kept_count;      // keep_values: every value that lies in memory of its own
     struct plan_io *kept;
     uint64_t arena_size;      // bytes
@@ -145,6 +158,7 @@ struct plan_params {
     uint32_t source_count;
     const bool *done; // [node_count]: nodes that earlier plans of the run have seen to; NULL: none
     bool keep_values;
+    const struct choices *choices; // of this device; NULL: operators estimate
 };
 
 espy_status espy_plan_build(const struct plan_params *params, struct plan *plan);

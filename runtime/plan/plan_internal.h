@@ -58,6 +58,8 @@ struct planner {
     uint32_t stage_capacity;
     struct plan_host_node *host_nodes;
     uint32_t host_node_capacity;
+    struct plan_choice *choices;
+    uint32_t choice_capacity;
 
     uint32_t time;            // of the next dispatch or host node
     uint32_t node;            // being lowered; GRAPH_NONE at the outputs

@@ -1,6 +1,6 @@
 // Goal: products and attention on GPUs get tiles that the device can run and that suit their sizes.
-// Method: gemm_choose and flash_choose alone, for faked devices; what the tiles compute is tested
-// by test_ops_gpu, whose cases gemm_tiles.json, attention_tiles.json and
+// Method: gemm_ranking_of and flash_choose alone, for faked devices; what the tiles compute is
+// tested by test_ops_gpu, whose cases gemm_tiles.json, attention_tiles.json and
 // row_groups.json of tests/ops reach every tile on a software driver.
 #include "ops/flash.h"
 #include "ops/gemm.h"
@@ -30,7 +30,7 @@ static struct gemm_choice choose(const struct caps *caps, int64_t rows, int64_t 
                                          .out = columns,
                                          .pixels = rows,
                                          .window = {.rank = 3, .kernel = {1, 1, 1}}};
-    return gemm_choose(&c, &problem);
+    return gemm_ranking_of(&c, &problem).choices[0];
 }
 
 static void expect_tile(const struct caps *caps, const int64_t size[3], uint32_t bm, uint32_t bn,
@@ -86,12 +86,12 @@ Test(gemm, halves_get_matrices_where_there_are_some)
                                    .pixels = 3136,
                                    .window = {.rank = 3, .kernel = {1, 1, 1}},
                                    .x = {.storage = STORAGE_F16}};
-    const struct gemm_choice halves = gemm_choose(&c, &problem);
+    const struct gemm_choice halves = gemm_ranking_of(&c, &problem).choices[0];
     cr_expect(gemm_has_matrices(halves.tile));
     const struct caps_matrix matrix = gemm_matrix_of(&caps, halves.tile);
     cr_expect(matrix.m == 16 && matrix.n == 16 && matrix.k == 16);
     problem.x.storage = STORAGE_F32;
-    cr_expect(!gemm_has_matrices(gemm_choose(&c, &problem).tile));
+    cr_expect(!gemm_has_matrices(gemm_ranking_of(&c, &problem).choices[0].tile));
 }
 
 Test(gemm, choices_fit_the_device)
