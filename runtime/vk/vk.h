@@ -34,6 +34,12 @@ const struct caps *espy_vk_device_caps(const struct vk_device *device);
 void espy_vk_device_info(const struct vk_device *device, struct espy_device_info *info);
 uint64_t espy_vk_device_validation_count(const struct vk_device *device);
 
+// What espy_vk_device_save_choices has left for this device and driver: the caller's to espy_free.
+// NULL where there is nothing, or nothing to trust, which a line says.
+void *espy_vk_device_load_choices(const struct vk_device *device, size_t *size);
+// Replaces it; where nothing is kept on disk, does nothing. Failing is a warning.
+void espy_vk_device_save_choices(const struct vk_device *device, const void *data, size_t size);
+
 // ---- programs: a plan made ready ----------------------------------------------------------------
 
 struct vk_program; // memory, descriptor sets, pipelines, one recorded command buffer per stage

@@ -118,7 +118,9 @@ size_t espy_vk_specialize_room(const struct shader *shader);
 size_t espy_vk_specialize(const struct shader *shader, const uint32_t *values,
                           struct spirv_fact *facts, uint32_t *words);
 
-// The file behind the VkPipelineCache (vk_cache_file.c).
+// Files of one device and driver (vk_cache_file.c): what is behind the VkPipelineCache, and beside
+// it what the tuner has decided.
+enum vk_cache_kind { VK_CACHE_PIPELINES, VK_CACHE_CHOICES };
 struct vk_cache_key {
     uint32_t vendor_id, device_id, driver_version;
     uint8_t uuid[VK_UUID_SIZE];
@@ -126,12 +128,15 @@ struct vk_cache_key {
 // The file's path in cache_dir, which is created when missing; NULL (warned) when that fails. The
 // path is the caller's to espy_free.
 espy_status espy_vk_cache_file_path(const struct host *host, const char *cache_dir,
-                                    const struct vk_cache_key *key, char **path);
+                                    const struct vk_cache_key *key, enum vk_cache_kind kind,
+                                    char **path);
 // NULL when there is no file or it cannot be used, which is worth an info line and no more.
 void *espy_vk_cache_file_load(const struct host *host, const char *path,
-                              const struct vk_cache_key *key, size_t *size);
+                              const struct vk_cache_key *key, enum vk_cache_kind kind,
+                              size_t *size);
 void espy_vk_cache_file_save(const struct host *host, const char *path,
-                             const struct vk_cache_key *key, const void *data, size_t size);
+                             const struct vk_cache_key *key, enum vk_cache_kind kind,
+                             const void *data, size_t size);
 
 // ---- device -------------------------------------------------------------------------------------
 
@@ -147,6 +152,7 @@ struct vk_device {
     bool pins_subgroup_size; // VkPipelineShaderStageRequiredSubgroupSizeCreateInfo may be used
     bool fills_subgroups;    // VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT may
     struct vk_cache_key cache_key;
+    char *choices_path; // NULL: nothing is kept on disk
     VkDevice device;
     uint32_t queue_family;
     VkQueue queue;

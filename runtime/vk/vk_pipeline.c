@@ -313,9 +313,13 @@ espy_status espy_vk_pipelines_init(struct vk_device *device, const char *cache_d
     size_t size = 0;
     if (cache_dir != NULL && cache_dir[0] != '\0')
         TRY(espy_vk_cache_file_path(&vk->host, cache_dir, &device->cache_key,
-                                    &pipelines->cache_path));
-    if (pipelines->cache_path != NULL)
-        data = espy_vk_cache_file_load(&vk->host, pipelines->cache_path, &device->cache_key, &size);
+                                    VK_CACHE_PIPELINES, &pipelines->cache_path));
+    if (pipelines->cache_path != NULL) { // else it has been said why
+        TRY(espy_vk_cache_file_path(&vk->host, cache_dir, &device->cache_key, VK_CACHE_CHOICES,
+                                    &device->choices_path));
+        data = espy_vk_cache_file_load(&vk->host, pipelines->cache_path, &device->cache_key,
+                                       VK_CACHE_PIPELINES, &size);
+    }
     const VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
                                             .initialDataSize = size,
                                             .pInitialData = data};
@@ -346,7 +350,8 @@ static void save_cache(struct vk_device *device)
                  result != VK_SUCCESS ? espy_vk_result_name(result) : "out of memory");
     } else if (size != pipelines->loaded_size ||
                espy_crc32(0, data, size) != pipelines->loaded_crc) {
-        espy_vk_cache_file_save(host, pipelines->cache_path, &device->cache_key, data, size);
+        espy_vk_cache_file_save(host, pipelines->cache_path, &device->cache_key,
+                                VK_CACHE_PIPELINES, data, size);
     }
     espy_free(host, data);
 }
@@ -372,6 +377,8 @@ void espy_vk_pipelines_finish(struct vk_device *device)
     espy_free(host, pipelines->items);
     espy_free(host, pipelines->kernels);
     espy_free(host, pipelines->cache_path);
+    espy_free(host, device->choices_path);
+    device->choices_path = NULL;
     pipelines->cache = VK_NULL_HANDLE;
     pipelines->items = NULL;
     pipelines->kernels = NULL;
