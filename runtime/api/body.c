@@ -44,7 +44,8 @@ static espy_status find_runner(struct runner *around, const struct graph *body,
                                    .input_data = data,
                                    .keep_values = around->keep_values,
                                    .float64_said = around->float64_said,
-                                   .weights = around->weights};
+                                   .weights = around->weights,
+                                   .choices = around->choices};
     if (around->memory_max != 0) { // at least 1, which nothing keeps: 0 would be no limit
         const uint64_t taken = espy_runner_memory(around);
         params.memory_max = taken < around->memory_max ? around->memory_max - taken : 1;

@@ -61,7 +61,8 @@ static espy_status create(const struct runner_params *params, struct runner *run
                                                     .graph = graph,
                                                     .sources = sources,
                                                     .source_count = graph->input_count,
-                                                    .keep_values = params->keep_values},
+                                                    .keep_values = params->keep_values,
+                                                    .choices = params->choices},
                                            .memory_max = params->memory_max,
                                            .float64_said = params->float64_said,
                                            .weights = params->weights};
@@ -81,6 +82,7 @@ espy_status espy_runner_create(const struct runner_params *params, struct runner
     made->memory_max = params->memory_max;
     made->float64_said = params->float64_said;
     made->weights = params->weights;
+    made->choices = params->choices;
     espy_arena_init(&made->memory, params->host);
     espy_arena_init(&made->run_memory, params->host);
     const espy_status status = create(params, made);
@@ -378,7 +380,8 @@ static espy_status add_later(struct runner *runner, const struct op_source *sour
                                              .sources = sources,
                                              .source_count = source_count,
                                              .done = runner->done,
-                                             .keep_values = runner->keep_values},
+                                             .keep_values = runner->keep_values,
+                                             .choices = runner->choices},
                                     .later = true,
                                     .float64_said = runner->float64_said,
                                     .weights = runner->weights};

@@ -20,6 +20,7 @@ struct runner {
     uint64_t memory_max;
     bool *float64_said; // see segment_params
     struct vk_weights *weights;
+    const struct choices *choices;
     struct segment *first;
     struct segment **later; // made during runs and kept for others; the least recently used goes
     uint32_t later_count, later_capacity;
@@ -50,6 +51,7 @@ struct runner_params {
     uint64_t memory_max;         // 0: no limit
     bool *float64_said;          // see segment_params; must outlive the runner
     struct vk_weights *weights;  // of the session; must outlive the runner. NULL: none are shared
+    const struct choices *choices; // see plan_params; must outlive the runner
 };
 
 espy_status espy_runner_create(const struct runner_params *params, struct runner **runner);

@@ -73,13 +73,24 @@ static espy_status add(struct runner_cache *cache, const struct runner_params *p
     return ESPY_OK;
 }
 
+static struct runner_cache_entry *find(const struct runner_cache *cache,
+                                       const struct runner_params *params)
+{
+    for (uint32_t i = 0; i < cache->count; i++)
+        if (fits(&cache->entries[i], params))
+            return &cache->entries[i];
+    return NULL;
+}
+
+bool espy_runner_cache_has(const struct runner_cache *cache, const struct runner_params *params)
+{
+    return find(cache, params) != NULL;
+}
+
 espy_status espy_runner_cache_get(struct runner_cache *cache, const struct runner_params *params,
                                   struct runner **runner)
 {
-    struct runner_cache_entry *entry = NULL;
-    for (uint32_t i = 0; i < cache->count && entry == NULL; i++)
-        if (fits(&cache->entries[i], params))
-            entry = &cache->entries[i];
+    struct runner_cache_entry *entry = find(cache, params);
     if (entry == NULL)
         TRY(add(cache, params, &entry));
     entry->used = ++cache->clock;

@@ -24,6 +24,8 @@ void espy_runner_cache_finish(struct runner_cache *cache); // zeroed is fine
 // The runner that fits params, made where there is none. It stays the cache's.
 espy_status espy_runner_cache_get(struct runner_cache *cache, const struct runner_params *params,
                                   struct runner **runner);
+// true: get finds a runner that is there already.
+bool espy_runner_cache_has(const struct runner_cache *cache, const struct runner_params *params);
 // Device memory in bytes of all runners, as memory_max counts it.
 uint64_t espy_runner_cache_memory(const struct runner_cache *cache);
 

@@ -1,5 +1,7 @@
 #include "api/session.h"
 
+#include "api/tune.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -125,7 +127,10 @@ static espy_status find_plan(espy_session *session, struct runner **runner)
                                          .keep_values = session->keep_values,
                                          .memory_max = session->memory_max,
                                          .float64_said = &session->float64_said,
-                                         .weights = session->weights};
+                                         .weights = session->weights,
+                                         .choices = &session->choices};
+    if (session->tune != ESPY_TUNE_OFF && !espy_runner_cache_has(&session->plans, &params))
+        TRY(espy_tune_session(session));
     return espy_runner_cache_get(&session->plans, &params, runner);
 }
 
@@ -224,6 +229,10 @@ espy_status espy_session_create(espy_device *device, espy_model *model,
                          model == NULL ? "model" : "session");
     struct espy_session_params known;
     READ_PARAMS(&known, params);
+    if (known.tune != ESPY_TUNE_OFF && known.tune != ESPY_TUNE_NEW && known.tune != ESPY_TUNE_AGAIN)
+        return espy_fail(&device->host, ESPY_INVALID_ARGUMENT,
+                         "espy_session_create: tune is %d, which is none of espy_tune",
+                         (int)known.tune);
     espy_session *made = espy_alloc(&device->host, sizeof(*made));
     if (made == NULL)
         return espy_fail_memory(&device->host, sizeof(*made), "a session");
@@ -232,10 +241,16 @@ espy_status espy_session_create(espy_device *device, espy_model *model,
     made->model = model;
     made->keep_values = known.keep_values;
     made->memory_max = known.memory_max;
+    made->tune = known.tune;
+    made->tuned = known.tuned;
+    made->tune_user = known.tune_user;
+    espy_choices_init(&made->choices, &made->host);
     const uint32_t plans_max = known.plans_max != 0 ? known.plans_max : PLANS_DEFAULT;
     espy_status status = espy_runner_cache_init(&made->plans, &made->host, plans_max);
     if (status == ESPY_OK)
         status = espy_vk_weights_create(device->vk, &made->weights);
+    if (status == ESPY_OK && made->tune != ESPY_TUNE_AGAIN)
+        status = espy_tune_load(device->vk, &made->choices);
     if (status == ESPY_OK) {
         espy_vk_weights_on_read(made->weights, forget_pages, (void *)(uintptr_t)&model->file);
         status = make_lists(made);
@@ -258,6 +273,7 @@ void espy_session_destroy(espy_session **session)
     const struct host host = old->host;
     espy_runner_cache_finish(&old->plans);
     espy_vk_weights_destroy(&old->weights);
+    espy_choices_finish(&old->choices);
     espy_free(&host, old->types);
     espy_free(&host, old->input_data);
     for (uint32_t o = 0; old->rooms != NULL && o < old->model->graph.output_count; o++)

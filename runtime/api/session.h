@@ -19,6 +19,10 @@ struct espy_session {
     uint64_t memory_max;
     bool float64_said; // the warning that float64 is computed as float32
     struct vk_weights *weights; // of all plans
+    struct choices choices;     // of all plans: what the tuner has decided for the device
+    espy_tune tune;
+    espy_tune_fn tuned;         // may be NULL
+    void *tune_user;
     struct runner_cache plans;
     // Of one call, by graph input; made once so that runs allocate nothing.
     struct op_type *types;

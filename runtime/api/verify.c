@@ -1,13 +1,7 @@
+#include "api/compare.h"
 #include "api/session.h"
 
-#include <math.h>
 #include <string.h>
-
-// What rounding alone may move: float16 and bfloat16 results have 11 and 8 bits.
-static double usual_tolerance(espy_dtype dtype)
-{
-    return dtype == ESPY_FLOAT16 ? 2e-3 : dtype == ESPY_BFLOAT16 ? 2e-2 : 1e-4;
-}
 
 struct verifier {
     espy_session *session;
@@ -40,29 +34,6 @@ static espy_status fetch(const struct verifier *v, uint32_t value, struct arena 
     return ESPY_OK; // data stays NULL: nobody made it
 }
 
-static void compare(const struct tensor *device, const struct tensor *reference,
-                    struct espy_verify_entry *entry)
-{
-    double difference = 0, magnitude = 0;
-    if (!espy_shape_equal(&device->type.shape, &reference->type.shape)) {
-        entry->relative_l2 = entry->absolute_max = HUGE_VAL; // one of them has found more
-        return;
-    }
-    for (size_t i = 0; i < device->count; i++) {
-        const double d = espy_tensor_number(device, i), r = espy_tensor_number(reference, i);
-        if (!isfinite(d) || !isfinite(r)) {
-            entry->nonfinite_count += !(d == r || (isnan(d) && isnan(r)));
-            continue;
-        }
-        const double error = fabs(d - r);
-        difference += error * error;
-        magnitude += r * r;
-        if (error > entry->absolute_max)
-            entry->absolute_max = error;
-    }
-    entry->relative_l2 = magnitude > 0 ? sqrt(difference / magnitude) : sqrt(difference);
-}
-
 static bool ran_on_host(const struct plan *plan, uint32_t node)
 {
     for (uint32_t h = 0; h < plan->host_node_count; h++)
@@ -80,9 +51,12 @@ static void report(struct verifier *v, uint32_t node, const struct tensor *devic
                                       .value = graph->values[value].name,
                                       .element_count = device->count,
                                       .on_host = ran_on_host(&v->segment->plan, node)};
-    compare(device, reference, &entry);
+    const struct difference difference = espy_compare(device, reference);
+    entry.relative_l2 = difference.relative_l2;
+    entry.absolute_max = difference.absolute_max;
+    entry.nonfinite_count = difference.nonfinite_count;
     const double tolerance =
-        v->tolerance > 0 ? v->tolerance : usual_tolerance(device->type.dtype);
+        v->tolerance > 0 ? v->tolerance : espy_compare_tolerance(device->type.dtype);
     entry.passed = entry.relative_l2 <= tolerance && entry.nonfinite_count == 0;
     v->failed = v->failed || !entry.passed;
     v->callback(v->user, &entry);

@@ -28,7 +28,7 @@ allow runtime/ops 'op/[a-z_]+\.h' '[a-z_]+\.h' 'ops/[a-z_]+\.h' 'shaders/[a-z0-9
 allow runtime/plan 'plan/[a-z_]+\.h' 'op/[a-z_]+\.h' 'format/graph\.h' 'base/[a-z_]+\.h' \
     'shaders/copy\.spv\.h'
 allow runtime/vk 'vk/[a-z_]+\.h' 'plan/plan\.h' 'base/[a-z_]+\.h'
-allow runtime/api 'api/[a-z_]+\.h' 'vk/vk\.h' 'plan/plan\.h' 'format/format\.h' 'base/[a-z_]+\.h' \
+allow runtime/api 'api/[a-z_]+\.h' 'vk/vk\.h' 'plan/(plan|choices)\.h' 'format/format\.h' 'base/[a-z_]+\.h' \
     'espy/[a-z]+\.h'
 allow tools/convert 'convert/[a-z_]+\.h' 'passes/passes\.h' 'layers/layers\.h' 'format/(format|graph)\.h' 'op/op\.h' \
     'base/[a-z_]+\.h' 'espy/espy\.h' 'onnx\.pb-c\.h'

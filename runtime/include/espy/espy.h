@@ -237,6 +237,27 @@ struct espy_tensor {
 
 typedef struct espy_session espy_session;
 
+// Where a kernel has several forms, only measuring tells which is best on a device. That takes
+// seconds; what comes of it is kept by device and driver in the device's cache_dir and used by
+// every session from then on, whether it tunes or not.
+typedef enum {
+    ESPY_TUNE_OFF = 0,  // only what is known already
+    ESPY_TUNE_NEW = 1,  // before a shape is first planned, measures what is not known yet
+    ESPY_TUNE_AGAIN = 2 // the same, and what is known too
+} espy_tune;
+
+// One problem that was measured: a shape of a kernel, which several nodes may have.
+struct espy_tune_entry {
+    const char *node, *op;   // the first node that has it
+    const char *problem;     // for people
+    uint32_t index, count;   // which one it is, from 0, of all that are to be measured
+    uint32_t uses;           // of a run
+    uint32_t form_count, chosen, fallback; // fallback: what is taken without measurements
+    uint32_t wrong_count;    // forms whose results differ from the reference: never chosen
+    double chosen_ms, fallback_ms; // of one use; 0: not timed, for there was no choice
+};
+typedef void (*espy_tune_fn)(void *user, const struct espy_tune_entry *entry);
+
 struct espy_session_params {
     size_t size;
     // Device memory that one planned shape may take, weights included, and what they are repacked
@@ -247,6 +268,11 @@ struct espy_session_params {
     bool keep_values;
     // Plans kept for different input shapes; the one used longest ago goes. Default 8.
     uint32_t plans_max;
+    // Whether to measure the forms of kernels, in the call that plans. tuned is called after each
+    // problem, with what lives until it returns; it may be NULL.
+    espy_tune tune;
+    espy_tune_fn tuned;
+    void *tune_user;
 };
 
 // Makes a model ready on a device. The model and the device must outlive the session. A model
