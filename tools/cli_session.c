@@ -90,7 +90,12 @@ enum cli_exit espy_cli_open_session(struct cli_session *session, const struct cl
                                               .cache_dir = common->no_cache ? "" : NULL,
                                               .validation = common->validation};
     const struct espy_session_params params = {
-        .size = sizeof params, .memory_max = common->memory, .keep_values = keep_values};
+        .size = sizeof params,
+        .memory_max = common->memory,
+        .keep_values = keep_values,
+        .tune = common->tune,
+        .tuned = common->tuned,
+        .tune_user = common->tune_user};
     espy_cli_progress("opening the device");
     espy_status status = espy_device_create(session->context, &device, &session->device);
     if (status == ESPY_OK) {

@@ -10,6 +10,10 @@ struct cli_common {
     struct cli_list files, shapes;
     uint64_t memory; // 0: no limit
     bool json, verbose, validation, no_cache;
+    // Of the session, for `tune`; no options.
+    espy_tune tune;
+    espy_tune_fn tuned;
+    void *tune_user;
 };
 #define CLI_COMMON_OPTIONS(type, member)                                             \
     {"device",                                                                       \
@@ -58,7 +62,8 @@ struct cli_common {
          0,         0},                                                              \
         {"no-cache", 0,                                                              \
          CLI_FLAG,   offsetof(type, member) + offsetof(struct cli_common, no_cache), \
-         NULL,       "Neither reads nor writes the pipeline cache.",                 \
+         NULL,       "Neither reads nor writes the pipeline cache and what\n"                  \
+                    "`espy tune` has measured.",                 \
          0,          0},                                                             \
     {                                                                                \
         "validation", 0, CLI_FLAG,                                                   \

@@ -39,6 +39,7 @@ static inline void add_device(char **argv)
     for (; argv[count]; count++) {
         takes_one = takes_one || (count == 1 && (strcmp(argv[1], "run") == 0 ||
                                                  strcmp(argv[1], "bench") == 0 ||
+                                                 strcmp(argv[1], "tune") == 0 ||
                                                  strcmp(argv[1], "verify") == 0));
         if (strcmp(argv[count], "--device") == 0 || strcmp(argv[count], "-d") == 0)
             return;

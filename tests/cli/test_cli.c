@@ -14,7 +14,8 @@
 #include "cli_results.h"
 #include "program.h"
 
-static const char *const names[] = {"devices", "convert", "inspect", "run", "bench", "verify"};
+static const char *const names[] = {"devices", "convert", "inspect", "run",
+                                    "bench",   "tune",    "verify"};
 
 Test(cli, every_command_explains_itself)
 {

@@ -2,6 +2,7 @@
 // Method: converts a model of three pointwise operators, whose results are known, in a folder of
 // its own; then runs it on pictures, .npy and raw files.
 #include <cjson/cJSON.h>
+#include <dirent.h>
 #include <math.h>
 
 #include "cli_file.h"
@@ -341,6 +342,65 @@ Test(bench, numbers_are_there_and_ordered)
     cJSON_Delete(json);
     must((const char *[]){"bench", "model.espy", "-s", "0", NULL});
     cr_expect_not_null(strstr(result.out, "median"));
+    remove_folder(folder);
+}
+
+// Files of a cache that the program was given; counts those whose name ends so.
+static unsigned empty_cache(const char *folder, const char *end)
+{
+    unsigned found = 0;
+    DIR *cache = opendir(folder);
+    cr_assert_not_null(cache);
+    for (struct dirent *entry = readdir(cache); entry; entry = readdir(cache)) {
+        char path[512];
+        if (entry->d_name[0] == '.')
+            continue;
+        const size_t length = strlen(entry->d_name);
+        found += length > strlen(end) && !strcmp(entry->d_name + length - strlen(end), end);
+        (void)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        (void)unlink(path);
+    }
+    (void)closedir(cache);
+    return found;
+}
+
+Test(tune, measures_once_and_keeps_it)
+{
+    char folder[64], cache[96];
+    make_folder(folder);
+    (void)snprintf(cache, sizeof cache, "%s/cache", folder);
+    (void)setenv("XDG_CACHE_HOME", cache, 1);
+    (void)setenv("MESA_SHADER_CACHE_DISABLE", "true", 1); // it would be there too
+    must((const char *[]){"convert", ESPY_SOURCE_DIR "/examples/shapes/shapes.onnx", "-o",
+                          "other.espy", NULL});
+    must((const char *[]){"tune", "other.espy", "--json", NULL});
+    cJSON *json = parse_json();
+    const cJSON *problems = cJSON_GetObjectItemCaseSensitive(json, "problems");
+    const int count = cJSON_GetArraySize(problems);
+    cr_assert_gt(count, 2);
+    cr_expect_eq(number(json, "wrong"), 0);
+    cr_expect_gt(number(json, "before_ms"), 0);
+    cr_expect_leq(number(json, "after_ms"), number(json, "before_ms"));
+    const cJSON *problem;
+    cJSON_ArrayForEach(problem, problems)
+    {
+        cr_expect_lt(number(problem, "chosen"), number(problem, "forms"));
+        cr_expect_gt(number(problem, "uses"), 0);
+    }
+    cJSON_Delete(json);
+    must((const char *[]){"tune", "other.espy", NULL});
+    cr_expect_not_null(strstr(result.out, "nothing to measure"), "%s", result.out);
+    must((const char *[]){"verify", "other.espy", NULL}); // with what was chosen
+    must((const char *[]){"tune", "other.espy", "--again", NULL});
+    cr_expect_not_null(strstr(result.out, "gained"), "%s", result.out);
+    must((const char *[]){"tune", "other.espy", "--no-cache", NULL});
+    cr_expect_not_null(strstr(result.out, "nothing is kept"), "%s", result.out);
+    must((const char *[]){"tune", "model.espy", "--no-cache", NULL});
+    cr_expect_not_null(strstr(result.out, "nothing to measure"), "pointwise: %s", result.out);
+    (void)snprintf(cache, sizeof cache, "%s/cache/espy", folder);
+    cr_expect_eq(empty_cache(cache, ".choices"), 1);
+    (void)rmdir("cache/espy");
+    (void)rmdir("cache");
     remove_folder(folder);
 }
 
