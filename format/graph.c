@@ -457,6 +457,7 @@ espy_status espy_graph_prune(struct graph *graph)
     struct walk walk;
     TRY(init_walk(graph, &walk));
     mark_needed(graph, &walk);
+    graph->site_count = 0;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < graph->node_count; i++)
         if (walk.states[i])
@@ -516,6 +517,7 @@ espy_status espy_graph_sort(struct graph *graph)
                                "%s: node \"%.96s\" needs its own result (a cycle)",
                                graph->name == NULL ? "graph" : graph->name, graph->nodes[i].name);
     }
+    graph->site_count = 0;
     if (status == ESPY_OK)
         memcpy(graph->nodes, sorted, size);
     espy_free(host, sorted);

@@ -11,6 +11,8 @@ enum {
     GRAPH_NODES_MAX = 1 << 18,
     GRAPH_IO_MAX = 1024,           // inputs, and outputs
     GRAPH_BODIES_MAX = 4096,       // graphs that nodes run
+    GRAPH_SITES_MAX = 65536,       // places where the network attends
+    GRAPH_HEADS_MAX = 1 << 20,
     GRAPH_NODE_VALUES_MAX = 4096,  // inputs, and outputs, of one node
     GRAPH_ATTRS_MAX = 64,          // of one node
     GRAPH_LIST_MAX = 1 << 20,      // numbers or strings in one attribute
@@ -81,6 +83,15 @@ struct graph_io {
     const char **labels;
 };
 
+// A place where the network attends: "attention" in the file.
+struct graph_site {
+    const char *name, *kind;       // unique, and a word like a role ("softmax", "channel_gate")
+    // Whose first output is the map; of a node with the op Attention it is what its softmax makes.
+    uint32_t node;
+    uint32_t heads;                // 0: not known, or it has none
+    struct espy_token_grid queries, keys; // of a gate only the latter
+};
+
 // The lists of values and nodes are the graph's own; everything else that it points to lives in its
 // arena, or (constant data) in memory that the maker of the graph keeps alive: the mapped file.
 //
@@ -96,6 +107,9 @@ struct graph {
     struct graph_node *nodes;      // in an order in which every input is made before it is used
     uint32_t input_count, output_count;
     struct graph_io *inputs, *outputs;
+    // Only of a network. Whatever changes the nodes' numbers forgets them.
+    uint32_t site_count;
+    struct graph_site *sites;
     uint32_t body_count, body_capacity;
     struct graph **bodies;         // each before the bodies whose nodes run it
     struct graph *network;         // of a body: the network that holds it; else NULL

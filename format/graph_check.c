@@ -459,6 +459,84 @@ static espy_status check_node(struct checker *checker, uint32_t index)
     return check_steps(checker, place, node);
 }
 
+// ---- attention
+// ---------------------------------------------------------------------------------
+
+// Whole windows fill the grid, and a step is 1 or the number of windows that way.
+static espy_status check_grid(const struct checker *checker, const char *place,
+                              const struct espy_token_grid *grid)
+{
+    const uint32_t sizes[2] = {grid->rows, grid->columns};
+    if ((sizes[0] == 0) != (sizes[1] == 0) || (grid->window[0] == 0) != (grid->window[1] == 0) ||
+        sizes[0] > GRAPH_DIM_MAX || sizes[1] > GRAPH_DIM_MAX)
+        return refuse(checker, place, "a grid has rows and columns");
+    for (uint32_t d = 0; d < 2; d++) {
+        const uint32_t window = grid->window[d];
+        if (window == 0)
+            continue;
+        if (window > sizes[d] || sizes[d] % window != 0)
+            return refuse(checker, place, "windows of %u do not fill a grid of %u",
+                          (unsigned)window, (unsigned)sizes[d]);
+        if ((grid->step[d] != 1 && grid->step[d] != sizes[d] / window) ||
+            grid->shift[d] >= sizes[d])
+            return refuse(checker, place, "step %u and shift %u do not fit a grid of %u",
+                          (unsigned)grid->step[d], (unsigned)grid->shift[d], (unsigned)sizes[d]);
+    }
+    return ESPY_OK;
+}
+
+static espy_status check_sites(const struct checker *checker, struct map *names)
+{
+    const struct graph *graph = checker->graph;
+    char place[PLACE_SIZE_MAX];
+    for (uint32_t i = 0; i < graph->site_count; i++) {
+        const struct graph_site *site = &graph->sites[i];
+        char shown[FORMAT_TEXT_SHOWN_MAX];
+        snprintf(place, sizeof(place), "attention[%u]", (unsigned)i);
+        TRY(check_name(checker, place, "name", site->name));
+        if (!is_role(site->kind))
+            return refuse(checker, place, "kind \"%s\" is not a word of a-z, 0-9 and _",
+                          espy_format_shown(site->kind, shown));
+        if (site->node >= graph->node_count || site->heads > GRAPH_HEADS_MAX)
+            return refuse(checker, place, "node %u of %u, %u heads", (unsigned)site->node,
+                          (unsigned)graph->node_count, (unsigned)site->heads);
+        const struct graph_node *node = &graph->nodes[site->node];
+        if (strcmp(node->op, "Attention") != 0 && node->outputs[0] == GRAPH_NONE)
+            return refuse(checker, place, "node \"%s\" has no first output",
+                          espy_format_shown(node->name, shown));
+        TRY(check_grid(checker, place, &site->queries));
+        TRY(check_grid(checker, place, &site->keys));
+        const uint32_t same = espy_map_get(names, site->name);
+        if (same != MAP_NONE)
+            return refuse(checker, place, "the name is that of %s %u",
+                          same < graph->output_count ? "output" : "site",
+                          (unsigned)(same < graph->output_count ? same
+                                                                : same - graph->output_count));
+        TRY(espy_map_put(names, site->name, graph->output_count + i));
+    }
+    return ESPY_OK;
+}
+
+// Outputs and sites share a space of names: a run is asked for both by name.
+static espy_status check_attention(const struct checker *checker)
+{
+    const struct graph *graph = checker->graph;
+    struct map names;
+    espy_status status = ESPY_OK;
+    if (graph->site_count == 0)
+        return ESPY_OK;
+    if (graph->site_count > GRAPH_SITES_MAX || checker->body != NULL)
+        return refuse(checker, "attention", "%u sites, at most %d, and none in bodies",
+                      (unsigned)graph->site_count, (int)GRAPH_SITES_MAX);
+    espy_map_init(&names, checker->host);
+    for (uint32_t i = 0; status == ESPY_OK && i < graph->output_count; i++)
+        status = espy_map_put(&names, graph->values[graph->outputs[i].value].name, i);
+    if (status == ESPY_OK)
+        status = check_sites(checker, &names);
+    espy_map_finish(&names);
+    return status;
+}
+
 // ---- the whole
 // -------------------------------------------------------------------------------------
 
@@ -500,6 +578,7 @@ static espy_status check_all(struct checker *checker)
         TRY(check_output(checker, i));
     TRY(check_of(checker, "inputs", graph->inputs, graph->input_count));
     TRY(check_of(checker, "outputs", graph->outputs, graph->output_count));
+    TRY(check_attention(checker));
     for (uint32_t i = 0; i < graph->value_count; i++) {
         char shown[FORMAT_TEXT_SHOWN_MAX];
         if (checker->made[i] == 0)

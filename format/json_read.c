@@ -765,18 +765,147 @@ static espy_status read_bodies(struct reader *reader, const cJSON *list)
     return ESPY_OK;
 }
 
+// ---- attention
+// ---------------------------------------------------------------------------------
+
+// [rows, columns]
+static espy_status read_pair(const struct reader *reader, const struct place *place,
+                             const cJSON *list, uint32_t pair[2])
+{
+    struct place inner = {.up = place};
+    if (list == NULL)
+        return ESPY_OK;
+    TRY(expect_list(reader, place, list));
+    if (list_count(list) != 2)
+        return refuse(reader, place, "expected two numbers, rows and columns");
+    for (const cJSON *item = list->child; item != NULL; item = item->next, inner.index++) {
+        uint64_t number = 0;
+        TRY(read_integer(reader, &inner, item, GRAPH_DIM_MAX, &number));
+        pair[inner.index] = (uint32_t)number;
+    }
+    return ESPY_OK;
+}
+
+static espy_status read_grid(const struct reader *reader, const struct place *up, const char *key,
+                             const cJSON *object, struct espy_token_grid *grid)
+{
+    enum { GRID, EXTRA, WINDOW, STEP, SHIFT, COUNT };
+    struct member members[COUNT] = {{"grid", true, NULL},
+                                    {"extra", false, NULL},
+                                    {"window", false, NULL},
+                                    {"step", false, NULL},
+                                    {"shift", false, NULL}};
+    const struct place place = {.up = up, .key = key};
+    struct place at[COUNT];
+    uint32_t size[2] = {0, 0};
+    uint64_t extra = 0;
+    if (object == NULL)
+        return ESPY_OK;
+    for (int i = 0; i < COUNT; i++)
+        at[i] = (struct place){.up = &place, .key = members[i].key};
+    TRY(read_members(reader, &place, object, members, COUNT));
+    if (members[WINDOW].item == NULL && (members[STEP].item != NULL || members[SHIFT].item != NULL))
+        return refuse(reader, &place, "\"step\" and \"shift\" are for \"window\"");
+    if (members[WINDOW].item != NULL)
+        grid->step[0] = grid->step[1] = 1;
+    TRY(read_pair(reader, &at[GRID], members[GRID].item, size));
+    TRY(read_integer(reader, &at[EXTRA], members[EXTRA].item, GRAPH_DIM_MAX, &extra));
+    TRY(read_pair(reader, &at[WINDOW], members[WINDOW].item, grid->window));
+    TRY(read_pair(reader, &at[STEP], members[STEP].item, grid->step));
+    TRY(read_pair(reader, &at[SHIFT], members[SHIFT].item, grid->shift));
+    if (size[0] == 0 || size[1] == 0)
+        return refuse(reader, &at[GRID], "rows and columns are above 0");
+    if (members[WINDOW].item != NULL && (grid->window[0] == 0 || grid->window[1] == 0))
+        return refuse(reader, &at[WINDOW], "rows and columns are above 0");
+    grid->rows = size[0];
+    grid->columns = size[1];
+    grid->extra = (uint32_t)extra;
+    return ESPY_OK;
+}
+
+static espy_status read_site(const struct reader *reader, const struct place *place,
+                             const cJSON *object, const struct map *nodes, struct graph_site *site)
+{
+    enum { NAME, KIND, NODE, HEADS, QUERIES, KEYS };
+    struct member members[] = {{"name", true, NULL},     {"kind", true, NULL},
+                               {"node", true, NULL},     {"heads", false, NULL},
+                               {"queries", false, NULL}, {"keys", false, NULL}};
+    const struct place name_place = {.up = place, .key = "name"};
+    const struct place kind_place = {.up = place, .key = "kind"};
+    const struct place node_place = {.up = place, .key = "node"};
+    const struct place heads_place = {.up = place, .key = "heads"};
+    const char *node = NULL;
+    char shown[FORMAT_TEXT_SHOWN_MAX];
+    uint64_t heads = 0;
+    TRY(read_members(reader, place, object, members, MEMBER_COUNT(members)));
+    TRY(read_string(reader, &name_place, members[NAME].item, &site->name));
+    TRY(read_string(reader, &kind_place, members[KIND].item, &site->kind));
+    TRY(read_string(reader, &node_place, members[NODE].item, &node));
+    TRY(read_integer(reader, &heads_place, members[HEADS].item, GRAPH_HEADS_MAX, &heads));
+    site->heads = (uint32_t)heads;
+    site->node = espy_map_get(nodes, node);
+    if (site->node == MAP_NONE)
+        return refuse(reader, &node_place, "there is no node \"%s\"",
+                      espy_format_shown(node, shown));
+    TRY(read_grid(reader, place, "queries", members[QUERIES].item, &site->queries));
+    return read_grid(reader, place, "keys", members[KEYS].item, &site->keys);
+}
+
+static espy_status read_site_list(struct reader *reader, const struct place *place,
+                                  const cJSON *list, struct map *nodes)
+{
+    struct graph *graph = reader->graph;
+    for (uint32_t n = 0; n < graph->node_count; n++)
+        TRY(espy_map_put(nodes, graph->nodes[n].name, n));
+    struct place inner = {.up = place};
+    for (const cJSON *item = list->child; item != NULL; item = item->next, inner.index++)
+        TRY(read_site(reader, &inner, item, nodes, &graph->sites[inner.index]));
+    return ESPY_OK;
+}
+
+static espy_status read_sites(struct reader *reader, const cJSON *list)
+{
+    const struct place place = {.key = "attention"};
+    struct graph *graph = reader->graph;
+    if (list == NULL)
+        return ESPY_OK;
+    TRY(expect_list(reader, &place, list));
+    graph->sites = espy_arena_array(&graph->arena, list_count(list), sizeof(*graph->sites));
+    if (graph->sites == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    graph->site_count = list_count(list);
+    struct map nodes;
+    espy_map_init(&nodes, reader->host);
+    const espy_status status = read_site_list(reader, &place, list, &nodes);
+    espy_map_finish(&nodes);
+    return status;
+}
+
 static espy_status read_root(struct reader *reader, const cJSON *root)
 {
-    enum { ESPY, NAME, PRODUCER, INPUTS, OUTPUTS, TENSORS, NODES, BODIES, LAYERS, DTYPE, BLOCKS };
+    enum {
+        ESPY,
+        NAME,
+        PRODUCER,
+        INPUTS,
+        OUTPUTS,
+        TENSORS,
+        NODES,
+        ATTENTION,
+        BODIES,
+        LAYERS,
+        DTYPE,
+        BLOCKS
+    };
     const struct format_hand *hand = reader->source->hand;
     const bool may_have_layers = hand != NULL && hand->layers != NULL;
     const bool has_layers =
         may_have_layers && cJSON_GetObjectItemCaseSensitive(root, "layers") != NULL;
     struct member members[] = {
-        {"espy", true, NULL},         {"name", false, NULL},   {"producer", false, NULL},
-        {"inputs", true, NULL},       {"outputs", true, NULL}, {"tensors", false, NULL},
-        {"nodes", !has_layers, NULL}, {"bodies", false, NULL}, {"layers", false, NULL},
-        {"dtype", false, NULL},       {"blocks", false, NULL}};
+        {"espy", true, NULL},         {"name", false, NULL},      {"producer", false, NULL},
+        {"inputs", true, NULL},       {"outputs", true, NULL},    {"tensors", false, NULL},
+        {"nodes", !has_layers, NULL}, {"attention", false, NULL}, {"bodies", false, NULL},
+        {"layers", false, NULL},      {"dtype", false, NULL},     {"blocks", false, NULL}};
     // What only layers have comes last and is left out for files.
     TRY(read_members(reader, NULL, root, members,
                      may_have_layers ? MEMBER_COUNT(members) : LAYERS));
@@ -796,6 +925,7 @@ static espy_status read_root(struct reader *reader, const cJSON *root)
     reader->layered = has_layers ? root : NULL;
     TRY(read_graph(reader, members[INPUTS].item, members[TENSORS].item, members[NODES].item,
                    members[OUTPUTS].item));
+    TRY(read_sites(reader, members[ATTENTION].item));
     TRY(read_bodies(reader, members[BODIES].item));
     if (reader->source->hand == NULL && reader->weights_end != reader->source->weights_size)
         return refuse(reader, &tensors_place, "the tensors end at %zu, the weights have %zu bytes",

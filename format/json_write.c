@@ -294,6 +294,46 @@ static void add_bodies(struct text *text, const struct graph *network, size_t *e
     add(text, "]");
 }
 
+static void add_pair(struct text *text, const char *key, uint32_t first, uint32_t second)
+{
+    espy_text_add(text, ", \"%s\": [%u, %u]", key, (unsigned)first, (unsigned)second);
+}
+
+static void add_grid(struct text *text, const char *key, const struct espy_token_grid *grid)
+{
+    if (grid->rows == 0)
+        return;
+    espy_text_add(text, ", \"%s\": {\"grid\": [%u, %u]", key, (unsigned)grid->rows,
+                  (unsigned)grid->columns);
+    if (grid->extra > 0)
+        espy_text_add(text, ", \"extra\": %u", (unsigned)grid->extra);
+    if (grid->window[0] > 0) {
+        add_pair(text, "window", grid->window[0], grid->window[1]);
+        add_pair(text, "step", grid->step[0], grid->step[1]);
+        add_pair(text, "shift", grid->shift[0], grid->shift[1]);
+    }
+    add(text, "}");
+}
+
+static void add_sites(struct text *text, const struct graph *network)
+{
+    add(text, ",\n  \"attention\": [");
+    for (uint32_t i = 0; i < network->site_count; i++) {
+        const struct graph_site *site = &network->sites[i];
+        add_line(text, i == 0);
+        add(text, "{\"name\": ");
+        add_string(text, site->name);
+        add_member(text, "kind", site->kind);
+        add_member(text, "node", network->nodes[site->node].name);
+        if (site->heads > 0)
+            espy_text_add(text, ", \"heads\": %u", (unsigned)site->heads);
+        add_grid(text, "queries", &site->queries);
+        add_grid(text, "keys", &site->keys);
+        add(text, "}");
+    }
+    add(text, "\n  ]");
+}
+
 void espy_format_print_json(const struct graph *graph, struct text *text)
 {
     size_t end = 0;
@@ -309,6 +349,8 @@ void espy_format_print_json(const struct graph *graph, struct text *text)
         add(text, ",\n");
     }
     add_graph(text, graph, &end);
+    if (graph->site_count > 0)
+        add_sites(text, graph);
     if (graph->body_count > 0)
         add_bodies(text, graph, &end);
     add(text, "\n}\n");

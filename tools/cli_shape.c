@@ -66,3 +66,19 @@ bool espy_shape_parse(const char *text, uint32_t *rank, int64_t dims[ESPY_RANK_M
             return false;
     }
 }
+
+const char *espy_grid_print(const struct espy_token_grid *grid, char *buffer, size_t size)
+{
+    char extra[32] = "", windows[64] = "";
+    if (grid->rows == 0)
+        return "-";
+    if (grid->extra)
+        (void)snprintf(extra, sizeof extra, "%u+", grid->extra);
+    if (grid->window[0])
+        (void)snprintf(windows, sizeof windows, "/%ux%u%s", grid->window[0], grid->window[1],
+                       grid->step[0] > 1 || grid->step[1] > 1 ? " spread"
+                       : grid->shift[0] || grid->shift[1]     ? " shifted"
+                                                              : "");
+    (void)snprintf(buffer, size, "%s%ux%u%s", extra, grid->rows, grid->columns, windows);
+    return buffer;
+}

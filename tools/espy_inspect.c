@@ -220,6 +220,23 @@ static void print_bodies(const struct graph *graph)
     }
 }
 
+static void print_sites(const struct graph *graph)
+{
+    char name[256], kind[64], queries[128], keys[128];
+    if (graph->site_count == 0)
+        return;
+    (void)printf("\n%5s  %-14s %5s  %-22s %-22s %s\n", "", "attention", "heads", "queries", "keys",
+                 "site");
+    for (uint32_t i = 0; i < graph->site_count; i++) {
+        const struct graph_site *site = &graph->sites[i];
+        (void)printf("%5u  %-14s %5u  %-22s %-22s %s\n", i,
+                     espy_cli_clean(site->kind, kind, sizeof kind), site->heads,
+                     espy_grid_print(&site->queries, queries, sizeof queries),
+                     espy_grid_print(&site->keys, keys, sizeof keys),
+                     espy_cli_clean(site->name, name, sizeof name));
+    }
+}
+
 static void print_text(const struct inspection *inspection)
 {
     const struct graph *graph = &inspection->graph;
@@ -241,6 +258,7 @@ static void print_text(const struct inspection *inspection)
                      espy_cli_clean(graph->nodes[i].name, name, sizeof name));
     }
     print_bodies(graph);
+    print_sites(graph);
     (void)printf("\nnodes        %u\nparameters   %" PRIu64 " (%.3f M)\n", graph->node_count,
                  inspection->total.parameters, (double)inspection->total.parameters / 1e6);
     (void)printf("MACs         %s%" PRIu64 " (%.3f G)\n",
@@ -316,6 +334,42 @@ static void add_nodes(cJSON *json, const struct inspection *inspection)
     }
 }
 
+static void add_pair(cJSON *json, const char *key, uint32_t rows, uint32_t columns)
+{
+    espy_json_add_shape(json, key, 2, (const int64_t[]){rows, columns});
+}
+
+static void add_grid(cJSON *json, const char *key, const struct espy_token_grid *grid)
+{
+    cJSON *entry = grid->rows ? cJSON_AddObjectToObject(json, key) : NULL;
+    if (!entry)
+        return;
+    add_pair(entry, "grid", grid->rows, grid->columns);
+    (void)cJSON_AddNumberToObject(entry, "extra", grid->extra);
+    if (!grid->window[0])
+        return;
+    add_pair(entry, "window", grid->window[0], grid->window[1]);
+    add_pair(entry, "step", grid->step[0], grid->step[1]);
+    add_pair(entry, "shift", grid->shift[0], grid->shift[1]);
+}
+
+static void add_sites(cJSON *json, const struct graph *graph)
+{
+    cJSON *array = graph->site_count ? cJSON_AddArrayToObject(json, "attention") : NULL;
+    for (uint32_t i = 0; i < graph->site_count; i++) {
+        const struct graph_site *site = &graph->sites[i];
+        cJSON *entry = cJSON_CreateObject();
+        (void)cJSON_AddStringToObject(entry, "name", site->name);
+        (void)cJSON_AddStringToObject(entry, "kind", site->kind);
+        (void)cJSON_AddStringToObject(entry, "node", graph->nodes[site->node].name);
+        if (site->heads)
+            (void)cJSON_AddNumberToObject(entry, "heads", site->heads);
+        add_grid(entry, "queries", &site->queries);
+        add_grid(entry, "keys", &site->keys);
+        (void)cJSON_AddItemToArray(array, entry);
+    }
+}
+
 static void add_bodies(cJSON *json, const struct graph *graph)
 {
     cJSON *array = graph->body_count ? cJSON_AddArrayToObject(json, "bodies") : NULL;
@@ -344,6 +398,7 @@ static enum cli_exit print_json(const struct inspection *inspection)
     add_values(json, inspection, false);
     add_values(json, inspection, true);
     add_nodes(json, inspection);
+    add_sites(json, &inspection->graph);
     add_bodies(json, &inspection->graph);
     (void)cJSON_AddNumberToObject(json, "parameters", (double)inspection->total.parameters);
     (void)cJSON_AddNumberToObject(json, "macs", (double)inspection->total.macs);

@@ -137,6 +137,18 @@ NO_WEIGHTS = {
 }
 
 
+def attention():
+    """Sites: a windowed one, one with a class token, and a gate."""
+    graph = MINIMAL | {
+        "tensors": {"b": {"dtype": "float32", "shape": [2], "offset": 0, "size": 8}},
+        "attention": [
+            {"name": "blocks.0/attn", "kind": "softmax", "node": "add", "heads": 3,
+             "queries": {"grid": [8, 12], "window": [4, 3], "step": [1, 4], "shift": [2, 0]},
+             "keys": {"grid": [14, 14], "extra": 1}},
+            {"name": "gate", "kind": "a_kind_of_tomorrow", "node": "add"}]}
+    return lines(graph), floats(1, -2)
+
+
 def everything():
     tensors, weights = {}, b""
     for name, dtype, shape, payload in [
@@ -430,7 +442,30 @@ def bad_graphs():
         return append("inputs", {"name": "p", "dtype": "float32", "shape": list(shape),
                                  "role": "image", "preprocess": {"size": [4, 4]} | keys})
 
+    def site(keys=None, **more):
+        entry = {"name": "s", "kind": "softmax", "node": "add"} | more
+        return top(attention=[entry if keys is None else entry | {"keys": keys}])
+
     cases = {
+        "site_list": top(attention={}),
+        "site_unknown_key": site(extra=1),
+        "site_node_unknown": site(node="b"),
+        "site_name_output": site(name="y"),
+        "site_name_empty": site(name=""),
+        "site_kind": site(kind="Softmax"),
+        "site_heads": site(heads=2 ** 21),
+        "site_heads_text": site(heads="3"),
+        "site_twice": top(attention=[{"name": "s", "kind": "softmax", "node": "add"}] * 2),
+        "site_no_grid": site({"extra": 1}),
+        "site_grid_zero": site({"grid": [0, 4]}),
+        "site_grid_three": site({"grid": [1, 4, 4]}),
+        "site_grid_negative": site({"grid": [-1, 4]}),
+        "site_window_zero": site({"grid": [4, 4], "window": [0, 2]}),
+        "site_window_ragged": site({"grid": [4, 4], "window": [3, 2]}),
+        "site_window_large": site({"grid": [4, 4], "window": [8, 2]}),
+        "site_step": site({"grid": [8, 8], "window": [2, 2], "step": [3, 1]}),
+        "site_step_alone": site({"grid": [8, 8], "step": [1, 1]}),
+        "site_shift": site({"grid": [8, 8], "window": [2, 2], "shift": [8, 0]}),
         "unknown_key": top(extra=1),
         "unknown_key_control": top(**{"a\nb\u0085c": 1}),
         "unknown_key_case": top(Name="x"),
@@ -634,6 +669,7 @@ def main():
         "no_weights.espy": container(lines(NO_WEIGHTS)),
         "everything.espy": everything(),
         "bodies.espy": bodies(),
+        "attention.espy": container(*attention()),
         "small_types.espy": container(*small_types()),
     })
     bad = {}

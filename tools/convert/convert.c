@@ -205,6 +205,7 @@ static espy_status convert(struct convert_model *model, const struct convert_par
         TRY(espy_passes_narrow(model->host, graph, params->weights, &report->counts));
     report->nodes_after = graph->node_count;
     TRY(check_support(model, report));
+    TRY(espy_passes_sites(model->host, graph));
     return espy_graph_check(graph);
 }
 

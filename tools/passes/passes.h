@@ -31,6 +31,9 @@ espy_status espy_passes_sequences(const struct host *host, struct graph *graph,
 espy_status espy_passes_narrow(const struct host *host, struct graph *graph, espy_dtype dtype,
                                struct pass_counts *counts);
 
+// Finds where the network attends (sites.c) and lists it in graph->sites. Last: passes forget them.
+espy_status espy_passes_sites(const struct host *host, struct graph *graph);
+
 // ---- facts: what is known of a graph, whatever of it is supported
 // --------------------------------------
 

@@ -208,6 +208,18 @@ struct espy_value_info {
     const char *const *labels;
 };
 
+// How tokens lie on the picture: `extra` tokens that are no part of it (a class token), then those of
+// a grid of so many rows and columns, row by row. Zeros: not known. With windows, a map is of one
+// window, and the maps of all windows stand one after another in its first dimension: token
+// (row, column) of window (down, right) is at row
+// (down * (step 1: rows of a window; else 1) + row * step + shift) modulo the grid's rows, and its
+// column likewise.
+struct espy_token_grid {
+    uint32_t rows, columns, extra;
+    uint32_t window[2];         // rows and columns of a window; 0: there are no windows
+    uint32_t step[2], shift[2]; // with windows; step is 1 or the number of windows that way
+};
+
 // Reads and checks a whole .espy file. Untrusted bytes are safe: the answer is a model or a status.
 ESPY_API espy_status espy_model_load_file(espy_context *context, const char *path,
                                           espy_model **model);
