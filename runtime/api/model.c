@@ -133,3 +133,29 @@ espy_status espy_model_output(const espy_model *model, uint32_t index,
     fill_info(&model->graph, &model->graph.outputs[index], info);
     return ESPY_OK;
 }
+
+uint32_t espy_model_attention_count(const espy_model *model)
+{
+    return model->graph.site_count;
+}
+
+espy_status espy_model_attention(const espy_model *model, uint32_t index,
+                                 struct espy_attention_info *info)
+{
+    if (model == NULL)
+        return ESPY_INVALID_ARGUMENT;
+    if (info == NULL)
+        return espy_fail(&model->host, ESPY_INVALID_ARGUMENT,
+                         "espy_model_attention: info is NULL");
+    if (index >= model->graph.site_count)
+        return espy_fail(&model->host, ESPY_INVALID_ARGUMENT,
+                         "espy_model_attention: there is no site %u", index);
+    const struct graph_site *site = &model->graph.sites[index];
+    *info = (struct espy_attention_info){.name = site->name,
+                                         .kind = site->kind,
+                                         .node = model->graph.nodes[site->node].name,
+                                         .heads = site->heads,
+                                         .queries = site->queries,
+                                         .keys = site->keys};
+    return ESPY_OK;
+}

@@ -20,7 +20,7 @@ static const char *dims_text(const int64_t *dims, uint32_t rank, char *buffer, s
 // One symbol stands for one number in all inputs of a call.
 static espy_status check_symbols(const espy_session *session, uint32_t index)
 {
-    const struct graph *graph = &session->model->graph;
+    const struct graph *graph = session->graph;
     const struct graph_value *value = &graph->values[graph->inputs[index].value];
     for (uint32_t d = 0; d < value->shape.rank; d++) {
         for (uint32_t i = 0; value->symbols[d] != NULL && i <= index; i++) {
@@ -45,7 +45,7 @@ static espy_status check_input(espy_session *session, uint32_t index,
                                const struct espy_tensor *tensor, bool with_data)
 {
     const struct host *host = &session->host;
-    const struct graph *graph = &session->model->graph;
+    const struct graph *graph = session->graph;
     const struct graph_value *value = &graph->values[graph->inputs[index].value];
     if (tensor->dtype != value->dtype)
         return espy_fail(host, ESPY_INVALID_ARGUMENT, "input '%s' is %s, the model takes %s",
@@ -84,7 +84,7 @@ static espy_status check_input(espy_session *session, uint32_t index,
 static espy_status check_inputs(espy_session *session, const struct espy_tensor *inputs,
                                 uint32_t input_count, bool with_data)
 {
-    const struct graph *graph = &session->model->graph;
+    const struct graph *graph = session->graph;
     if (inputs == NULL && input_count > 0)
         return espy_fail(&session->host, ESPY_INVALID_ARGUMENT, "inputs is NULL");
     for (uint32_t k = 0; k < input_count; k++) {
@@ -121,7 +121,7 @@ static espy_status find_plan(espy_session *session, struct runner **runner)
 {
     const struct runner_params params = {.host = &session->host,
                                          .device = session->device->vk,
-                                         .graph = &session->model->graph,
+                                         .graph = session->graph,
                                          .inputs = session->types,
                                          .input_data = session->input_data,
                                          .keep_values = session->keep_values,
@@ -163,7 +163,7 @@ static bool static_inputs(const struct graph *graph)
 // Sets *waits when some shape depends on elements of an input, so that planning needs a run's data.
 static espy_status shapes_wait(espy_session *session, bool *waits)
 {
-    const struct graph *graph = &session->model->graph;
+    const struct graph *graph = session->graph;
     struct arena scratch;
     struct op_walk walk = {.host = NULL};
     espy_arena_init(&scratch, &session->host);
@@ -186,7 +186,7 @@ static espy_status shapes_wait(espy_session *session, bool *waits)
 
 static espy_status plan_static(espy_session *session)
 {
-    const struct graph *graph = &session->model->graph;
+    const struct graph *graph = session->graph;
     bool waits = false;
     TRY(shapes_wait(session, &waits));
     if (waits)
@@ -202,7 +202,7 @@ static espy_status plan_static(espy_session *session)
 static espy_status make_lists(espy_session *session)
 {
     const struct host *host = &session->host;
-    const struct graph *graph = &session->model->graph;
+    const struct graph *graph = session->graph;
     session->types = espy_alloc_array(host, graph->input_count + 1u, sizeof(*session->types));
     session->input_data =
         espy_alloc_array(host, graph->input_count + 1u, sizeof(*session->input_data));
@@ -217,6 +217,13 @@ static espy_status make_lists(espy_session *session)
 static void forget_pages(void *user, const void *data, size_t size)
 {
     espy_format_file_forget(user, data, size);
+}
+
+static espy_status show_sites(espy_session *session, const char *const *names, uint32_t count)
+{
+    TRY(espy_site_maps_init(&session->maps, &session->host, &session->model->graph, names, count));
+    session->graph = &session->maps.graph;
+    return ESPY_OK;
 }
 
 espy_status espy_session_create(espy_device *device, espy_model *model,
@@ -245,8 +252,11 @@ espy_status espy_session_create(espy_device *device, espy_model *model,
     made->tuned = known.tuned;
     made->tune_user = known.tune_user;
     espy_choices_init(&made->choices, &made->host);
+    made->graph = &model->graph;
     const uint32_t plans_max = known.plans_max != 0 ? known.plans_max : PLANS_DEFAULT;
     espy_status status = espy_runner_cache_init(&made->plans, &made->host, plans_max);
+    if (status == ESPY_OK && known.attention_count > 0)
+        status = show_sites(made, known.attention, known.attention_count);
     if (status == ESPY_OK)
         status = espy_vk_weights_create(device->vk, &made->weights);
     if (status == ESPY_OK && made->tune != ESPY_TUNE_AGAIN)
@@ -255,7 +265,7 @@ espy_status espy_session_create(espy_device *device, espy_model *model,
         espy_vk_weights_on_read(made->weights, forget_pages, (void *)(uintptr_t)&model->file);
         status = make_lists(made);
     }
-    if (status == ESPY_OK && static_inputs(&model->graph))
+    if (status == ESPY_OK && static_inputs(made->graph))
         status = plan_static(made);
     if (status != ESPY_OK) {
         espy_session_destroy(&made);
@@ -276,9 +286,10 @@ void espy_session_destroy(espy_session **session)
     espy_choices_finish(&old->choices);
     espy_free(&host, old->types);
     espy_free(&host, old->input_data);
-    for (uint32_t o = 0; old->rooms != NULL && o < old->model->graph.output_count; o++)
+    for (uint32_t o = 0; old->rooms != NULL && o < old->graph->output_count; o++)
         espy_free(&host, old->rooms[o].data);
     espy_free(&host, old->rooms);
+    espy_site_maps_finish(&old->maps);
     espy_free(&host, old);
     *session = NULL;
 }
@@ -336,7 +347,7 @@ espy_status espy_session_plan(espy_session *session, const struct espy_tensor *i
                                     .weights_read_size = traffic.weights,
                                     .data_dependent = espy_runner_data_dependent(runner),
                                     .float64_as_float32 = plan->float64_node != GRAPH_NONE};
-    for (uint32_t o = 0; outputs != NULL && o < plan->graph->output_count; o++)
+    for (uint32_t o = 0; outputs != NULL && o < session->model->graph.output_count; o++)
         fill_planned(runner, o, &outputs[o]);
     return ESPY_OK;
 }
@@ -370,15 +381,18 @@ void espy_text_free(espy_session *session, char **text)
 
 // ---- run -------------------------------------------------------------------------------------------
 
-// Index in the graph of the output that the caller names; output_count when there is none.
-static uint32_t find_output(const struct graph *graph, const struct espy_tensor *tensor)
+// Index in the graph of the output, or map, that the caller names; output_count when there is none.
+static uint32_t find_output(const espy_session *session, const struct espy_tensor *tensor)
 {
-    uint32_t o = 0;
-    while (o < graph->output_count &&
-           (tensor->name == NULL ||
-            strcmp(graph->values[graph->outputs[o].value].name, tensor->name) != 0))
-        o++;
-    return o;
+    const struct graph *graph = session->graph;
+    const char *name = tensor->name;
+    for (uint32_t o = 0; name != NULL && o < session->model->graph.output_count; o++)
+        if (strcmp(graph->values[graph->outputs[o].value].name, name) == 0)
+            return o;
+    for (uint32_t i = 0; name != NULL && i < session->maps.count; i++)
+        if (strcmp(session->maps.sites[i]->name, name) == 0)
+            return session->maps.outputs[i];
+    return graph->output_count;
 }
 
 // true: the session is asked for memory.
@@ -400,12 +414,11 @@ static espy_status check_room(const espy_session *session, const struct espy_ten
 static espy_status check_outputs(espy_session *session, const struct runner *runner,
                                  const struct espy_tensor *outputs, uint32_t output_count)
 {
-    const struct graph *graph = &session->model->graph;
     if (outputs == NULL && output_count > 0)
         return espy_fail(&session->host, ESPY_INVALID_ARGUMENT, "outputs is NULL");
     for (uint32_t k = 0; k < output_count; k++) {
-        const uint32_t o = find_output(graph, &outputs[k]);
-        if (o == graph->output_count)
+        const uint32_t o = find_output(session, &outputs[k]);
+        if (o == session->graph->output_count)
             return espy_fail(&session->host, ESPY_INVALID_ARGUMENT, "the model has no output '%s'",
                              outputs[k].name != NULL ? outputs[k].name : "(NULL)");
         for (uint32_t i = 0; i < k; i++)
@@ -435,10 +448,9 @@ static espy_status grow_room(espy_session *session, uint32_t o, size_t size)
 // Hands out what a finished run has made, once it is sure that all of it fits.
 static espy_status read_outputs(espy_session *session, const struct runner *runner)
 {
-    const struct graph *graph = &session->model->graph;
     for (uint32_t k = 0; k < session->output_count; k++) {
         const struct espy_tensor *tensor = &session->outputs[k];
-        const uint32_t o = find_output(graph, tensor);
+        const uint32_t o = find_output(session, tensor);
         const struct op_type type = espy_runner_result(runner, o);
         TRY(check_room(session, tensor, size_of(&type)));
         if (without_room(tensor))
@@ -446,7 +458,7 @@ static espy_status read_outputs(espy_session *session, const struct runner *runn
     }
     for (uint32_t k = 0; k < session->output_count; k++) {
         struct espy_tensor *tensor = &session->outputs[k];
-        const uint32_t o = find_output(graph, tensor);
+        const uint32_t o = find_output(session, tensor);
         const struct op_type type = espy_runner_result(runner, o);
         const bool own = without_room(tensor);
         TRY(espy_runner_read(runner, o, own ? session->rooms[o].data : tensor->data));

@@ -4,6 +4,7 @@
 
 #include "api/api_internal.h"
 #include "api/runner_cache.h"
+#include "api/site_maps.h"
 
 // Memory for an output that the caller gave none for.
 struct session_room {
@@ -15,6 +16,8 @@ struct espy_session {
     struct host host;
     espy_device *device;
     espy_model *model;
+    const struct graph *graph; // the model's, or that of maps where maps were asked for
+    struct site_maps maps;
     bool keep_values;
     uint64_t memory_max;
     bool float64_said; // the warning that float64 is computed as float32
@@ -27,7 +30,7 @@ struct espy_session {
     // Of one call, by graph input; made once so that runs allocate nothing.
     struct op_type *types;
     const void **input_data;
-    struct session_room *rooms; // by graph output; grow as they are needed
+    struct session_room *rooms; // by output of graph; grow as they are needed
     // The run in flight.
     struct runner *running;
     espy_ticket ticket;

@@ -220,6 +220,18 @@ struct espy_token_grid {
     uint32_t step[2], shift[2]; // with windows; step is 1 or the number of windows that way
 };
 
+// A place where the model attends. All pointers live as long as the model.
+struct espy_attention_info {
+    const char *name;
+    // "softmax" (map: heads, queries, keys), "transposed" (between channels), "linear" (a weight per
+    // token), "channel_gate" (a factor per channel, or one), "spatial_gate" (a factor per place),
+    // "deformable" (where is looked), or a kind that a newer converter knows.
+    const char *kind;
+    const char *node; // of the model, where the map is made
+    uint32_t heads;   // 0: not known, or none
+    struct espy_token_grid queries, keys; // of a gate only the latter
+};
+
 // Reads and checks a whole .espy file. Untrusted bytes are safe: the answer is a model or a status.
 ESPY_API espy_status espy_model_load_file(espy_context *context, const char *path,
                                           espy_model **model);
@@ -234,12 +246,17 @@ ESPY_API espy_status espy_model_input(const espy_model *model, uint32_t index,
                                       struct espy_value_info *info);
 ESPY_API espy_status espy_model_output(const espy_model *model, uint32_t index,
                                        struct espy_value_info *info);
+// The attention sites that the converter has found; a file need not list any.
+ESPY_API uint32_t espy_model_attention_count(const espy_model *model);
+// index < count, else ESPY_INVALID_ARGUMENT.
+ESPY_API espy_status espy_model_attention(const espy_model *model, uint32_t index,
+                                          struct espy_attention_info *info);
 
 // ---- session -----------------------------------------------------------------------------------
 
 // A tensor in the caller's memory. The caller owns data and the name.
 struct espy_tensor {
-    const char *name; // of the model's input or output
+    const char *name; // of the model's input or output, or of an attention site
     espy_dtype dtype;
     uint32_t rank;
     int64_t dims[ESPY_RANK_MAX];
@@ -285,6 +302,11 @@ struct espy_session_params {
     espy_tune tune;
     espy_tune_fn tuned;
     void *tune_user;
+    // Names of attention sites whose maps runs can deliver: a run's outputs may name them as they
+    // name the model's. Sessions that do not ask pay nothing; in one that asks, attention at these
+    // sites writes its weights to memory. The strings are read during the call only.
+    const char *const *attention;
+    uint32_t attention_count;
 };
 
 // Makes a model ready on a device. The model and the device must outlive the session. A model

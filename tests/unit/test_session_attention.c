@@ -1,0 +1,164 @@
+// Goal: a session that is asked for maps of attention sites delivers what the model computes there,
+// and one that is not plans as if there were no sites. Method: a graph of an Attention and a gate,
+// whose weights and factors are worked out here.
+#include "test_session_fixture.h"
+
+#include <math.h>
+
+enum { TOKENS = 3, WIDTH = 2 };
+
+static void add_site(struct graph *graph, const char *name, const char *kind, uint32_t node)
+{
+    struct graph_site *sites =
+        espy_arena_array(&graph->arena, graph->site_count + 1u, sizeof(*sites));
+    cr_assert(sites != NULL);
+    for (uint32_t i = 0; i < graph->site_count; i++)
+        sites[i] = graph->sites[i];
+    sites[graph->site_count] = (struct graph_site){.name = name, .kind = kind, .node = node};
+    graph->sites = sites;
+    graph->site_count++;
+}
+
+// y = x * sigmoid(attention(x, x, x)), where the scale of Attention is 1.
+static void make_attention(struct graph *graph)
+{
+    const uint32_t x = make_input(graph, "x", ESPY_FLOAT32, SHAPE(1, 1, TOKENS, WIDTH));
+    const uint32_t mixed = MAKE(graph, "Attention", "attention", x, x, x);
+    make_number(graph, "scale", 1);
+    const uint32_t gate = MAKE(graph, "Sigmoid", "gate", mixed);
+    make_output(graph, MAKE(graph, "Mul", "y", x, gate));
+    make_output(graph, mixed);
+    add_site(graph, "blocks.0/attn", "softmax", 0);
+    graph->sites[0].heads = 1;
+    graph->sites[0].keys.rows = 1;
+    graph->sites[0].keys.columns = TOKENS;
+    add_site(graph, "blocks.0/gate", "spatial_gate", 1);
+}
+
+static const float given[TOKENS][WIDTH] = {{1, 0}, {0, 2}, {-1, 1}};
+
+static void softmax_of_products(double weights[TOKENS][TOKENS])
+{
+    for (int q = 0; q < TOKENS; q++) {
+        double sum = 0;
+        for (int k = 0; k < TOKENS; k++) {
+            double product = 0;
+            for (int i = 0; i < WIDTH; i++)
+                product += (double)given[q][i] * (double)given[k][i];
+            weights[q][k] = exp(product);
+            sum += weights[q][k];
+        }
+        for (int k = 0; k < TOKENS; k++)
+            weights[q][k] /= sum;
+    }
+}
+
+static void expect_maps(const struct espy_tensor *attention, const struct espy_tensor *gate)
+{
+    double weights[TOKENS][TOKENS];
+    softmax_of_products(weights);
+    cr_assert(attention->rank == 4 && attention->dims[2] == TOKENS && attention->dims[3] == TOKENS);
+    cr_assert(gate->rank == 4 && gate->dims[2] == TOKENS && gate->dims[3] == WIDTH);
+    for (int q = 0; q < TOKENS; q++) {
+        for (int k = 0; k < TOKENS; k++)
+            cr_expect_float_eq(((const float *)attention->data)[q * TOKENS + k], weights[q][k],
+                               1e-6);
+        for (int i = 0; i < WIDTH; i++) {
+            double sum = 0;
+            for (int k = 0; k < TOKENS; k++)
+                sum += weights[q][k] * (double)given[k][i];
+            cr_expect_float_eq(((const float *)gate->data)[q * WIDTH + i], 1 / (1 + exp(-sum)),
+                               1e-6);
+        }
+    }
+}
+
+static struct espy_tensor input_of(float x[TOKENS][WIDTH])
+{
+    memcpy(x, given, sizeof(given));
+    return (struct espy_tensor){.name = "x",
+                                .dtype = ESPY_FLOAT32,
+                                .rank = 4,
+                                .dims = {1, 1, TOKENS, WIDTH},
+                                .data = x,
+                                .size = sizeof(given)};
+}
+
+Test(session_attention, maps_are_what_the_model_computes)
+{
+    static const char *const names[] = {"blocks.0/gate", "blocks.0/attn"};
+    const struct espy_session_params params = {
+        .size = sizeof(params), .attention = names, .attention_count = 2};
+    struct lab lab;
+    float x[TOKENS][WIDTH];
+    const struct espy_tensor input = input_of(x);
+    lab_open(&lab);
+    lab_model(&lab, make_attention);
+    lab_session(&lab, &params);
+    for (int round = 0; round < 2; round++) {
+        struct espy_tensor outputs[] = {
+            {.name = "blocks.0/attn"}, {.name = "y"}, {.name = "blocks.0/gate"}};
+        EXPECT_OK(&lab, espy_session_run(lab.session, &input, 1, outputs, 3));
+        expect_maps(&outputs[0], &outputs[2]);
+        for (int i = 0; i < TOKENS * WIDTH; i++)
+            cr_expect_float_eq(((const float *)outputs[1].data)[i],
+                               given[i / WIDTH][i % WIDTH] * ((const float *)outputs[2].data)[i],
+                               1e-6);
+    }
+    lab_close(&lab);
+}
+
+Test(session_attention, who_does_not_ask_plans_as_without_sites)
+{
+    static const char *const names[] = {"blocks.0/attn"};
+    const struct espy_session_params params = {
+        .size = sizeof(params), .attention = names, .attention_count = 1};
+    struct lab lab;
+    struct espy_plan_info plain, asked;
+    float x[TOKENS][WIDTH];
+    const struct espy_tensor input = input_of(x);
+    struct espy_tensor output = {.name = "blocks.0/attn"};
+    lab_init(&lab, make_attention);
+    EXPECT_OK(&lab, espy_session_plan(lab.session, &input, 1, &plain, NULL));
+    EXPECT_FAILED(&lab, espy_session_run(lab.session, &input, 1, &output, 1), ESPY_INVALID_ARGUMENT,
+                  "blocks.0/attn");
+    espy_session_destroy(&lab.session);
+    lab_session(&lab, &params);
+    struct espy_tensor planned[2];
+    EXPECT_OK(&lab, espy_session_plan(lab.session, &input, 1, &asked, planned));
+    cr_expect(asked.written_size >= plain.written_size + sizeof(float) * TOKENS * TOKENS,
+              "%llu, %llu", (unsigned long long)asked.written_size,
+              (unsigned long long)plain.written_size);
+    cr_expect_str_eq(planned[1].name, "attention");
+    lab_close(&lab);
+}
+
+Test(session_attention, sites_are_listed_and_wrong_names_refused)
+{
+    static const char *const unknown[] = {"blocks.1/attn"};
+    static const char *const twice[] = {"blocks.0/attn", "blocks.0/attn"};
+    struct espy_session_params params = {
+        .size = sizeof(params), .attention = unknown, .attention_count = 1};
+    struct espy_attention_info info;
+    struct lab lab;
+    lab_open(&lab);
+    lab_model(&lab, make_attention);
+    cr_assert(espy_model_attention_count(lab.model) == 2);
+    EXPECT_OK(&lab, espy_model_attention(lab.model, 0, &info));
+    cr_expect_str_eq(info.name, "blocks.0/attn");
+    cr_expect_str_eq(info.kind, "softmax");
+    cr_expect_str_eq(info.node, "attention");
+    cr_expect(info.heads == 1 && info.keys.columns == TOKENS && info.queries.rows == 0);
+    EXPECT_FAILED(&lab, espy_model_attention(lab.model, 2, &info), ESPY_INVALID_ARGUMENT,
+                  "no site 2");
+    EXPECT_FAILED(&lab, espy_session_create(lab.device, lab.model, &params, &lab.session),
+                  ESPY_INVALID_ARGUMENT, "blocks.1/attn");
+    params.attention = twice;
+    params.attention_count = 2;
+    EXPECT_FAILED(&lab, espy_session_create(lab.device, lab.model, &params, &lab.session),
+                  ESPY_INVALID_ARGUMENT, "twice");
+    params.attention_count = 3;
+    EXPECT_FAILED(&lab, espy_session_create(lab.device, lab.model, &params, &lab.session),
+                  ESPY_INVALID_ARGUMENT, "has 2");
+    lab_close(&lab);
+}
