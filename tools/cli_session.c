@@ -89,13 +89,14 @@ enum cli_exit espy_cli_open_session(struct cli_session *session, const struct cl
                                               .name = common->device,
                                               .cache_dir = common->no_cache ? "" : NULL,
                                               .validation = common->validation};
-    const struct espy_session_params params = {
-        .size = sizeof params,
-        .memory_max = common->memory,
-        .keep_values = keep_values,
-        .tune = common->tune,
-        .tuned = common->tuned,
-        .tune_user = common->tune_user};
+    const struct espy_session_params params = {.size = sizeof params,
+                                               .memory_max = common->memory,
+                                               .keep_values = keep_values,
+                                               .tune = common->tune,
+                                               .tuned = common->tuned,
+                                               .tune_user = common->tune_user,
+                                               .attention = session->attention,
+                                               .attention_count = session->attention_count};
     espy_cli_progress("opening the device");
     espy_status status = espy_device_create(session->context, &device, &session->device);
     if (status == ESPY_OK) {

@@ -84,6 +84,8 @@ struct cli_session {
     espy_device *device;
     espy_session *session;
     struct espy_device_info info;
+    const char **attention;    // sites whose maps the session is to deliver; the caller's
+    uint32_t attention_count;
     double load_ms, create_ms; // reading the model; making the session
 };
 

@@ -8,8 +8,8 @@
 
 static const struct cli_command *const commands[] = {
     &espy_command_devices, &espy_command_convert, &espy_command_inspect,
-    &espy_command_run,     &espy_command_bench,   &espy_command_tune,
-    &espy_command_verify,
+    &espy_command_run,     &espy_command_attend,  &espy_command_bench,
+    &espy_command_tune,    &espy_command_verify,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 

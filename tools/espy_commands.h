@@ -4,7 +4,8 @@
 
 #include "cli_args.h"
 
-extern const struct cli_command espy_command_bench, espy_command_convert, espy_command_devices,
-    espy_command_inspect, espy_command_run, espy_command_tune, espy_command_verify;
+extern const struct cli_command espy_command_attend, espy_command_bench, espy_command_convert,
+    espy_command_devices, espy_command_inspect, espy_command_run, espy_command_tune,
+    espy_command_verify;
 
 #endif // TOOLS_ESPY_COMMANDS_H_

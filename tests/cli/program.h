@@ -38,6 +38,7 @@ static inline void add_device(char **argv)
     bool takes_one = false;
     for (; argv[count]; count++) {
         takes_one = takes_one || (count == 1 && (strcmp(argv[1], "run") == 0 ||
+                                                 strcmp(argv[1], "attend") == 0 ||
                                                  strcmp(argv[1], "bench") == 0 ||
                                                  strcmp(argv[1], "tune") == 0 ||
                                                  strcmp(argv[1], "verify") == 0));

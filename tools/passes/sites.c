@@ -57,13 +57,23 @@ static const struct op_type *type_of(const struct finder *finder, uint32_t value
 // ---- what a site is called
 // -----------------------------------------------------------------------
 
-// The node's name without its last part ("/blocks.0/attn/MatMul_1": "blocks.0/attn"), and a number
-// where that is there already.
-static const char *name_of(struct finder *finder, const char *node)
+// Characters of a name before its last part, or all of them.
+static int before_last(const char *name, int length)
 {
-    node += node[0] == '/';
-    const char *end = strrchr(node, '/');
-    const int length = (int)(end == NULL || end == node ? strlen(node) : (size_t)(end - node));
+    for (int end = length; end-- > 1;)
+        if (name[end] == '/')
+            return end;
+    return length;
+}
+
+// The node's name without its last part ("/blocks.0/attn/MatMul_1": "blocks.0/attn"), and a number
+// where that is there already. The pass that makes an Attention adds a part.
+static const char *name_of(struct finder *finder, const struct graph_node *user)
+{
+    const char *node = user->name + (user->name[0] == '/');
+    int length = before_last(node, (int)strlen(node));
+    if (is_op(user, "Attention") && strcmp(node + length, "/Attention") == 0)
+        length = before_last(node, length);
     char *name = espy_arena_format(&finder->graph->arena, "%.*s", length, node);
     for (uint32_t i = 2; name != NULL && espy_map_get(&finder->names, name) != MAP_NONE; i++)
         name = espy_arena_format(&finder->graph->arena, "%.*s_%u", length, node, (unsigned)i);
@@ -78,7 +88,7 @@ static espy_status add_site(struct finder *finder, const struct graph_node *user
     if (finder->taken[like->node] || finder->count == GRAPH_SITES_MAX)
         return ESPY_OK;
     *site = *like;
-    site->name = name_of(finder, user->name);
+    site->name = name_of(finder, user);
     if (site->name == NULL)
         return ESPY_OUT_OF_MEMORY;
     // Names of nodes may be as long as names may be at all, and then have no room for a number.

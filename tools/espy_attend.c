@@ -1,0 +1,354 @@
+// `espy attend`: runs a model on a picture and draws where it attends.
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli_heat.h"
+#include "cli_json.h"
+#include "cli_session.h"
+#include "espy_commands.h"
+
+struct options {
+    struct cli_common common;
+    const char *site, *query, *output;
+    uint32_t head; // 1-based, 0: the mean
+};
+
+enum { HEADS_MAX = 65536, SHEET_COLUMNS = 4, TILE_SIDE = 256, TILES_MAX = 256 };
+
+static const struct cli_option option_rows[] = {
+    CLI_COMMON_OPTIONS(struct options, common),
+    {"site", 's', CLI_TEXT, offsetof(struct options, site), "NAME|all",
+     "One site by its name or number, as `espy inspect` lists\nthem; or all, as a sheet of "
+     "pictures. Default: what the\ntokens of the whole picture have taken from each other\nthrough "
+     "all layers (attention rollout), where the model\nhas such layers; else all.",
+     0, 0},
+    {"head", 0, CLI_COUNT, offsetof(struct options, head), "N",
+     "Only this head, counted from 1; of a gate per place, this\nchannel. Default: the mean.", 1,
+     HEADS_MAX},
+    {"query", 'q', CLI_TEXT, offsetof(struct options, query), "X,Y",
+     "What the place at this pixel of the picture attends to.\nDefault: the mean over all places.",
+     0, 0},
+    {"output", 'o', CLI_TEXT, offsetof(struct options, output), "FILE",
+     "The PNG to write. Default: attention.png.", 0, 0},
+    {0}};
+
+struct attend {
+    const struct options *options;
+    struct cli_session session;
+    struct cli_inputs inputs;
+    const struct cli_input *picture; // the first input that is one; NULL: none
+    bool rollout;
+    uint32_t count;
+    struct espy_attention_info *sites; // [count]
+    const char **names;                // [count]
+    struct espy_tensor *maps;          // [count]
+    struct heat_params params;
+};
+
+// ---- which sites
+// ---------------------------------------------------------------------------------
+
+static bool site_at(const struct attend *attend, uint32_t index, struct espy_attention_info *site)
+{
+    return espy_model_attention(attend->session.model, index, site) == ESPY_OK;
+}
+
+static bool is_site(const char *text, uint32_t index, const struct espy_attention_info *site)
+{
+    char number[16];
+    (void)snprintf(number, sizeof number, "%u", index);
+    return !strcmp(text, site->name) || !strcmp(text, number);
+}
+
+static void keep(struct attend *attend, const struct espy_attention_info *site)
+{
+    attend->names[attend->count] = site->name;
+    attend->sites[attend->count++] = *site;
+}
+
+// Of the sites that a rollout can go through, those with the tokens that most of them have; none
+// where these are less than half of all attention between tokens, since too little would be seen.
+static void keep_rollout(struct attend *attend, uint32_t count)
+{
+    struct espy_attention_info site, other;
+    uint32_t best = 0, best_count = 0, tokens = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t like = 0;
+        if (!site_at(attend, i, &site))
+            continue;
+        tokens += !strcmp(site.kind, "softmax");
+        if (!espy_heat_rolls(&site))
+            continue;
+        for (uint32_t k = 0; k < count; k++)
+            like += site_at(attend, k, &other) && espy_heat_rolls(&other) &&
+                    !memcmp(&site.keys, &other.keys, sizeof site.keys);
+        if (like > best_count) {
+            best = i;
+            best_count = like;
+        }
+    }
+    attend->rollout = best_count > 0 && best_count * 2 >= tokens;
+    if (!attend->rollout || !site_at(attend, best, &site))
+        return;
+    for (uint32_t k = 0; k < count; k++)
+        if (site_at(attend, k, &other) && espy_heat_rolls(&other) &&
+            !memcmp(&site.keys, &other.keys, sizeof site.keys))
+            keep(attend, &other);
+}
+
+static enum cli_exit choose_sites(struct attend *attend)
+{
+    const uint32_t count = espy_model_attention_count(attend->session.model);
+    const char *asked = attend->options->site;
+    struct espy_attention_info site;
+    if (!count)
+        return espy_cli_fail("the model has no attention sites; convert it again if it was made "
+                             "before files listed them");
+    attend->sites = calloc(count, sizeof *attend->sites);
+    attend->names = calloc(count, sizeof *attend->names);
+    attend->maps = calloc(count, sizeof *attend->maps);
+    if (!attend->sites || !attend->names || !attend->maps)
+        return espy_cli_fail("out of memory");
+    if (!asked)
+        keep_rollout(attend, count);
+    const bool all = (!asked && !attend->rollout) || (asked && !strcmp(asked, "all"));
+    for (uint32_t i = 0; i < count && !attend->rollout; i++)
+        if (site_at(attend, i, &site) && (all || (!attend->count && is_site(asked, i, &site))))
+            keep(attend, &site);
+    if (!attend->count)
+        return espy_cli_fail("--site %s: there is no such site; `espy inspect` lists %u", asked,
+                             count);
+    if (attend->count > TILES_MAX)
+        attend->count = TILES_MAX;
+    attend->session.attention = attend->names;
+    attend->session.attention_count = attend->count;
+    return CLI_GO_ON;
+}
+
+// ---- the run
+// -------------------------------------------------------------------------------------
+
+static enum cli_exit find_query(struct attend *attend)
+{
+    const char *text = attend->options->query;
+    char *end = NULL;
+    if (!text)
+        return CLI_GO_ON;
+    if (!attend->picture)
+        return espy_cli_fail("--query is a place of a picture, and no input is one");
+    const struct picture_area *area = &attend->picture->area;
+    const double x = strtod(text, &end);
+    if (end == text || *end != ',')
+        return espy_cli_usage("attend", "--query takes X,Y such as 120,80, not '%s'", text);
+    text = end + 1;
+    const double y = strtod(text, &end);
+    attend->params.u = (x + 0.5 - area->left) / (area->right - area->left);
+    attend->params.v = (y + 0.5 - area->top) / (area->bottom - area->top);
+    attend->params.one_query = true;
+    if (end == text || *end)
+        return espy_cli_usage("attend", "--query takes X,Y such as 120,80, not '%s'",
+                              attend->options->query);
+    if (!(attend->params.u >= 0 && attend->params.u < 1 && attend->params.v >= 0 &&
+          attend->params.v < 1))
+        return espy_cli_fail("--query %s is outside of what the network sees of the picture",
+                             attend->options->query);
+    return CLI_GO_ON;
+}
+
+static enum cli_exit run_maps(struct attend *attend)
+{
+    for (uint32_t i = 0; i < attend->count; i++) // the session gives memory
+        attend->maps[i] = (struct espy_tensor){.name = attend->names[i]};
+    espy_cli_progress("running on %s", attend->session.info.name);
+    const espy_status status = espy_session_run(attend->session.session, attend->inputs.tensors,
+                                                attend->inputs.count, attend->maps, attend->count);
+    espy_cli_progress_clear();
+    return status == ESPY_OK ? CLI_GO_ON : espy_cli_exit_of(status);
+}
+
+// ---- drawing
+// -------------------------------------------------------------------------------------
+
+static bool draw(const struct attend *attend, const struct heat *heat, struct picture *result,
+                 struct cli_message *message)
+{
+    const struct cli_input *input = attend->picture;
+    return espy_heat_draw(heat, input ? &input->picture : NULL, input ? &input->area : NULL, result,
+                          message);
+}
+
+static void paste(const struct picture *tile, struct picture *sheet, uint32_t left, uint32_t top)
+{
+    for (uint32_t y = 0; y < tile->height; y++)
+        memcpy(sheet->rgb + ((size_t)(top + y) * sheet->width + left) * 3,
+               tile->rgb + (size_t)y * tile->width * 3, (size_t)tile->width * 3);
+}
+
+// Makes the picture fit a tile of the sheet and lays it there.
+static bool add_tile(const struct picture *picture, uint32_t index, struct picture *sheet,
+                     struct cli_message *message)
+{
+    const uint32_t longer = picture->width > picture->height ? picture->width : picture->height;
+    const double scale = (double)(TILE_SIDE - 4) / longer;
+    const uint32_t width = (uint32_t)(picture->width * scale),
+                   height = (uint32_t)(picture->height * scale);
+    struct picture tile;
+    if (!espy_picture_resize(picture, width ? width : 1, height ? height : 1, &tile, message))
+        return false;
+    paste(&tile, sheet, index % SHEET_COLUMNS * TILE_SIDE + 2,
+          index / SHEET_COLUMNS * TILE_SIDE + 2);
+    espy_picture_free(&tile);
+    return true;
+}
+
+static void describe(const struct attend *attend, const struct espy_attention_info *site,
+                     const struct heat *heat, uint32_t index, cJSON *list)
+{
+    char name[256], kind[64];
+    if (!list) {
+        (void)printf("%5u  %-14s %ux%u  %.4g to %.4g  %s\n", index,
+                     attend->rollout ? "rollout" : espy_cli_clean(site->kind, kind, sizeof kind),
+                     heat->rows, heat->columns, heat->low, heat->high,
+                     attend->rollout ? "" : espy_cli_clean(site->name, name, sizeof name));
+        return;
+    }
+    cJSON *entry = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(entry, "site", attend->rollout ? "" : site->name);
+    (void)cJSON_AddStringToObject(entry, "kind", attend->rollout ? "rollout" : site->kind);
+    espy_json_add_shape(entry, "drawn", 2, (const int64_t[]){heat->rows, heat->columns});
+    espy_json_add_number(entry, "low", heat->low);
+    espy_json_add_number(entry, "high", heat->high);
+    (void)cJSON_AddItemToArray(list, entry);
+}
+
+// What is drawn of a site, or of all of them at once.
+static bool make_picture(const struct attend *attend, uint32_t index, cJSON *list,
+                         struct picture *picture, struct cli_message *message)
+{
+    struct heat heat;
+    const bool made = attend->rollout
+                          ? espy_heat_rollout(attend->sites, attend->maps, attend->count,
+                                              &attend->params, &heat, message)
+                          : espy_heat_make(&attend->sites[index], &attend->maps[index],
+                                           &attend->params, &heat, message);
+    if (!made)
+        return false;
+    describe(attend, &attend->sites[index], &heat, index, list);
+    const bool ok = draw(attend, &heat, picture, message);
+    espy_heat_free(&heat);
+    return ok;
+}
+
+static bool make_sheet(const struct attend *attend, cJSON *list, struct picture *sheet,
+                       struct cli_message *message)
+{
+    const uint32_t across = attend->count < SHEET_COLUMNS ? attend->count : SHEET_COLUMNS;
+    const uint32_t down = (attend->count + SHEET_COLUMNS - 1) / SHEET_COLUMNS;
+    if (!espy_picture_create(across * TILE_SIDE, down * TILE_SIDE, sheet, message))
+        return false;
+    memset(sheet->rgb, 255, (size_t)sheet->width * sheet->height * 3);
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < attend->count; i++) {
+        struct picture picture;
+        ok = make_picture(attend, i, list, &picture, message);
+        if (!ok)
+            break;
+        ok = add_tile(&picture, i, sheet, message);
+        espy_picture_free(&picture);
+    }
+    if (!ok)
+        espy_picture_free(sheet);
+    return ok;
+}
+
+static enum cli_exit present(struct attend *attend)
+{
+    const bool as_json = attend->options->common.json;
+    const char *file = attend->options->output ? attend->options->output : "attention.png";
+    struct cli_message message;
+    struct picture picture;
+    cJSON *json = as_json ? cJSON_CreateObject() : NULL;
+    cJSON *list = as_json ? cJSON_AddArrayToObject(json, "maps") : NULL;
+    const bool one = attend->rollout || attend->count == 1;
+    enum cli_exit result = CLI_OK;
+    bool ok = one ? make_picture(attend, 0, list, &picture, &message)
+                  : make_sheet(attend, list, &picture, &message);
+    if (ok) {
+        ok = espy_picture_write_png(file, &picture, &message);
+        espy_picture_free(&picture);
+    }
+    if (!ok) {
+        cJSON_Delete(json);
+        return espy_cli_fail_message(&message);
+    }
+    if (!as_json) {
+        char clean[512];
+        (void)printf("%s\n", espy_cli_clean(file, clean, sizeof clean));
+        return CLI_OK;
+    }
+    (void)cJSON_AddStringToObject(json, "file", file);
+    return espy_json_print(json, result);
+}
+
+static enum cli_exit attend_model(struct attend *attend, const char *model, const char *file)
+{
+    struct cli_message message;
+    const struct cli_common *common = &attend->options->common;
+    const struct cli_inputs_params params = {
+        .files = &common->files, .shapes = &common->shapes, .operand = file};
+    enum cli_exit result = espy_cli_open_context(&attend->session, common);
+    if (result == CLI_GO_ON)
+        result = espy_cli_open_model(&attend->session, model);
+    if (result == CLI_GO_ON)
+        result = choose_sites(attend);
+    if (result == CLI_GO_ON &&
+        !espy_inputs_init(&attend->inputs, attend->session.model, &params, &message))
+        result = espy_cli_fail_message(&message);
+    for (uint32_t i = 0; i < attend->inputs.count && !attend->picture; i++)
+        if (attend->inputs.inputs[i].picture.rgb)
+            attend->picture = &attend->inputs.inputs[i];
+    if (result == CLI_GO_ON)
+        result = find_query(attend);
+    if (result == CLI_GO_ON)
+        result = espy_cli_open_session(&attend->session, common, false);
+    if (result == CLI_GO_ON)
+        result = run_maps(attend);
+    return result == CLI_GO_ON ? present(attend) : result;
+}
+
+static int run_attend(const struct cli_command *command, int argc, char **argv)
+{
+    struct options options = {0};
+    const char *operands[2] = {0};
+    uint32_t operand_count;
+    enum cli_exit result = espy_args_parse(command, argc, argv, &options, operands, &operand_count);
+    if (result != CLI_GO_ON)
+        return result;
+    struct attend attend = {.options = &options};
+    attend.params.one_head = options.head > 0;
+    attend.params.head = options.head > 0 ? options.head - 1 : 0;
+    result = attend_model(&attend, operands[0], operands[1]);
+    espy_inputs_finish(&attend.inputs);
+    espy_cli_close(&attend.session);
+    free(attend.maps);
+    free(attend.names);
+    free(attend.sites);
+    return espy_cli_finish_output(result);
+}
+
+const struct cli_command espy_command_attend = {
+    .name = "attend",
+    .summary = "draws where a model attends on a picture",
+    .arguments = "MODEL.espy [FILE]",
+    .details =
+        "FILE is for the model's only input, or its only one with the role \"image\". Attention "
+        "of\n"
+        "tokens and gates per place are laid over the picture, gates of channels are drawn as "
+        "bars,\n"
+        "and attention that is nowhere on the picture as a matrix. Colours go from the lowest to\n"
+        "the highest value, which are printed.\n",
+    .options = option_rows,
+    .operands_min = 1,
+    .operands_max = 2,
+    .run = run_attend,
+};
