@@ -520,6 +520,14 @@ static struct view score_rows(const struct parts *p, int64_t taken)
     return rows;
 }
 
+// true: the fourth output is of numbers on the way to the softmax.
+static bool exposes_scores(const struct op_lower *c, const struct parts *p)
+{
+    const struct attention_attrs *attrs = c->attrs;
+    return p->exposed.buffer != VIEW_NONE &&
+           attrs->qk_matmul_output_mode != ATTENTION_EXPOSE_SOFTMAX;
+}
+
 // Scores that are products plus at most numbers. false: this is not for that kernel.
 static bool lower_plain_scores(struct op_lower *c, const struct parts *p, int64_t first,
                                int64_t taken)
@@ -528,7 +536,7 @@ static bool lower_plain_scores(struct op_lower *c, const struct parts *p, int64_
     struct view keys = p->k;
     const struct view queries = turn_of(&p->q, first, taken), rows = score_rows(p, taken);
     const struct view mask = turn_of(&p->mask, first, taken);
-    const bool plain = p->lengths.buffer == VIEW_NONE && p->exposed.buffer == VIEW_NONE &&
+    const bool plain = p->lengths.buffer == VIEW_NONE && !exposes_scores(c, p) &&
                        attrs->softcap == 0 && attrs->left_window_size < 0 &&
                        right_reach(attrs) < 0 &&
                        (mask.buffer == VIEW_NONE || mask.dims[3] == p->s.keys);
@@ -643,7 +651,7 @@ static bool lower_plain_values(struct op_lower *c, const struct parts *p, int64_
         return false;
     if (p->lengths.buffer != VIEW_NONE || !repeat_heads(&p->s, &values))
         return false;
-    if (p->exposed.buffer != VIEW_NONE)
+    if (exposes_scores(c, p))
         return false;
     struct panel_product product = {.a = group_heads(&p->s, &rows),
                                     .b = values,
@@ -771,10 +779,12 @@ static espy_status lower(struct op_lower *c)
     for (int64_t first = 0; first < s->queries; first += step) {
         const int64_t taken = s->queries - first < step ? s->queries - first : step;
         lower_scores(c, &p, first, taken);
-        if (lower_plain_values(c, &p, first, taken))
-            continue;
-        lower_softmax(c, &p, first, taken);
-        lower_values(c, &p, first, taken);
+        // Weights that are only shown are made after those who read the scores.
+        const bool plain = lower_plain_values(c, &p, first, taken);
+        if (!plain || p.exposed.buffer != VIEW_NONE)
+            lower_softmax(c, &p, first, taken);
+        if (!plain)
+            lower_values(c, &p, first, taken);
     }
     return espy_lower_status(c);
 }
