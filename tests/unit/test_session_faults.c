@@ -142,6 +142,39 @@ Test(session_faults, every_allocation_of_making_a_session_may_fail)
     }
 }
 
+static void make_shown(struct graph *graph)
+{
+    const uint32_t x = make_input(graph, "x", ESPY_FLOAT32, SHAPE(1, 2, ROWS, COLUMNS));
+    make_output(graph, MAKE(graph, "Attention", "y", x, x, x));
+    graph->sites = espy_arena_array(&graph->arena, 1, sizeof(*graph->sites));
+    cr_assert(graph->sites != NULL);
+    graph->sites[0] = (struct graph_site){.name = "site", .kind = "softmax", .heads = 2};
+    graph->site_count = 1;
+}
+
+Test(session_faults, every_allocation_of_a_session_with_maps_may_fail)
+{
+    static const char *const names[] = {"site"};
+    const struct espy_session_params params = {
+        .size = sizeof(params), .attention = names, .attention_count = 1};
+    for (int go_on = 0; go_on < 2; go_on++) {
+        struct lab lab;
+        size_t size;
+        void *bytes = lab_bytes(make_shown, &size);
+        lab_open(&lab);
+        EACH_ALLOCATION(&lab, go_on != 0,
+                        espy_model_load_memory(lab.context, bytes, size, &lab.model),
+                        cr_assert((status_ == ESPY_OK) == (lab.model != NULL)));
+        free(bytes);
+        lab_session(&lab, &params); // pipelines stay with the device
+        espy_session_destroy(&lab.session);
+        EACH_ALLOCATION(&lab, go_on != 0,
+                        espy_session_create(lab.device, lab.model, &params, &lab.session),
+                        cr_assert((status_ == ESPY_OK) == (lab.session != NULL)));
+        lab_close(&lab);
+    }
+}
+
 Test(session_faults, every_allocation_of_a_first_run_may_fail)
 {
     for (int go_on = 0; go_on < 2; go_on++) {
