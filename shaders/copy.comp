@@ -1,18 +1,17 @@
 // One invocation = a run of elements of the innermost dimension: strided to strided, unlooked at.
+// Rank and run are no specialization constants: a network has many copies, and each pipeline costs a
+// software driver 20 ms.
 // variants: w16 w32 w64
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "types.glsl"
 #include "index.glsl"
 
-layout(constant_id = 3) const uint RANK = 8;
-layout(constant_id = 4) const uint RUN = 1;
-
 layout(binding = 0) readonly buffer Source { STORED source[]; };
 layout(binding = 1) writeonly buffer Target { STORED target[]; };
 
 layout(push_constant) uniform Push {
-    uint count;
+    uint count, rank, run;
     int src_offset, dst_offset;
     uint dims[8];
     int src_strides[8];
@@ -21,12 +20,12 @@ layout(push_constant) uniform Push {
 
 void main()
 {
-    const uint first = linear_id() * RUN;
+    const uint first = linear_id() * push.run;
     if (first >= push.count)
         return;
     uint rest = first;
     int from = push.src_offset, to = push.dst_offset;
-    for (int d = int(RANK) - 1; d > 0; d--) {
+    for (int d = int(push.rank) - 1; d > 0; d--) {
         const uint outer = rest / push.dims[d];
         const int index = int(rest - outer * push.dims[d]);
         from += index * push.src_strides[d];
@@ -35,10 +34,11 @@ void main()
     }
     from += int(rest) * push.src_strides[0];
     to += int(rest) * push.dst_strides[0];
-    const uint length = min(RUN, push.count - first);
+    const uint length = min(push.run, push.count - first);
+    const int src_step = push.src_strides[push.rank - 1], dst_step = push.dst_strides[push.rank - 1];
     for (uint k = 0; k < length; k++) {
         target[to] = source[from];
-        from += push.src_strides[RANK - 1];
-        to += push.dst_strides[RANK - 1];
+        from += src_step;
+        to += dst_step;
     }
 }

@@ -149,13 +149,22 @@ static espy_status lower(struct op_lower *c)
     }
     const struct shape shape = {.rank = 3, .dims = {x.dims[0], chunks, x.dims[1]}};
     const struct view partial = espy_lower_temporary(c, ESPY_FLOAT32, &shape);
-    pass.spec.to_partial = 1;
+    // What both passes do alike shares a pipeline: adding up, where partial results lie as x does.
+    const bool alike = espy_lower_storage(c, c->inputs[0].dtype) == STORAGE_F32 &&
+                       pass.spec.mode != POOL_LP;
+    pass.spec.to_partial = !alike;
+    pass.push.scale = alike ? 1 : pass.push.scale;
     add_pass(c, &pass, &x, &none, &partial);
     pass.spec.to_partial = 0;
-    pass.spec.from_partial = 1;
+    pass.spec.from_partial = !alike;
+    pass.push.scale = 1 / (float)pixels;
+    pass.push.x_offset = 0;
+    pass.push.x_image = (int32_t)(chunks * pass.push.channels);
+    pass.push.x_channel = 1;
+    pass.push.x_pixel = (int32_t)pass.push.channels;
     pass.push.pixels = pass.push.chunk_size = chunks;
     pass.push.chunks = 1;
-    add_pass(c, &pass, &none, &partial, &y);
+    add_pass(c, &pass, alike ? &partial : &none, &partial, &y);
     return espy_lower_status(c);
 }
 

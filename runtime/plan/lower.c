@@ -690,8 +690,8 @@ void espy_lower_copy(struct op_lower *c, const struct view *src, const struct vi
     }
     struct copy_spec spec = COPY_SPEC_DEFAULT;
     struct copy_push push = {0};
-    spec.rank = espy_view_collapse(views, 2);
-    spec.run = espy_lower_run(c, &views[0]);
+    push.rank = espy_view_collapse(views, 2);
+    push.run = espy_lower_run(c, &views[0]);
     spec.local_size_x = c->caps->local_size;
     fill_copy_push(views, &push);
     struct op_dispatch dispatch = {.shader = copy_shaders.variants[espy_word_variant(src->storage)],
@@ -701,7 +701,7 @@ void espy_lower_copy(struct op_lower *c, const struct view *src, const struct vi
                                    .push_size = sizeof(push),
                                    .spec = &spec,
                                    .spec_size = sizeof(spec)};
-    espy_lower_grid(c, (push.count + spec.run - 1) / spec.run, spec.local_size_x,
+    espy_lower_grid(c, (push.count + push.run - 1) / push.run, spec.local_size_x,
                     dispatch.groups);
     espy_lower_dispatch(c, &dispatch);
 }
