@@ -5,13 +5,13 @@
 #include "index.glsl"
 
 layout(constant_id = 3) const uint LANES = 8;
-layout(constant_id = 4) const uint COLS = 4;
 
 layout(binding = 0) readonly buffer Source { float source[]; };
 layout(binding = 1) writeonly buffer Packed4 { vec4 packed4[]; };
 
 layout(push_constant) uniform Push {
     uint count;        // of vectors
+    uint cols_log2;    // of the columns per lane
     uint group_panels; // panels of one group
     uint in_channels, out_channels; // of one group
     uint kernel_d, kernel_h, kernel_w;
@@ -26,8 +26,8 @@ void main()
         return;
     uint rest = id / LANES;
     const uint lane = id - rest * LANES;
-    const uint column = rest % COLS;
-    rest /= COLS;
+    const uint cols = 1 << push.cols_log2, column = rest & (cols - 1);
+    rest >>= push.cols_log2;
     const uint quads = (push.in_channels + 3) / 4;
     const uint in_channel = rest % quads * 4;
     rest /= quads;
@@ -38,7 +38,7 @@ void main()
     const uint d = rest % push.kernel_d;
     const uint panel = rest / push.kernel_d;
     const uint group = panel / push.group_panels;
-    const uint out_channel = ((panel - group * push.group_panels) * LANES + lane) * COLS + column;
+    const uint out_channel = ((panel - group * push.group_panels) * LANES + lane) * cols + column;
     vec4 value = vec4(0.0);
     if (out_channel < push.out_channels) {
         const int from = push.offset +

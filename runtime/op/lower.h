@@ -33,6 +33,7 @@ struct op_lower {
     const struct tensor *values; // inputs' data on the host, NULL where only the device has it
     const struct op_step *steps; // the epilogue, for operators with OP_EPILOGUE
     uint32_t step_count;
+    bool bends;                  // some node of the plan has a step for which espy_steps_bend is true
     const struct lower_tail *tail; // plan/plan_tail.c; NULL: none
     bool tail_taken;
     struct arena *arena;         // lives as long as the plan is being built
@@ -183,6 +184,17 @@ uint32_t espy_lower_choose(struct op_lower *c, uint32_t count, uint32_t fallback
         (spec)->step_1 = espy_lower_step((c), 1, (push)->step_a, (push)->step_b);                  \
         (spec)->step_2 = espy_lower_step((c), 2, (push)->step_a, (push)->step_b);                  \
         (spec)->step_3 = espy_lower_step((c), 3, (push)->step_a, (push)->step_b);                  \
+    } while (0)
+// The same for kernels that take long to compile and of which networks have many: on CPU drivers
+// those with different cheap functions, or none, share a pipeline (espy_steps_share).
+#define LOWER_SHARED_EPILOGUE(c, spec, push)                                                       \
+    do {                                                                                           \
+        LOWER_EPILOGUE((c), (spec), (push));                                                       \
+        uint32_t steps_[4] = {(spec)->step_0, (spec)->step_1, (spec)->step_2, (spec)->step_3};     \
+        if ((c)->caps->cpu)                                                                        \
+            espy_steps_share(steps_, (push)->step_a, (push)->step_b, (c)->bends);                  \
+        (spec)->step_0 = steps_[0];                                                                \
+        (spec)->step_1 = steps_[1];                                                                \
     } while (0)
 // Returns the function of step i (0 past the last) and writes its parameters to a[i] and b[i].
 uint32_t espy_lower_step(const struct op_lower *c, uint32_t i, float *a, float *b);

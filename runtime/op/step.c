@@ -157,3 +157,43 @@ double espy_step_apply(const struct op_step *step, double x)
     }
     return trigonometric_step(step->function, x);
 }
+
+bool espy_steps_bend(const struct op_step *steps, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (steps[i].function == UNARY_HARD_SIGMOID || steps[i].function == UNARY_HARD_SWISH)
+            return true;
+    return false;
+}
+
+void espy_steps_share(uint32_t steps[4], float a[4], float b[4], bool bend)
+{
+    float low = -INFINITY, high = INFINITY;
+    float slope = 1, offset = -0.0f; // x + -0 is x, zeros included
+    const uint32_t i = steps[0] == UNARY_ADD_OPERAND || steps[0] == UNARY_MULTIPLY_OPERAND ? 1 : 0;
+    const uint32_t function = steps[i];
+    const bool hard = function == UNARY_HARD_SIGMOID || function == UNARY_HARD_SWISH;
+    const bool clips =
+        function == UNARY_IDENTITY || function == UNARY_RELU || function == UNARY_CLIP;
+    if (steps[i + 1] != UNARY_IDENTITY || !(clips || (hard && bend)))
+        return;
+    if (function == UNARY_CLIP) {
+        low = a[i];
+        high = b[i];
+    } else if (function == UNARY_RELU) {
+        low = 0;
+    } else if (hard) {
+        low = 0;
+        high = 1;
+        slope = function == UNARY_HARD_SWISH ? 1.0f / 6 : a[i];
+        offset = function == UNARY_HARD_SWISH ? 0.5f : b[i];
+    }
+    steps[i] = bend ? UNARY_BEND : UNARY_CLIP;
+    a[i] = low;
+    b[i] = high;
+    if (bend) {
+        a[i + 1] = slope;
+        b[i + 1] = offset;
+        a[i + 2] = function == UNARY_HARD_SWISH ? 1 : 0;
+    }
+}

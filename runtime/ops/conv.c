@@ -202,13 +202,15 @@ struct depthwise {
     struct view x, w, bias, y;
 };
 
-// So many that few are wasted at the end of a row; more compile longer and gain nothing.
+// So many that few are wasted at the end of a row; more compile longer and gain nothing. Where it
+// may be, the same for all sizes that halve down to seven, so that these share a pipeline.
 static uint32_t texel_columns(const struct window *window)
 {
-    enum { COLUMNS_MAX = 8 };
+    enum { COLUMNS_MAX = 8, COLUMNS_USUAL = 7 };
     const int64_t out = window->out[2];
     const int64_t tiles = out == 0 ? 1 : (out + COLUMNS_MAX - 1) / COLUMNS_MAX;
-    const uint32_t most = (uint32_t)((out + tiles - 1) / tiles);
+    const uint32_t most =
+        out % COLUMNS_USUAL == 0 ? COLUMNS_USUAL : (uint32_t)((out + tiles - 1) / tiles);
     uint32_t columns = 2 * depthwise_columns(window);
     while (columns > 1 && columns / 2 >= most)
         columns /= 2;
@@ -242,7 +244,7 @@ static void lower_depthwise_texel(struct op_lower *c, const struct conv *conv,
     struct conv_depthwise_texel_push push = {.rows = (uint32_t)(conv->images * window->out[1]),
                                              .quads = (uint32_t)conv->groups / spec.vector};
     WINDOW_FILL_LINES(&spec, &push, window, spec.vector, &d->x, &d->y);
-    LOWER_EPILOGUE(c, &spec, &push);
+    LOWER_SHARED_EPILOGUE(c, &spec, &push);
     struct op_dispatch dispatch = {.shader = conv_depthwise_texel_shaders.variants[VARIANT_NONE],
                                    .bindings = {d->x, d->w, d->bias, d->y, d->x, d->w, d->bias},
                                    .binding_count = 7,
@@ -293,7 +295,7 @@ static void lower_depthwise(struct op_lower *c, const struct conv *conv,
                                        .pad_h = (uint32_t)window->pad[1],
                                        .pad_w = (uint32_t)window->pad[2]};
     window_strides(&x, push.x_strides);
-    LOWER_EPILOGUE(c, &spec, &push);
+    LOWER_SHARED_EPILOGUE(c, &spec, &push);
     struct op_dispatch dispatch = {.shader =
                                        conv_depthwise_shaders.variants[espy_variant(x.storage)],
                                    .bindings = {x, w, bias, y},

@@ -80,8 +80,8 @@ static inline struct view panel_weights(struct op_lower *c, const struct panel_p
     struct panel_pack_spec spec = PANEL_PACK_SPEC_DEFAULT;
     spec.local_size_x = c->caps->local_size;
     spec.lanes = panel->lanes;
-    spec.cols = panel->cols;
     struct panel_pack_push push = {.count = (uint32_t)(espy_view_count(&packed) / 4),
+                                   .cols_log2 = panel->cols / 2, // of 1, 2 or 4
                                    .group_panels = (uint32_t)group_panels,
                                    .in_channels = (uint32_t)problem->in,
                                    .out_channels = (uint32_t)problem->out,
@@ -128,12 +128,14 @@ static inline struct panel_spec panel_spec_of(struct op_lower *c,
     const struct window *window = &problem->window;
     struct panel_spec spec = PANEL_SPEC_DEFAULT;
     spec.local_size_x = spec.lanes = c->caps->subgroup_size;
-    spec.cols = panel_columns(problem->out, spec.lanes);
     spec.pixels = panel_pixels(problem->pixels, panel_choose(c, problem));
+    // A single pixel is work so short that the pipelines of other widths would take longer to make.
+    spec.cols = spec.pixels == 1 ? 4 : panel_columns(problem->out, spec.lanes);
     spec.vector = problem->vector ? 4 : 1;
     spec.depth = problem->in < 4 ? (uint32_t)problem->in : 4;
     spec.has_bias = problem->bias.buffer != VIEW_NONE;
-    spec.store_vector = problem->out % 4 == 0 && problem->y_pixel % 4 == 0 ? 4 : 1;
+    spec.store_vector =
+        problem->out % 4 == 0 && problem->y_pixel % 4 == 0 && spec.pixels > 1 ? 4 : 1;
     spec.padded = !panel_stays_inside(window);
     spec.linear = problem->linear;
     spec.along = panel_goes_along(problem);
@@ -180,7 +182,7 @@ static inline void panel_lower(struct op_lower *c, const struct panel_problem *p
                               .pad_w = (uint32_t)window->pad[2]};
     for (uint32_t i = 0; i < 5; i++)
         push.x_strides[i] = problem->x_strides[i];
-    LOWER_EPILOGUE(c, &spec, &push);
+    LOWER_SHARED_EPILOGUE(c, &spec, &push);
     const struct view weights = panel_weights(c, problem, &spec, group_panels);
     struct op_dispatch dispatch = {.shader = panel_shaders.variants[VARIANT_NONE],
                                    .bindings = {problem->x, problem->x, weights, problem->bias, *y,

@@ -106,7 +106,7 @@ static inline void panel_product_lower(struct op_lower *c, const struct panel_pr
         push.y_batch[i] = (int32_t)p->y.strides[i];
     }
     if (p->last)
-        LOWER_EPILOGUE(c, &spec, &push);
+        LOWER_SHARED_EPILOGUE(c, &spec, &push);
     struct op_dispatch dispatch = {.shader = panel_product_shaders.variants[VARIANT_NONE],
                                    .bindings = {p->a, p->a, p->b, p->b, p->c, p->y, p->stats},
                                    .binding_count = 7,

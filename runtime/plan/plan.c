@@ -76,6 +76,7 @@ static espy_status fill_lower(struct planner *planner, uint32_t index, struct ar
                            .values = values,
                            .steps = walk->nodes[index].steps,
                            .step_count = walk->nodes[index].step_count,
+                           .bends = planner->bends,
                            .arena = scratch,
                            .planner = planner};
     return ESPY_OK;
@@ -453,6 +454,9 @@ static espy_status build(struct planner *planner)
     TRY(add_inputs(planner));
     TRY(espy_planner_find_homes(planner));
     TRY(begin_stage(planner, GRAPH_NONE));
+    for (uint32_t n = 0; n < graph->node_count; n++)
+        planner->bends = planner->bends || espy_steps_bend(planner->plan->walk.nodes[n].steps,
+                                                           planner->plan->walk.nodes[n].step_count);
     for (uint32_t n = 0; n < graph->node_count; n++)
         TRY(lower_node(planner, n));
     TRY(add_outputs(planner));

@@ -27,10 +27,20 @@ const bool HAS_OPERAND = STEP_0 == UNARY_ADD_OPERAND || STEP_0 == UNARY_MULTIPLY
     else if (STEP != 0)                                                                            \
         x = unary(STEP, x, push.step_a[i], push.step_b[i]);
 
+// A line between two bounds, and x times that where step i + 2 has a: what Relu, Clip, HardSigmoid,
+// HardSwish and no function at all have in common (espy_steps_share).
+#define EPILOGUE_BEND(STEP, i)                                                                     \
+    if (STEP == UNARY_BEND) {                                                                      \
+        const float bent = clip(push.step_a[i + 1] * x + push.step_b[i + 1], push.step_a[i],       \
+                                push.step_b[i]);                                                   \
+        x = push.step_a[i + 2] != 0.0 ? x * bent : bent;                                           \
+    } else                                                                                         \
+        EPILOGUE_STEP(STEP, i)
+
 float epilogue(float x, float operand)
 {
-    EPILOGUE_STEP(STEP_0, 0)
-    EPILOGUE_STEP(STEP_1, 1)
+    EPILOGUE_BEND(STEP_0, 0)
+    EPILOGUE_BEND(STEP_1, 1)
     EPILOGUE_STEP(STEP_2, 2)
     EPILOGUE_STEP(STEP_3, 3)
     return x;

@@ -44,3 +44,5 @@
 // Epilogue steps alone: with an element of another tensor (epilogue.glsl).
 #define UNARY_ADD_OPERAND 41
 #define UNARY_MULTIPLY_OPERAND 42
+// And what stands for several functions: the parameters of this and the next two steps say which.
+#define UNARY_BEND 43

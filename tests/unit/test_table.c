@@ -1,11 +1,13 @@
 // Goal: nothing in the operator table is half-declared. Method: look at every row, and at the case
 // files beside it.
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "op/op.h"
 #include "op/op_table.h"
+#include "shaders/include/unary_codes.glsl"
 #include "support/case_file.h"
 #include "support/test_host.h"
 
@@ -91,6 +93,50 @@ Test(table, every_step_is_a_pointwise_operator)
             continue; // Gelu with approximate = tanh
         cr_expect(espy_op_find(info->op) != NULL, "step %s is no operator", info->op);
     }
+}
+
+// What UNARY_CLIP and UNARY_BEND make of x in a kernel's epilogue.
+static float shared_step(uint32_t step, const float *a, const float *b, float x)
+{
+    const bool bends = step == UNARY_BEND;
+    const float line = bends ? a[1] * x + b[1] : x;
+    const float low = line < a[0] ? a[0] : line, bent = low > b[0] ? b[0] : low;
+    return bends && a[2] != 0 ? x * bent : bent;
+}
+
+Test(table, steps_that_share_a_pipeline_compute_the_same)
+{
+    static const struct op_step steps[] = {{UNARY_IDENTITY, 0, 0},
+                                           {UNARY_RELU, 0, 0},
+                                           {UNARY_CLIP, -0.5f, 6},
+                                           {UNARY_HARD_SIGMOID, 0.3f, 0.4f},
+                                           {UNARY_HARD_SWISH, 0, 0}};
+    static const float numbers[] = {-INFINITY, -7, -0.75f, -0.0f, 0, 1.25f, 7, INFINITY, NAN};
+    for (uint32_t i = 0; i < 10; i++) {
+        const struct op_step *step = &steps[i / 2];
+        const bool bend = i % 2 != 0, hard = i / 2 >= 3;
+        uint32_t codes[4] = {step->function};
+        float a[4] = {step->a}, b[4] = {step->b};
+        cr_expect(espy_steps_bend(step, 1) == hard);
+        espy_steps_share(codes, a, b, bend);
+        cr_expect(codes[0] == (bend ? UNARY_BEND : hard ? step->function : UNARY_CLIP));
+        for (uint32_t k = 0; k < 9 && codes[0] != step->function; k++) {
+            const double expected = espy_step_apply(step, (double)numbers[k]);
+            const double found = (double)shared_step(codes[0], a, b, numbers[k]);
+            cr_expect(isnan(expected) ? isnan(found)
+                                      : found == expected || fabs(found - expected) < 1e-6,
+                      "function %u of %g: %g, not %g", step->function, (double)numbers[k], found,
+                      expected);
+        }
+    }
+    uint32_t two[4] = {UNARY_RELU, UNARY_ADD_OPERAND};
+    float a[4] = {0}, b[4] = {0};
+    espy_steps_share(two, a, b, true); // what is not last stays
+    cr_expect(two[0] == UNARY_RELU && two[1] == UNARY_ADD_OPERAND);
+    uint32_t after[4] = {UNARY_ADD_OPERAND, UNARY_RELU};
+    espy_steps_share(after, a, b, false);
+    cr_expect(after[0] == UNARY_ADD_OPERAND && after[1] == UNARY_CLIP && a[1] == 0 &&
+              isinf(b[1]));
 }
 
 // Names that the third column of the file has, such as "Add" or "Constant+Exp+Mul".
