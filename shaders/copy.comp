@@ -1,6 +1,6 @@
 // One invocation = a run of elements of the innermost dimension: strided to strided, unlooked at.
-// Rank and run are no specialization constants: a network has many copies, and each pipeline costs a
-// software driver 20 ms.
+// Rank and run are no specialization constants: a network has many copies, and each pipeline costs
+// a software driver 20 ms.
 // variants: w16 w32 w64
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -35,7 +35,8 @@ void main()
     from += int(rest) * push.src_strides[0];
     to += int(rest) * push.dst_strides[0];
     const uint length = min(push.run, push.count - first);
-    const int src_step = push.src_strides[push.rank - 1], dst_step = push.dst_strides[push.rank - 1];
+    const int src_step = push.src_strides[push.rank - 1];
+    const int dst_step = push.dst_strides[push.rank - 1];
     for (uint k = 0; k < length; k++) {
         target[to] = source[from];
         from += src_step;

@@ -10,6 +10,7 @@
 #extension GL_EXT_control_flow_attributes : require
 #include "index.glsl"
 #include "panel.glsl"
+#include "panel_codes.glsl"
 #include "window.glsl"
 
 layout(constant_id = 6) const uint VECTOR = 4;
@@ -17,6 +18,7 @@ layout(constant_id = 8) const uint HAS_BIAS = 0;
 layout(constant_id = 9) const uint STORE_VECTOR = 4; // 1: channel counts that vectors do not fit
 layout(constant_id = 10) const uint PADDED = 1; // 0: no window leaves the input
 layout(constant_id = 11) const uint LINEAR = 0; // 1: pixel i lies i * x_strides[4] from the first
+layout(constant_id = 15) const uint NARROW = PANEL_FLOAT32; // the weights
 
 // 1: channels are at most four and have a vector each pixel, so that a window's line is one run of
 // vectors: in_channels counts all of it, and the kernel is one wide.
@@ -115,7 +117,26 @@ vec4 read_pixel(uint r, uint quad)
     return PADDED != 0 && !inside[r] ? vec4(0.0) : value;
 }
 
-// Adds all input channels of one tap. weight counts vectors.
+// Texels of weights for four input channels, all lanes together.
+const uint TEXELS = NARROW == PANEL_FLOAT32 ? COLS * LANES : COLS * LANES / 2;
+
+vec4 unpack(uvec2 pairs)
+{
+    if (NARROW == PANEL_FLOAT16)
+        return vec4(unpackHalf2x16(pairs.x), unpackHalf2x16(pairs.y));
+    return uintBitsToFloat(uvec4(pairs.x << 16, pairs.x & 0xffff0000u, pairs.y << 16,
+                                 pairs.y & 0xffff0000u));
+}
+
+vec4 read_weights(uint weight, uint column)
+{
+    if (NARROW == PANEL_FLOAT32)
+        return imageLoad(weights4, int(weight + column * LANES));
+    const uvec4 pairs = floatBitsToUint(imageLoad(weights4, int(weight + column / 2 * LANES)));
+    return unpack(column % 2 == 0 ? pairs.xy : pairs.zw);
+}
+
+// Adds all input channels of one tap. weight counts texels.
 void add_tap(uint weight)
 {
     const uint quads = (push.in_channels + 3) / 4;
@@ -125,9 +146,9 @@ void add_tap(uint weight)
         [[unroll]] for (uint r = 0; r < READS; r++)
             pixels[r] = read_pixel(r, quad);
         [[unroll]] for (uint c = 0; c < COLS; c++)
-            weights[c] = imageLoad(weights4, int(weight + c * LANES));
+            weights[c] = read_weights(weight, c);
         panel_add(pixels, weights);
-        weight += COLS * LANES;
+        weight += TEXELS;
     }
 }
 
@@ -170,7 +191,7 @@ void main()
             sums[p][c] = value;
     }
 
-    const uint quads = (push.in_channels + 3) / 4, step = quads * COLS * LANES;
+    const uint quads = (push.in_channels + 3) / 4, step = quads * TEXELS;
     const uint kernel_h = push.kernel >> 16, kernel_w = push.kernel & 0xffffu;
     const uint taps = KERNEL_D * kernel_h * kernel_w;
     const int group_offset = int(group * push.in_channels) * push.x_strides[1];

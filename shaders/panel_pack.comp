@@ -1,13 +1,17 @@
 // One invocation = one packed vector: four input channels of one output channel, zero where there
-// are none. The order is [panel][tap][input channel / 4][column][lane]; see panel.glsl.
+// are none. The order is [panel][tap][input channel / 4][column][lane]; see panel.glsl. What was of
+// 16 bits is so again, and [column][lane] is [column / 2][lane][column % 2].
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "index.glsl"
+#include "panel_codes.glsl"
 
 layout(constant_id = 3) const uint LANES = 8;
+layout(constant_id = 4) const uint NARROW = PANEL_FLOAT32;
 
 layout(binding = 0) readonly buffer Source { float source[]; };
 layout(binding = 1) writeonly buffer Packed4 { vec4 packed4[]; };
+layout(binding = 1) writeonly buffer Pairs { uvec2 pairs[]; };
 
 layout(push_constant) uniform Push {
     uint count;        // of vectors
@@ -19,6 +23,14 @@ layout(push_constant) uniform Push {
     int strides[5];    // output channel, input channel, depth, height, width
 } push;
 
+// Exact: the elements were widened from this type.
+uint pair(float low, float high)
+{
+    if (NARROW == PANEL_FLOAT16)
+        return packHalf2x16(vec2(low, high));
+    return (floatBitsToUint(low) >> 16) | (floatBitsToUint(high) & 0xffff0000u);
+}
+
 void main()
 {
     const uint id = linear_id();
@@ -28,6 +40,9 @@ void main()
     const uint lane = id - rest * LANES;
     const uint cols = 1 << push.cols_log2, column = rest & (cols - 1);
     rest >>= push.cols_log2;
+    // Two columns of a lane are next to each other where they share a texel.
+    const uint narrow_id =
+        ((rest << push.cols_log2) + (column & ~1u)) * LANES + 2 * lane + (column & 1u);
     const uint quads = (push.in_channels + 3) / 4;
     const uint in_channel = rest % quads * 4;
     rest /= quads;
@@ -49,5 +64,8 @@ void main()
             if (in_channel + k < push.in_channels)
                 value[k] = source[from + int(in_channel + k) * push.strides[1]];
     }
-    packed4[id] = value;
+    if (NARROW == PANEL_FLOAT32)
+        packed4[id] = value;
+    else
+        pairs[narrow_id] = uvec2(pair(value.x, value.y), pair(value.z, value.w));
 }

@@ -33,7 +33,7 @@ struct op_lower {
     const struct tensor *values; // inputs' data on the host, NULL where only the device has it
     const struct op_step *steps; // the epilogue, for operators with OP_EPILOGUE
     uint32_t step_count;
-    bool bends;                  // some node of the plan has a step for which espy_steps_bend is true
+    bool bends;                  // espy_steps_bend is true of some node of the plan
     const struct lower_tail *tail; // plan/plan_tail.c; NULL: none
     bool tail_taken;
     struct arena *arena;         // lives as long as the plan is being built
@@ -58,6 +58,9 @@ struct view espy_lower_dense_input(struct op_lower *c, uint32_t i);
 // host: then the view's storage is STORAGE_PACKED, an element has espy_dtype_bits, the first of a
 // word is in its lowest bits, and strides and the offset count elements.
 struct view espy_lower_packed_input(struct op_lower *c, uint32_t i);
+// How the elements that a view sees lie on the host, which may be narrower than in memory (weights
+// of 16 bits that a Cast widens); NONE: they are not straight from there.
+espy_dtype espy_lower_host_dtype(const struct op_lower *c, const struct view *view);
 // Entries [first, first + count) along a dimension of a constant that is larger than the device binds
 // at once: dense, in a buffer of its own. Elements have whole bytes.
 struct view espy_lower_constant_part(struct op_lower *c, uint32_t i, uint32_t axis, int64_t first,

@@ -236,10 +236,10 @@ const struct op_step_info *espy_step_find(const char *op);
 uint32_t espy_step_with_operand(const char *op);
 // The meaning of every function code, in C. Also what the unary operators' references call.
 double espy_step_apply(const struct op_step *step, double x);
-// Replaces a last cheap function among a kernel's steps (none, Relu, Clip, HardSigmoid, HardSwish; an
-// operation with another tensor may come before it) by one whose parameters say which of them it is, so
-// that they share a pipeline: Clip, or with bend UNARY_BEND, which costs five operations more and is
-// for graphs of which espy_steps_bend is true of some node.
+// Replaces a last cheap function among a kernel's steps (none, Relu, Clip, HardSigmoid, HardSwish;
+// an operation with another tensor may come before it) by one whose parameters say which of them it
+// is, so that they share a pipeline: Clip, or with bend UNARY_BEND, which costs five operations more
+// and is for graphs that have a node of which espy_steps_bend is true.
 void espy_steps_share(uint32_t steps[4], float a[4], float b[4], bool bend);
 bool espy_steps_bend(const struct op_step *steps, uint32_t count);
 

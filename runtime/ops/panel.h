@@ -5,6 +5,7 @@
 
 #include "op/lower.h"
 #include "ops/window.h"
+#include "shaders/include/panel_codes.glsl"
 #include "shaders/panel.spv.h"
 #include "shaders/panel_pack.spv.h"
 
@@ -69,18 +70,33 @@ static inline bool panel_stays_inside(const struct window *window)
     return true;
 }
 
+// Weights that are of 16 bits in the file stay so: unpacking two costs what reading one more would.
+static inline uint32_t panel_narrow(const struct op_lower *c, const struct view *w, uint32_t cols)
+{
+    const espy_dtype dtype = espy_lower_host_dtype(c, w);
+    const uint32_t narrow = dtype == ESPY_FLOAT16    ? PANEL_FLOAT16
+                            : dtype == ESPY_BFLOAT16 ? PANEL_BFLOAT16
+                                                     : PANEL_FLOAT32;
+    return cols >= 2 ? narrow : PANEL_FLOAT32; // a texel has eight weights, of two columns
+}
+
 static inline struct view panel_weights(struct op_lower *c, const struct panel_problem *problem,
                                         const struct panel_spec *panel, int64_t group_panels)
 {
     const struct window *window = &problem->window;
     const int64_t taps = window_taps(window), quads = (problem->in + 3) / 4;
     const struct shape shape = {
-        5, {problem->groups * group_panels, taps * quads, panel->cols, panel->lanes, 4}};
-    const struct view packed = espy_lower_temporary(c, problem->w.dtype, &shape);
+        5,
+        {problem->groups * group_panels, taps * quads, panel->cols, panel->lanes,
+         panel->narrow == PANEL_FLOAT32 ? 4 : 2}};
+    const struct view packed = espy_lower_temporary(
+        c, panel->narrow == PANEL_FLOAT32 ? problem->w.dtype : ESPY_FLOAT32, &shape);
     struct panel_pack_spec spec = PANEL_PACK_SPEC_DEFAULT;
     spec.local_size_x = c->caps->local_size;
     spec.lanes = panel->lanes;
-    struct panel_pack_push push = {.count = (uint32_t)(espy_view_count(&packed) / 4),
+    spec.narrow = panel->narrow;
+    const size_t words = panel->narrow == PANEL_FLOAT32 ? 4 : 2; // of four weights
+    struct panel_pack_push push = {.count = (uint32_t)(espy_view_count(&packed) / words),
                                    .cols_log2 = panel->cols / 2, // of 1, 2 or 4
                                    .group_panels = (uint32_t)group_panels,
                                    .in_channels = (uint32_t)problem->in,
@@ -131,6 +147,7 @@ static inline struct panel_spec panel_spec_of(struct op_lower *c,
     spec.pixels = panel_pixels(problem->pixels, panel_choose(c, problem));
     // A single pixel is work so short that the pipelines of other widths would take longer to make.
     spec.cols = spec.pixels == 1 ? 4 : panel_columns(problem->out, spec.lanes);
+    spec.narrow = panel_narrow(c, &problem->w, spec.cols);
     spec.vector = problem->vector ? 4 : 1;
     spec.depth = problem->in < 4 ? (uint32_t)problem->in : 4;
     spec.has_bias = problem->bias.buffer != VIEW_NONE;

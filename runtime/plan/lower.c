@@ -247,6 +247,13 @@ static struct tensor host_elements(const struct op_lower *c, uint32_t value)
     return filled.count == espy_view_count(&place->view) ? filled : *known;
 }
 
+espy_dtype espy_lower_host_dtype(const struct op_lower *c, const struct view *view)
+{
+    const struct plan_buffer *buffer =
+        view->buffer == VIEW_NONE ? NULL : &c->planner->buffers[view->buffer];
+    return buffer != NULL && buffer->kind == PLAN_CONSTANT ? buffer->dtype : ESPY_DTYPE_NONE;
+}
+
 bool espy_lower_has_parts(const struct op_lower *c, uint32_t i)
 {
     const struct tensor elements = host_elements(c, value_of_input(c, i));

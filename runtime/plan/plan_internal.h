@@ -63,7 +63,7 @@ struct planner {
 
     uint32_t time;            // of the next dispatch or host node
     uint32_t node;            // being lowered; GRAPH_NONE at the outputs
-    bool bends;               // some node has a step for which espy_steps_bend is true
+    bool bends;               // espy_steps_bend is true of some node
     bool node_constant;       // all its inputs are known before the first run
     espy_status status;       // first failure of the lowering in progress
     const char *host_reason;  // set by espy_lower_on_host

@@ -271,6 +271,37 @@ Test(plan, a_residual_is_added_by_the_kernel_before_it)
     bench_finish(&bench);
 }
 
+// 16-bit weights behind a Cast, as the converter makes them: 32 x 16 of 3 x 3 taps, which
+// are too many to be computed with the plan.
+Test(plan, weights_of_16_bits_stay_so_on_software_drivers)
+{
+    static const espy_dtype dtypes[] = {ESPY_FLOAT16, ESPY_BFLOAT16, ESPY_FLOAT32};
+    for (uint32_t i = 0; i < 3; i++) {
+        static const float weights[16 * 32 * 9];
+        struct bench bench;
+        bench_init(&bench);
+        struct graph *graph = &bench.graph;
+        const uint32_t x = make_input(graph, "x", ESPY_FLOAT32, SHAPE(1, 32, 8, 8));
+        const struct shape shape = {4, {16, 32, 3, 3}};
+        uint32_t w = make_constant(graph, "w", dtypes[i], &shape, weights);
+        if (dtypes[i] != ESPY_FLOAT32) {
+            w = MAKE(graph, "Cast", "wide", w);
+            cr_assert(espy_graph_set_string(graph, &graph->nodes[0], "to", "float32") == ESPY_OK);
+        }
+        make_output(graph, MAKE(graph, "Conv", "y", x, w));
+        struct caps caps = cpu;
+        caps.storage_f16 = false; // as software drivers say, for they compute with floats alone
+        bench_plan(&bench, &caps, false);
+        uint64_t size = 0;
+        for (uint32_t b = 0; b < bench.plan.buffer_count; b++)
+            if (bench.plan.buffers[b].kind == PLAN_PERSISTENT)
+                size += bench.plan.buffers[b].size;
+        cr_expect(size == 16 * 32 * 9 * (dtypes[i] == ESPY_FLOAT32 ? 4 : 2), "%u bytes",
+                  (uint32_t)size);
+        bench_finish(&bench);
+    }
+}
+
 // A dense block: c = concat(a, b), y = concat(a, b, d), all made by convolutions.
 Test(plan, what_a_concat_joins_is_made_in_its_place)
 {

@@ -449,6 +449,62 @@ Test(session_plans, float64_that_loses_nothing_is_not_warned_of)
     lab_close(&lab);
 }
 
+// ---- weights of 16 bits
+// -------------------------------------------------------------------------------------
+
+enum { NARROW_OUT = 32, NARROW_IN = 30, NARROW_WEIGHTS = NARROW_OUT * NARROW_IN * 9 };
+static uint16_t narrow_weights[NARROW_WEIGHTS];
+static float wide_weights[NARROW_WEIGHTS];
+static espy_dtype narrow_dtype;
+static int64_t narrow_out;
+
+// The same convolution with weights of 16 bits behind a Cast, as `espy convert --weights` has them,
+// and with the numbers that these are.
+static void make_narrow(struct graph *graph)
+{
+    const struct shape shape = {4, {narrow_out, NARROW_IN, 3, 3}};
+    const size_t count = (size_t)(narrow_out * NARROW_IN * 9);
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t bits = (uint32_t)(i * 40503 + 977) >> 2;
+        // Both signs, some subnormal, some zero. So many that they are not computed with the plan.
+        const uint32_t mask = narrow_dtype == ESPY_FLOAT16 ? 0xbbff : 0xbfff;
+        narrow_weights[i] = (uint16_t)(bits & mask);
+        if (i % 7 == 0)
+            narrow_weights[i] &= 0x81ff;
+    }
+    struct tensor from = {.type = {narrow_dtype, shape}, .count = count, .data = narrow_weights};
+    for (size_t i = 0; i < count; i++)
+        wide_weights[i] = (float)espy_tensor_number(&from, i);
+    const uint32_t x = make_input(graph, "x", ESPY_FLOAT32, SHAPE(1, NARROW_IN, 5, 7));
+    const uint32_t narrow = make_constant(graph, "narrow", narrow_dtype, &shape, narrow_weights);
+    const uint32_t wide = make_constant(graph, "wide", ESPY_FLOAT32, &shape, wide_weights);
+    make_output(graph, MAKE(graph, "Conv", "y", x, make_cast(graph, "w", narrow, "float32")));
+    make_output(graph, MAKE(graph, "Conv", "z", x, wide));
+}
+
+// Widths of four and of two columns per lane, and of one, which stays wide.
+Test(session_plans, weights_of_16_bits_give_what_they_give_widened)
+{
+    static const int64_t widths[] = {NARROW_OUT, 16, 8};
+    for (uint32_t i = 0; i < 6; i++) {
+        static float x[NARROW_IN * 35], y[NARROW_OUT * 15], z[NARROW_OUT * 15];
+        struct lab lab;
+        narrow_dtype = i % 2 == 0 ? ESPY_FLOAT16 : ESPY_BFLOAT16;
+        narrow_out = widths[i / 2];
+        lab_init(&lab, make_narrow);
+        for (uint32_t k = 0; k < NARROW_IN * 35; k++)
+            x[k] = (float)(k % 23) - 11;
+        struct espy_tensor input = FLOATS("x", x, 1, NARROW_IN, 5, 7);
+        struct espy_tensor outputs[2] = {ROOM("y", y), ROOM("z", z)};
+        EXPECT_OK(&lab, espy_session_run(lab.session, &input, 1, outputs, 2));
+        for (uint32_t k = 0; k < narrow_out * 15; k++)
+            cr_expect(y[k] == z[k], "%u: element %u: %g, widened %g", i, k, (double)y[k],
+                      (double)z[k]);
+        cr_expect(z[3] != 0 && isfinite(z[3]));
+        lab_close(&lab);
+    }
+}
+
 // ---- bfloat16
 // -------------------------------------------------------------------------------------
 
