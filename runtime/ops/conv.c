@@ -198,6 +198,16 @@ static bool is_depthwise(const struct conv *conv, const struct window *window)
            window->kernel[2] <= KERNEL_W_MAX && window_extent(window, 2) <= EXTENT_MAX;
 }
 
+// Depthwise convolutions of a network mostly have the same function behind them, and it is a part of
+// their time that can be seen: sharing is for networks that mix Relu and HardSwish.
+#define DEPTHWISE_EPILOGUE(c, spec, push)             \
+    do {                                              \
+        if ((c)->bends)                               \
+            LOWER_SHARED_EPILOGUE((c), (spec), push); \
+        else                                          \
+            LOWER_EPILOGUE((c), (spec), push);        \
+    } while (0)
+
 struct depthwise {
     struct view x, w, bias, y;
 };
@@ -244,7 +254,7 @@ static void lower_depthwise_texel(struct op_lower *c, const struct conv *conv,
     struct conv_depthwise_texel_push push = {.rows = (uint32_t)(conv->images * window->out[1]),
                                              .quads = (uint32_t)conv->groups / spec.vector};
     WINDOW_FILL_LINES(&spec, &push, window, spec.vector, &d->x, &d->y);
-    LOWER_SHARED_EPILOGUE(c, &spec, &push);
+    DEPTHWISE_EPILOGUE(c, &spec, &push);
     struct op_dispatch dispatch = {.shader = conv_depthwise_texel_shaders.variants[VARIANT_NONE],
                                    .bindings = {d->x, d->w, d->bias, d->y, d->x, d->w, d->bias},
                                    .binding_count = 7,
@@ -295,7 +305,7 @@ static void lower_depthwise(struct op_lower *c, const struct conv *conv,
                                        .pad_h = (uint32_t)window->pad[1],
                                        .pad_w = (uint32_t)window->pad[2]};
     window_strides(&x, push.x_strides);
-    LOWER_SHARED_EPILOGUE(c, &spec, &push);
+    DEPTHWISE_EPILOGUE(c, &spec, &push);
     struct op_dispatch dispatch = {.shader =
                                        conv_depthwise_shaders.variants[espy_variant(x.storage)],
                                    .bindings = {x, w, bias, y},
