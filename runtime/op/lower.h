@@ -73,6 +73,9 @@ struct view espy_lower_channels_last_input(struct op_lower *c, uint32_t i);
 size_t espy_view_count(const struct view *view); // elements
 bool espy_view_dense(const struct view *view);   // row-major dense (dims of 1 do not matter)
 bool espy_view_channels_last(const struct view *view);
+// Four neighbours along dimension `along` can be read at once, whatever the other indices are. padded:
+// the last four may reach past the end of the dimension.
+bool espy_view_vectors(const struct view *view, uint32_t along, bool padded);
 // Gives a dense view (rank >= 3) the strides of channels-last.
 void espy_view_make_channels_last(struct view *view);
 // Dense in some order of its dimensions, without gaps: elementwise kernels may run flat over it.

@@ -324,20 +324,11 @@ static void merge_rows(struct product *p)
     p->batch_rank = 0;
 }
 
-// Can the elements along dimension `along` be read four at a time, whatever the other indices are?
-static bool vector_along(const struct view *view, uint32_t along)
-{
-    if (view->dims[along] % 4 != 0 || view->strides[along] != 1 || view->offset % 4 != 0)
-        return false;
-    for (uint32_t i = 0; i < view->rank; i++)
-        if (i != along && view->dims[i] > 1 && view->strides[i] % 4 != 0)
-            return false;
-    return true;
-}
-
 static uint32_t b_mode(const struct view *b)
 {
-    return vector_along(b, b->rank - 1) ? 1 : vector_along(b, b->rank - 2) ? 2 : 0;
+    if (espy_view_vectors(b, b->rank - 1, false))
+        return 1;
+    return espy_view_vectors(b, b->rank - 2, false) ? 2 : 0;
 }
 
 // Constant weights whose rows do not start at multiples of four are copied once to where they do.
@@ -398,7 +389,7 @@ static void add_dispatch(struct op_lower *c, const struct product *p, const stru
                                                      : 8;
     spec.rows = p->rows < 4 ? 1 : p->rows < 8 || !c->caps->cpu ? 4 : 8;
     spec.quads = p->columns <= 4 || !c->caps->cpu ? 1 : 2;
-    spec.a_mode = vector_along(&p->a, p->a.rank - 1);
+    spec.a_mode = espy_view_vectors(&p->a, p->a.rank - 1, false);
     spec.b_mode = b_mode(&p->b);
     spec.ragged = p->depth % 4 != 0;
     spec.has_c = terms->has_c;
@@ -480,7 +471,7 @@ static void lower_panel(struct op_lower *c, const struct product *p, const struc
         .bias = terms->has_c ? terms->c : none,
         .x_strides = {0, (int32_t)p->a.strides[1], 0, 0, (int32_t)p->a.strides[0]},
         .w_strides = {(int32_t)p->b.strides[1], (int32_t)p->b.strides[0], 0, 0, 0},
-        .vector = vector_along(&p->a, 1),
+        .vector = espy_view_vectors(&p->a, 1, false),
         .operand = espy_lower_tail_operand(c, y),
         .y_pixel = p->columns};
     if (!gemm_lower_panel(c, &problem, y))
@@ -502,7 +493,7 @@ static void lower_gemm(struct op_lower *c, const struct product *p, const struct
         .pixels = p->rows,
         .window = *row_window(p->rows, &window),
         .linear = true,
-        .vector = vector_along(&p->a, last),
+        .vector = espy_view_vectors(&p->a, last, false),
         .x = p->a,
         .w = p->b,
         .bias = terms->has_c ? terms->c : none,

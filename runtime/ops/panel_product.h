@@ -25,18 +25,6 @@ struct panel_product {
     bool last; // the node's steps come after it
 };
 
-// Four neighbours along dimension `along` can be read at once, whatever the other indices are.
-static inline bool panel_product_vector(const struct view *view, uint32_t along, bool padded)
-{
-    if ((!padded && view->dims[along] % 4 != 0) || view->strides[along] != 1 ||
-        view->offset % 4 != 0)
-        return false;
-    for (uint32_t i = 0; i < view->rank; i++)
-        if (i != along && view->dims[i] > 1 && view->strides[i] % 4 != 0)
-            return false;
-    return true;
-}
-
 static inline bool panel_product_suits(const struct op_lower *c, const struct panel_product *p)
 {
     enum { COLUMNS_MIN = 3 };
@@ -54,7 +42,7 @@ static inline uint32_t panel_product_choose(struct op_lower *c, const struct pan
     return panel_forms[espy_lower_choose(
         c, PANEL_FORMS, 0, "panel_product", "%lldx%lldx%lld,b%lld,%u%d%d",
         (long long)p->y.dims[2], (long long)p->a.dims[3], (long long)p->y.dims[3],
-        (long long)(p->y.dims[0] * p->y.dims[1]), b_mode, panel_product_vector(&p->a, 3, p->padded),
+        (long long)(p->y.dims[0] * p->y.dims[1]), b_mode, espy_view_vectors(&p->a, 3, p->padded),
         p->stats.buffer != VIEW_NONE)];
 }
 
@@ -63,16 +51,16 @@ static inline struct panel_product_spec panel_product_spec_of(struct op_lower *c
 {
     struct panel_product_spec spec = PANEL_PRODUCT_SPEC_DEFAULT;
     spec.local_size_x = spec.lanes = c->caps->subgroup_size;
-    spec.a_vector = panel_product_vector(&p->a, 3, p->padded);
-    spec.b_mode = panel_product_vector(&p->b, 3, false)   ? PRODUCT_B_COLUMNS
-                  : panel_product_vector(&p->b, 2, false) ? PRODUCT_B_DEPTH
+    spec.a_vector = espy_view_vectors(&p->a, 3, p->padded);
+    spec.b_mode = espy_view_vectors(&p->b, 3, false)   ? PRODUCT_B_COLUMNS
+                  : espy_view_vectors(&p->b, 2, false) ? PRODUCT_B_DEPTH
                                                           : PRODUCT_B_ANY;
     spec.pixels = panel_pixels(p->y.dims[2], panel_product_choose(c, p, spec.b_mode));
     spec.cols = spec.b_mode == PRODUCT_B_COLUMNS ? 4 : panel_columns(p->y.dims[3], spec.lanes);
     spec.ragged = p->a.dims[3] % 4 != 0;
     spec.has_c = p->c.buffer != VIEW_NONE;
     spec.c_column = p->c.strides[3] != 0;
-    spec.store_vector = spec.cols == 4 && panel_product_vector(&p->y, 3, p->fill) ? 4 : 1;
+    spec.store_vector = spec.cols == 4 && espy_view_vectors(&p->y, 3, p->fill) ? 4 : 1;
     spec.fill = p->fill;
     spec.softmax = p->stats.buffer != VIEW_NONE;
     return spec;

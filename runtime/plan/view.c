@@ -46,6 +46,17 @@ bool espy_view_channels_last(const struct view *view)
     return dense_in_order(view, order);
 }
 
+bool espy_view_vectors(const struct view *view, uint32_t along, bool padded)
+{
+    if ((!padded && view->dims[along] % 4 != 0) || view->strides[along] != 1 ||
+        view->offset % 4 != 0)
+        return false;
+    for (uint32_t i = 0; i < view->rank; i++)
+        if (i != along && view->dims[i] > 1 && view->strides[i] % 4 != 0)
+            return false;
+    return true;
+}
+
 void espy_view_make_channels_last(struct view *view)
 {
     int64_t stride = view->dims[1];
