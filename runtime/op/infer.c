@@ -124,16 +124,12 @@ espy_status espy_op_infer(const struct host *host, struct arena *arena, const st
                           uint32_t input_count, struct op_type *outputs, uint32_t output_count,
                           uint32_t *needs)
 {
-    struct op_infer c = {.host = host,
-                         .node = node,
-                         .attrs = node->attrs,
-                         .input_count = input_count,
-                         .output_count = output_count,
-                         .inputs = inputs,
-                         .values = values,
-                         .outputs = outputs,
-                         .arena = arena,
-                         .needs = GRAPH_NONE};
+    struct op_infer c = espy_infer_again(host, node, inputs, input_count);
+    c.output_count = output_count;
+    c.values = values;
+    c.outputs = outputs;
+    c.arena = arena;
+    c.needs = GRAPH_NONE;
     *needs = GRAPH_NONE;
     TRY(refuse_narrow(&c, "take", inputs, input_count));
     const espy_status status = node->op->infer(&c);
@@ -158,17 +154,13 @@ bool espy_op_bound(const struct host *host, struct arena *arena, const struct op
                    const struct op_type *inputs, const struct tensor *values, uint32_t input_count,
                    struct op_type *outputs, uint32_t *counted, uint32_t output_count)
 {
-    struct op_infer c = {.host = host,
-                         .node = node,
-                         .attrs = node->attrs,
-                         .input_count = input_count,
-                         .output_count = output_count,
-                         .inputs = inputs,
-                         .values = values,
-                         .outputs = outputs,
-                         .counted = counted,
-                         .arena = arena,
-                         .needs = GRAPH_NONE};
+    struct op_infer c = espy_infer_again(host, node, inputs, input_count);
+    c.output_count = output_count;
+    c.values = values;
+    c.outputs = outputs;
+    c.arena = arena;
+    c.needs = GRAPH_NONE;
+    c.counted = counted;
     for (uint32_t o = 0; o < output_count; o++)
         counted[o] = GRAPH_NONE;
     return node->op->bound(&c) == ESPY_OK;
