@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "suites/suite.h"
+#include "support/fake_devices.h"
 
 enum { INPUTS_MAX = 16, LINE_SIZE = 256, PATH_SIZE = 1024 };
 
@@ -40,28 +41,7 @@ enum { NAMES = sizeof(names) / sizeof(names[0]) };
 static const struct device {
     const char *name;
     struct caps caps;
-} devices[] = {{"cpu",
-                {.cpu = true,
-                 .subgroups = true,
-                 .subgroup_size = 8,
-                 .local_size = 8,
-                 .invocations_max = 1024,
-                 .shared_size = 32768,
-                 .groups_max = {65535, 65535, 65535},
-                 .buffer_alignment = 16,
-                 .buffer_range_max = 1 << 27,
-                 .texel_elements_max = 1 << 27}},
-               {"gpu",
-                {.storage_f16 = true,
-                 .subgroups = true,
-                 .subgroup_size = 32,
-                 .local_size = 128,
-                 .invocations_max = 1024,
-                 .shared_size = 49152,
-                 .groups_max = {2147483647, 65535, 65535},
-                 .buffer_alignment = 16,
-                 .buffer_range_max = UINT32_MAX,
-                 .texel_elements_max = 1 << 27}}};
+} devices[] = {{"cpu", {FAKE_CPU}}, {"gpu", {FAKE_GPU}}};
 
 static void plan_line(const struct host *host, const struct graph *graph, const char *name,
                       const struct device *device, char *line)

@@ -10,6 +10,7 @@
 
 #include "plan/plan.h"
 #include "support/case_file.h"
+#include "support/fake_devices.h"
 #include "support/run_graph.h"
 #include "support/test_host.h"
 
@@ -21,18 +22,7 @@ struct device {
 };
 
 static const struct device devices[] = {
-    {"a CPU",
-     {.cpu = true,
-      .storage_f16 = true,
-      .subgroups = true,
-      .subgroup_size = 8,
-      .local_size = 8,
-      .invocations_max = 1024,
-      .shared_size = 32768,
-      .groups_max = {65535, 65535, 65535},
-      .buffer_alignment = 16,
-      .buffer_range_max = 1 << 27,
-      .texel_elements_max = 1 << 27}},
+    {"a CPU", {FAKE_CPU, .storage_f16 = true}},
     {"a plain CPU",
      {.cpu = true,
       .subgroup_size = 4,
@@ -43,17 +33,7 @@ static const struct device devices[] = {
       .buffer_alignment = 256,
       .buffer_range_max = 1 << 27,
       .texel_elements_max = 65536}},
-    {"a GPU",
-     {.storage_f16 = true,
-      .subgroups = true,
-      .subgroup_size = 32,
-      .local_size = 128,
-      .invocations_max = 1024,
-      .shared_size = 49152,
-      .groups_max = {2147483647, 65535, 65535},
-      .buffer_alignment = 16,
-      .buffer_range_max = UINT32_MAX,
-      .texel_elements_max = 1 << 27}},
+    {"a GPU", {FAKE_GPU}},
     {"a GPU with matrices",
      {.storage_f16 = true,
       .subgroups = true,

@@ -11,6 +11,7 @@
 
 #include "op/op_table.h"
 #include "support/case_file.h"
+#include "support/fake_devices.h"
 #include "support/run_graph.h"
 #include "support/test_host.h"
 #include "test_graph_fixture.h"
@@ -28,17 +29,7 @@ static const struct caps gpu = {.storage_f16 = true,
                                 .buffer_range_max = UINT64_C(1) << 31,
                                 .texel_elements_max = 1 << 27};
 
-static const struct caps cpu = {.cpu = true,
-                                .storage_f16 = true,
-                                .subgroups = true,
-                                .subgroup_size = 8,
-                                .local_size = 8,
-                                .invocations_max = 1024,
-                                .shared_size = 32 << 10,
-                                .groups_max = {65535, 65535, 65535},
-                                .buffer_alignment = 16,
-                                .buffer_range_max = 1 << 27,
-                                .texel_elements_max = 1 << 27};
+static const struct caps cpu = {FAKE_CPU, .storage_f16 = true};
 
 // The least that Vulkan 1.2 promises.
 static const struct caps least = {.subgroup_size = 1,

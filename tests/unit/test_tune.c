@@ -10,6 +10,7 @@
 #include "api/tune_problem.h"
 #include "api/tune_race.h"
 #include "shaders/panel.spv.h"
+#include "support/fake_devices.h"
 #include "support/run_graph.h"
 #include "support/test_host.h"
 #include "test_session_fixture.h"
@@ -218,16 +219,7 @@ Test(tune, a_wrong_estimate_is_replaced_and_stays_where_all_is_wrong)
 
 // ---- plans --------------------------------------------------------------------------------------
 
-static const struct caps cpu = {.cpu = true,
-                                .subgroups = true,
-                                .subgroup_size = 8,
-                                .local_size = 8,
-                                .invocations_max = 1024,
-                                .shared_size = 32 << 10,
-                                .groups_max = {65535, 65535, 65535},
-                                .buffer_alignment = 16,
-                                .buffer_range_max = 1 << 27,
-                                .texel_elements_max = 1 << 27};
+static const struct caps cpu = {FAKE_CPU};
 
 // Two convolutions of one shape, a depthwise one, and a product of what they make.
 static void make_network(struct graph *graph)
