@@ -76,7 +76,7 @@ espy_status espy_planner_find_homes(struct planner *planner)
         return espy_fail_memory(planner->host, graph->value_count * sizeof(*planner->homes),
                                 "planning");
     for (uint32_t v = 0; v < graph->value_count; v++)
-        planner->homes[v] = (struct home){.joined = GRAPH_NONE, .whole = {.buffer = VIEW_NONE}};
+        planner->homes[v] = (struct home){.joined = GRAPH_NONE, .buffer = VIEW_NONE};
     if (planner->params->keep_values)
         return ESPY_OK;
     for (uint32_t n = graph->node_count; n-- > 0;) { // the last one of a block has them all
@@ -97,20 +97,17 @@ espy_status espy_planner_find_homes(struct planner *planner)
 static struct view whole_of(struct op_lower *c, uint32_t joined)
 {
     struct planner *planner = c->planner;
-    struct view *whole = &planner->homes[joined].whole;
+    uint32_t *buffer = &planner->homes[joined].buffer;
     const struct op_type *type = &planner->plan->walk.types[joined];
-    size_t count = 0;
-    if (whole->buffer != VIEW_NONE || planner->status != ESPY_OK ||
-        !espy_shape_count(&type->shape, &count))
-        return *whole;
     const char *name = planner->params->graph->values[joined].name;
-    const uint32_t buffer =
-        espy_planner_add_buffer(planner, PLAN_ARENA, type->dtype, count, name);
-    if (buffer == VIEW_NONE)
-        return *whole;
-    *whole = espy_planner_dense_view(planner, buffer, type->dtype, &type->shape);
-    espy_view_make_channels_last(whole);
-    return *whole;
+    size_t count = 0;
+    if (*buffer == VIEW_NONE && espy_shape_count(&type->shape, &count))
+        *buffer = espy_planner_add_buffer(planner, PLAN_ARENA, type->dtype, count, name);
+    if (*buffer == VIEW_NONE)
+        return (struct view){.buffer = VIEW_NONE};
+    struct view whole = espy_planner_dense_view(planner, *buffer, type->dtype, &type->shape);
+    espy_view_make_channels_last(&whole);
+    return whole;
 }
 
 static struct view home_of(struct op_lower *c, uint32_t value)
@@ -147,7 +144,7 @@ bool espy_lower_joined_output(struct op_lower *c)
     const uint32_t output = node->outputs[0];
     const bool part = planner->homes[output].joined != GRAPH_NONE;
     const uint32_t joined = part ? planner->homes[output].joined : output;
-    if (planner->homes[joined].whole.buffer == VIEW_NONE) // nobody was at home
+    if (planner->homes[joined].buffer == VIEW_NONE) // nobody was at home
         return false;
     struct view place = part ? home_of(c, output) : whole_of(c, output);
     espy_lower_alias(c, 0, &place);

@@ -34,7 +34,7 @@ struct home {
     uint32_t joined;   // that value; GRAPH_NONE: nowhere
     int64_t channel;   // of the joined value, that is the first of this one
     bool taken;        // this value lies there
-    struct view whole; // of a joined value itself, once it has memory
+    uint32_t buffer;   // of a joined value itself, once it has one; else VIEW_NONE
 };
 
 struct planner {
