@@ -79,6 +79,7 @@ struct graph_io {
     uint32_t value;
     const char *role, *of;         // may be NULL
     struct espy_preprocess *preprocess; // may be NULL
+    double threshold;              // of scores: what is below is not shown; 0: all is
     uint32_t label_count;
     const char **labels;
 };

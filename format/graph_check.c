@@ -232,6 +232,30 @@ static espy_status check_preprocess(const struct checker *checker, const char *p
     return check_picture(checker, place, pre, &checker->graph->values[io->value]);
 }
 
+static espy_status check_labels(const struct checker *checker, const char *place,
+                                const struct graph_io *io)
+{
+    if (io->label_count > GRAPH_LABELS_MAX)
+        return refuse(checker, place, "%u labels, at most %d", (unsigned)io->label_count,
+                      (int)GRAPH_LABELS_MAX);
+    for (uint32_t i = 0; i < io->label_count; i++) {
+        const char *fault = string_fault(io->labels[i], GRAPH_NAME_SIZE_MAX, false);
+        if (fault != NULL)
+            return refuse(checker, place, "labels[%u]: %s", (unsigned)i, fault);
+    }
+    return ESPY_OK;
+}
+
+static espy_status check_input_labels(const struct checker *checker, const char *place,
+                                      const struct graph_io *io)
+{
+    static const char *const roles[] = {"tokens", "class"};
+    if (!is_one_of(io->role, roles, 2))
+        return refuse(checker, place,
+                      "labels are for inputs with role \"tokens\" or \"class\"");
+    return check_labels(checker, place, io);
+}
+
 static espy_status check_input(struct checker *checker, uint32_t index)
 {
     const struct graph_io *io = &checker->graph->inputs[index];
@@ -248,7 +272,8 @@ static espy_status check_input(struct checker *checker, uint32_t index)
     if (checker->made[io->value] & MADE_BY_CONSTANT)
         return refuse(checker, place, "it is a tensor too");
     checker->made[io->value] |= MADE_BY_INPUT;
-    if (checker->body != NULL && (io->role != NULL || io->of != NULL || io->preprocess != NULL))
+    if (checker->body != NULL && (io->role != NULL || io->of != NULL || io->preprocess != NULL ||
+                                  io->label_count > 0))
         return refuse(checker, place, "roles and preprocessing are for inputs of the network");
     if (checker->body == NULL && (value->dtype == ESPY_DTYPE_NONE || !value->has_shape))
         return refuse(checker, place, "an input needs a dtype and a shape");
@@ -257,26 +282,32 @@ static espy_status check_input(struct checker *checker, uint32_t index)
             return refuse(checker, place, "dimension %u needs a size or a symbol", (unsigned)i);
     if (io->role != NULL && (!is_role(io->role) || name_fault(io->role) != NULL))
         return refuse(checker, place, "a role is a word of a-z, 0-9 and _");
+    if (io->threshold != 0)
+        return refuse(checker, place, "a threshold is for outputs");
     if (io->label_count > 0)
-        return refuse(checker, place, "labels are for outputs");
+        TRY(check_input_labels(checker, place, io));
     return io->preprocess == NULL ? ESPY_OK : check_preprocess(checker, place, io);
 }
 
-static espy_status check_labels(const struct checker *checker, const char *place,
-                                const struct graph_io *io)
+static espy_status check_output_labels(const struct checker *checker, const char *place,
+                                       const struct graph_io *io)
 {
-    if (io->role == NULL ||
-        (strcmp(io->role, "logits") != 0 && strcmp(io->role, "probabilities") != 0))
+    static const char *const roles[] = {"logits", "probabilities", "classes", "mask"};
+    if (!is_one_of(io->role, roles, 4))
         return refuse(checker, place,
-                      "labels are for outputs with role \"logits\" or \"probabilities\"");
-    if (io->label_count > GRAPH_LABELS_MAX)
-        return refuse(checker, place, "%u labels, at most %d", (unsigned)io->label_count,
-                      (int)GRAPH_LABELS_MAX);
-    for (uint32_t i = 0; i < io->label_count; i++) {
-        const char *fault = string_fault(io->labels[i], GRAPH_NAME_SIZE_MAX, false);
-        if (fault != NULL)
-            return refuse(checker, place, "labels[%u]: %s", (unsigned)i, fault);
-    }
+                      "labels are for outputs with role \"logits\", \"probabilities\", "
+                      "\"classes\" or \"mask\"");
+    return check_labels(checker, place, io);
+}
+
+static espy_status check_threshold(const struct checker *checker, const char *place,
+                                   const struct graph_io *io)
+{
+    if (io->role == NULL || strcmp(io->role, "scores") != 0)
+        return refuse(checker, place, "a threshold is for outputs with role \"scores\"");
+    // Written so that NaN is refused as well.
+    if (!(io->threshold > 0 && io->threshold <= 1))
+        return refuse(checker, place, "threshold %g is not in 0..1", io->threshold);
     return ESPY_OK;
 }
 
@@ -299,9 +330,12 @@ static espy_status check_output(struct checker *checker, uint32_t index)
         return refuse(checker, place, "a role is a word of a-z, 0-9 and _");
     if (io->preprocess != NULL)
         return refuse(checker, place, "preprocess is for inputs");
-    if (checker->body != NULL && (io->role != NULL || io->of != NULL || io->label_count > 0))
+    if (checker->body != NULL &&
+        (io->role != NULL || io->of != NULL || io->label_count > 0 || io->threshold != 0))
         return refuse(checker, place, "roles and labels are for outputs of the network");
-    return io->label_count == 0 ? ESPY_OK : check_labels(checker, place, io);
+    if (io->threshold != 0)
+        TRY(check_threshold(checker, place, io));
+    return io->label_count == 0 ? ESPY_OK : check_output_labels(checker, place, io);
 }
 
 // Once every input and output is known.

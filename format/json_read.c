@@ -302,7 +302,7 @@ static espy_status add_value(struct reader *reader, const struct place *place, c
     return espy_map_put(&reader->values, reader->graph->values[*index].name, *index);
 }
 
-enum { IO_NAME, IO_DTYPE, IO_SHAPE, IO_ROLE, IO_OF, IO_EXTRA, IO_KEY_COUNT };
+enum { IO_NAME, IO_DTYPE, IO_SHAPE, IO_ROLE, IO_OF, IO_LABELS, IO_EXTRA, IO_KEY_COUNT };
 
 // Reads what inputs and outputs have in common. members[IO_EXTRA] is named by the caller.
 static espy_status read_io(struct reader *reader, const struct place *place, const cJSON *object,
@@ -314,13 +314,17 @@ static espy_status read_io(struct reader *reader, const struct place *place, con
     members[IO_SHAPE].key = "shape";
     members[IO_ROLE].key = "role";
     members[IO_OF].key = "of";
+    members[IO_LABELS].key = "labels";
     TRY(read_members(reader, place, object, members, IO_KEY_COUNT));
     const struct place name_place = {.up = place, .key = "name"};
     const struct place role_place = {.up = place, .key = "role"};
     const struct place of_place = {.up = place, .key = "of"};
+    const struct place labels_place = {.up = place, .key = "labels"};
     TRY(read_string(reader, &name_place, members[IO_NAME].item, name));
     TRY(read_string(reader, &role_place, members[IO_ROLE].item, &io->role));
-    return read_string(reader, &of_place, members[IO_OF].item, &io->of);
+    TRY(read_string(reader, &of_place, members[IO_OF].item, &io->of));
+    return read_strings(reader, &labels_place, members[IO_LABELS].item, &io->labels,
+                        &io->label_count);
 }
 
 static espy_status read_input(struct reader *reader, const struct place *place, const cJSON *object,
@@ -358,7 +362,7 @@ static espy_status read_inputs(struct reader *reader, const cJSON *list)
 static espy_status read_output(struct reader *reader, const struct place *place,
                                uint32_t first_made, const cJSON *object, struct graph_io *io)
 {
-    struct member members[IO_KEY_COUNT] = {[IO_EXTRA] = {.key = "labels"}};
+    struct member members[IO_KEY_COUNT] = {[IO_EXTRA] = {.key = "threshold"}};
     char shown[FORMAT_TEXT_SHOWN_MAX];
     const char *name = NULL;
     TRY(read_io(reader, place, object, members, &name, io));
@@ -375,9 +379,8 @@ static espy_status read_output(struct reader *reader, const struct place *place,
                       espy_format_shown(name, shown));
     TRY(read_dtype(reader, place, members[IO_DTYPE].item, &value->dtype));
     TRY(read_shape(reader, place, members[IO_SHAPE].item, value));
-    const struct place labels_place = {.up = place, .key = "labels"};
-    return read_strings(reader, &labels_place, members[IO_EXTRA].item, &io->labels,
-                        &io->label_count);
+    const struct place threshold_place = {.up = place, .key = "threshold"};
+    return read_number(reader, &threshold_place, members[IO_EXTRA].item, &io->threshold);
 }
 
 static espy_status read_outputs(struct reader *reader, const cJSON *list, uint32_t first_made)

@@ -140,6 +140,10 @@ static void add_io(struct text *text, const struct graph *graph, const struct gr
         add_member(text, "of", io->of);
     if (io->preprocess != NULL)
         add_preprocess(text, io->preprocess);
+    if (io->threshold != 0) {
+        add(text, ", \"threshold\": ");
+        add_number(text, io->threshold);
+    }
     if (io->label_count > 0) {
         add(text, ", \"labels\": ");
         add_strings(text, io->labels, io->label_count);

@@ -101,6 +101,7 @@ static void fill_info(const struct graph *graph, const struct graph_io *io,
                                      .role = io->role,
                                      .of = io->of,
                                      .preprocess = io->preprocess,
+                                     .threshold = io->threshold,
                                      .label_count = io->label_count,
                                      .labels = (const char *const *)io->labels};
     memcpy(info->dims, value->shape.dims, sizeof(info->dims));

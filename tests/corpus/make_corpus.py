@@ -199,6 +199,34 @@ def everything():
     return container(lines(graph), weights)
 
 
+def roles():
+    """Inputs and outputs of all kinds of networks, with what only some of them have."""
+    graph = {
+        "espy": 1,
+        "inputs": [
+            {"name": "ids", "dtype": "int64", "shape": [1, 8], "role": "tokens",
+             "labels": ["", "red", "green"]},
+            {"name": "kind", "dtype": "int64", "shape": [1], "role": "class",
+             "labels": ["dot", "ring"]},
+            {"name": "noise", "dtype": "float32", "shape": [1, 16], "role": "latent"},
+            {"name": "pixels", "dtype": "uint8", "shape": [1, "h", "w", 3], "role": "image",
+             "preprocess": {"size": [0, 0], "resize": "stretch", "color": "rgb", "layout": "nhwc",
+                            "scale": 1, "mean": [0, 0, 0], "std": [1, 1, 1]}},
+            {"name": "size", "dtype": "int64", "shape": [1, 2], "role": "image_size",
+             "of": "pixels"}],
+        "outputs": [
+            {"name": "boxes", "role": "boxes", "of": "pixels"},
+            {"name": "scores", "role": "scores", "of": "pixels", "threshold": 0.25},
+            {"name": "classes", "role": "classes", "of": "pixels",
+             "labels": ["__background__", "cat"]},
+            {"name": "mask", "role": "mask", "of": "pixels", "labels": ["road"]}],
+        "tensors": {},
+        "nodes": [{"op": "EspyNothing", "name": "all", "inputs": [],
+                   "outputs": ["boxes", "scores", "classes", "mask"]}],
+    }
+    return container(lines(graph))
+
+
 def bodies():
     """A loop whose body has a tensor of its own and one that it shares, and an If inside of it."""
     def tensor(shape, offset, size):
@@ -488,7 +516,11 @@ def bad_graphs():
         "input_name_number": inputs(name=1),
         "input_twice": append("inputs", base["inputs"][0]),
         "input_and_tensor": append("inputs", base["inputs"][0] | {"name": "b"}),
-        "input_unknown_key": inputs(labels=[]),
+        "input_unknown_key": inputs(threshold=0),
+        "input_labels_no_role": inputs(labels=["a"]),
+        "input_labels_role": inputs(role="latent", labels=["a"]),
+        "input_labels_number": inputs(role="class", labels=[1]),
+        "input_labels_control": inputs(role="tokens", labels=["a\n"]),
         "input_dtype_unknown": inputs(dtype="float"),
         "input_dtype_none": inputs(dtype="none"),
         "input_dtype_number": inputs(dtype=1),
@@ -537,6 +569,11 @@ def bad_graphs():
         "output_labels_number": outputs(role="logits", labels=[1]),
         "output_labels_control": outputs(role="logits", labels=["a\u007f"]),
         "output_labels_object": outputs(role="logits", labels={}),
+        "output_threshold_no_role": outputs(threshold=0.5),
+        "output_threshold_role": outputs(role="boxes", threshold=0.5),
+        "output_threshold_negative": outputs(role="scores", threshold=-0.5),
+        "output_threshold_large": outputs(role="scores", threshold=1.5),
+        "output_threshold_text": outputs(role="scores", threshold="0.5"),
         "output_shape_large": outputs(shape=[2 ** 53]),
         "output_missing_name": top(outputs=[{}]),
         "tensor_list": top(tensors={"b": []}),
@@ -605,6 +642,8 @@ def bad_graphs():
         "body_outputs_none": body(outputs=[]),
         "body_input_around": body(inputs=[], nodes=[{"op": "Neg", "name": "n", "inputs": ["x"],
                                                      "outputs": ["r"]}]),
+        "body_input_labels": body(inputs=[{"name": "v", "labels": ["a"]}]),
+        "body_output_threshold": body(outputs=[{"name": "r", "threshold": 0.5}]),
         "body_input_role": body(inputs=[{"name": "v", "role": "image"}]),
         "body_output_role": body(outputs=[{"name": "r", "role": "logits"}]),
         "body_output_unknown": body(outputs=[{"name": "s"}]),
@@ -670,6 +709,7 @@ def main():
         "everything.espy": everything(),
         "bodies.espy": bodies(),
         "attention.espy": container(*attention()),
+        "roles.espy": roles(),
         "small_types.espy": container(*small_types()),
     })
     bad = {}

@@ -18,7 +18,8 @@
 
 static const char *const good_files[] = {GOOD "minimal.espy", GOOD "no_weights.espy",
                                          GOOD "everything.espy", GOOD "bodies.espy",
-                                         GOOD "small_types.espy"};
+                                         GOOD "small_types.espy", GOOD "attention.espy",
+                                         GOOD "roles.espy"};
 enum { GOOD_COUNT = sizeof(good_files) / sizeof(good_files[0]) };
 
 // The hand-written form finds every tensor but those called z, and all are the same.
@@ -123,6 +124,31 @@ static void expect_everything_nodes(const struct graph *graph)
     cr_expect_str_eq(conv->steps[1].op, "Clip");
     cr_expect(conv->steps[1].attr_count == 2 && conv->steps[1].attrs[0].numbers[0] == -1.5);
     cr_expect_eq(graph->nodes[1].input_count, 0);
+}
+
+Test(format, golden_file_with_roles_means_what_it_says)
+{
+    struct watch watch;
+    watch_init(&watch);
+    size_t size;
+    unsigned char *bytes = load(GOOD "roles.espy", &size);
+    struct graph graph;
+    cr_assert_eq(espy_format_read(&watch.host, "golden", bytes, size, &graph), ESPY_OK);
+    cr_assert_eq(graph.input_count, 5);
+    cr_assert_eq(graph.output_count, 4);
+    cr_expect_str_eq(graph.inputs[0].role, "tokens");
+    cr_assert_eq(graph.inputs[0].label_count, 3);
+    cr_expect_str_eq(graph.inputs[0].labels[2], "green");
+    cr_expect_str_eq(graph.inputs[1].labels[1], "ring");
+    cr_expect_eq(graph.inputs[2].label_count, 0);
+    cr_expect_str_eq(graph.inputs[4].of, "pixels");
+    cr_expect_eq(graph.outputs[0].threshold, 0);
+    cr_expect_eq(graph.outputs[1].threshold, 0.25);
+    cr_expect_str_eq(graph.outputs[2].labels[0], "__background__");
+    cr_expect_str_eq(graph.outputs[3].labels[0], "road");
+    espy_graph_finish(&graph);
+    cr_expect_eq(watch.live, 0);
+    free(bytes);
 }
 
 Test(format, golden_file_with_everything_means_what_it_says)

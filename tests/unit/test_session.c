@@ -161,8 +161,26 @@ Test(session, models_are_described_as_the_file_says)
     cr_expect(info.rank == 2 && info.dims[0] == -1 && info.dims[1] == 4);
     cr_expect(strcmp(info.symbols[0], "n") == 0 && info.symbols[1] == NULL);
     cr_expect(info.role == NULL && info.preprocess == NULL && info.label_count == 0);
+    cr_expect(info.threshold == 0);
     EXPECT_OK(&lab, espy_model_output(lab.model, 0, &info));
     cr_expect(strcmp(info.name, "y") == 0 && !info.has_shape);
+    lab_close(&lab);
+}
+
+Test(session, models_say_what_their_inputs_and_outputs_are_for)
+{
+    struct lab lab;
+    struct espy_value_info info;
+    lab_context(&lab);
+    EXPECT_OK(&lab, espy_model_load_file(lab.context,
+                                         ESPY_SOURCE_DIR "/tests/corpus/good/roles.espy",
+                                         &lab.model));
+    EXPECT_OK(&lab, espy_model_input(lab.model, 0, &info));
+    cr_expect(strcmp(info.role, "tokens") == 0 && info.label_count == 3);
+    cr_expect(strcmp(info.labels[1], "red") == 0);
+    EXPECT_OK(&lab, espy_model_output(lab.model, 1, &info));
+    cr_expect(strcmp(info.role, "scores") == 0 && strcmp(info.of, "pixels") == 0);
+    cr_expect(info.threshold == 0.25 && info.label_count == 0);
     lab_close(&lab);
 }
 

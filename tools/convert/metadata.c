@@ -134,6 +134,15 @@ static espy_status read_labels(const struct source *source, const char *where, c
     return ESPY_OK;
 }
 
+static espy_status read_threshold(const struct source *source, const char *where,
+                                  const cJSON *number, struct graph_io *io)
+{
+    if (!cJSON_IsNumber(number) || !isfinite(number->valuedouble))
+        return bad(source, where, "threshold must be a number");
+    io->threshold = number->valuedouble;
+    return ESPY_OK;
+}
+
 static espy_status read_io(const struct source *source, const cJSON *object, struct graph_io *io,
                            bool is_input)
 {
@@ -149,12 +158,14 @@ static espy_status read_io(const struct source *source, const cJSON *object, str
             TRY(read_string(source, where, item, &io->of));
         else if (strcmp(item->string, "preprocess") == 0 && is_input)
             TRY(read_preprocess(source, where, item, io));
-        else if (strcmp(item->string, "labels") == 0 && !is_input)
+        else if (strcmp(item->string, "threshold") == 0 && !is_input)
+            TRY(read_threshold(source, where, item, io));
+        else if (strcmp(item->string, "labels") == 0)
             TRY(read_labels(source, where, item, io));
         else
             return bad(source, where,
-                       is_input ? "keys are role, of and preprocess"
-                                : "keys are role, of and labels");
+                       is_input ? "keys are role, of, preprocess and labels"
+                                : "keys are role, of, threshold and labels");
     }
     return ESPY_OK;
 }

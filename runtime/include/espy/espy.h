@@ -201,10 +201,14 @@ struct espy_value_info {
     int64_t dims[ESPY_RANK_MAX];           // -1: known only at run time
     const char *symbols[ESPY_RANK_MAX];    // name of a -1 dimension ("batch"), else NULL
     bool has_shape;                        // false for an output whose rank the file does not say
-    const char *role;                      // "image", "logits", "attention_map", ..., or NULL
+    // "image", "logits", "boxes", "tokens", ... (format/SPEC.md lists them with their shapes), or NULL
+    const char *role;
     const char *of;                        // name of the value that this one describes, or NULL
     const struct espy_preprocess *preprocess; // inputs with role "image"; else NULL
-    uint32_t label_count;                  // outputs with role "logits" or "probabilities"
+    double threshold;                      // outputs with role "scores": below is not shown
+    // Names of the classes of outputs with role "logits", "probabilities", "classes" or "mask" and
+    // of inputs with role "class"; of the tokens of inputs with role "tokens".
+    uint32_t label_count;
     const char *const *labels;
 };
 
