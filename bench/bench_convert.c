@@ -1,7 +1,8 @@
 // Goal: how long converting a network takes, and how much memory, against the size of what it
-// reads. Method: every conversion is a process of its own, so that peaks are its own. "resident" is
-// what the system counted at most, with the program and the pages of mapped files in it;
-// "allocated" is what the converter asked for. The best of three times, the largest of the sizes.
+// reads and of the constants of the result ("weights"). Method: every conversion is a process of
+// its own, so that peaks are its own. "resident" is what the system counted at most, with the
+// program and the pages of mapped files in it; "allocated" is what the converter asked for. The
+// best of three times, the largest of the sizes.
 //
 //     bench_convert MODEL.onnx ...
 #define _DEFAULT_SOURCE // wait4
@@ -21,6 +22,7 @@ enum { ROUNDS = 3, HEADER_SIZE = 16 };
 struct measured {
     double seconds, cpu;
     size_t peak; // bytes allocated at the same time
+    size_t weights;
     uint32_t nodes_before, nodes_after;
 };
 
@@ -81,6 +83,7 @@ static bool convert(const char *model, const char *output, struct measured *meas
     const espy_status status = espy_convert_file(&host, &params, &report);
     *measured = (struct measured){.seconds = now() - start,
                                   .peak = counter.peak,
+                                  .weights = report.weights_size,
                                   .nodes_before = report.nodes_before,
                                   .nodes_after = report.nodes_after};
     espy_convert_report_finish(&report);
@@ -151,9 +154,10 @@ static bool bench(const char *model, const char *output, size_t nothing)
         allocated = measured.peak > allocated ? measured.peak : allocated;
     }
     const size_t input = input_size(model);
-    printf("| %s | %u | %u | %.1f | %.2f | %.2f | %.1f | %.1f | %.2f |\n", model,
-           (unsigned)best.nodes_before, (unsigned)best.nodes_after, megabytes(input), best.seconds,
-           best.cpu, megabytes(allocated), megabytes(resident),
+    printf("| %s | %u | %u | %.1f | %.1f | %.2f | %.2f | %.1f | %.2f | %.1f | %.2f |\n", model,
+           (unsigned)best.nodes_before, (unsigned)best.nodes_after, megabytes(input),
+           megabytes(best.weights), best.seconds, best.cpu, megabytes(allocated),
+           (double)allocated / (double)best.weights, megabytes(resident),
            (double)(resident - nothing) / (double)input);
     return true;
 }
@@ -171,10 +175,10 @@ int main(int argc, char **argv)
     struct measured idle = {0};
     size_t nothing;
     bool good = measure(NULL, output, &idle, &nothing);
-    printf("| model | nodes | after | input MB | s | CPU s | allocated MB | resident MB | of the "
-           "input |\n"
-           "|---|---|---|---|---|---|---|---|---|\n"
-           "| nothing | | | | | | | %.1f | |\n",
+    printf("| model | nodes | after | input MB | weights MB | s | CPU s | allocated MB | of the "
+           "weights | resident MB | of the input |\n"
+           "|---|---|---|---|---|---|---|---|---|---|---|\n"
+           "| nothing | | | | | | | | | %.1f | |\n",
            megabytes(nothing));
     for (int i = 1; i < argc; i++)
         good = bench(argv[i], output, nothing) && good;

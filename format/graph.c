@@ -143,6 +143,22 @@ espy_status espy_graph_add_constant(struct graph *graph, const char *name, espy_
     return ESPY_OK;
 }
 
+const char *espy_graph_symbol(const struct graph_value *value, uint32_t dim)
+{
+    return value->symbols == NULL ? NULL : value->symbols[dim];
+}
+
+espy_status espy_graph_set_symbol(struct graph *graph, struct graph_value *value, uint32_t dim,
+                                  const char *symbol)
+{
+    if (value->symbols == NULL)
+        value->symbols = espy_arena_array(&graph->arena, ESPY_RANK_MAX, sizeof(*value->symbols));
+    if (value->symbols == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    value->symbols[dim] = espy_arena_string(&graph->arena, symbol);
+    return value->symbols[dim] == NULL ? ESPY_OUT_OF_MEMORY : ESPY_OK;
+}
+
 espy_status espy_graph_append_node(struct graph *graph, const struct graph_node *like,
                                    struct graph_node **node)
 {
@@ -441,13 +457,13 @@ static void compact_values(struct graph *graph, uint32_t *new_index)
     }
 }
 
-// Gives back what lists have that is not used, where it is a quarter of them.
+// Gives back what lists have that is not used, where it is an eighth of them.
 static espy_status shrink(struct graph *graph)
 {
     const uint32_t values = graph->value_count, nodes = graph->node_count;
-    if (values > 0 && values < graph->value_capacity / 4 * 3)
+    if (values > 0 && values < graph->value_capacity / 8 * 7)
         TRY(resize(graph, &graph->values, &graph->value_capacity, values, sizeof(*graph->values)));
-    if (nodes > 0 && nodes < graph->node_capacity / 4 * 3)
+    if (nodes > 0 && nodes < graph->node_capacity / 8 * 7)
         TRY(resize(graph, &graph->nodes, &graph->node_capacity, nodes, sizeof(*graph->nodes)));
     return ESPY_OK;
 }

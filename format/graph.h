@@ -67,10 +67,13 @@ struct graph_value {
     espy_dtype dtype;              // ESPY_DTYPE_NONE: not stated (a node's output)
     bool has_shape;                // inputs and constants always have one
     struct shape shape;
-    // For dims that are -1; NULL elsewhere. Inputs name every -1; equal names mean equal sizes. A
-    // node's output may leave one NULL: not known.
-    const char *symbols[ESPY_RANK_MAX];
-    const void *data;              // a constant's elements, row-major; NULL: not a constant
+    // [ESPY_RANK_MAX], for dims that are -1, NULL elsewhere; or NULL as a whole, as of most values.
+    // Inputs name every -1; equal names mean equal sizes. A node's output may leave one NULL: not
+    // known.
+    const char **symbols;
+    // A constant's elements, row-major; NULL: not a constant. Aligned for the type in a network
+    // that was read from a file; while one is made, weights may lie as their source has them.
+    const void *data;
     size_t data_size;              // bytes; a constant with no elements has data non-NULL too
 };
 
@@ -144,6 +147,10 @@ espy_status espy_graph_append_node(struct graph *graph, const struct graph_node 
                                    struct graph_node **node);
 // Several at once, which are zeroed.
 espy_status espy_graph_append_nodes(struct graph *graph, uint32_t count, struct graph_node **nodes);
+// The symbol of a dim, or NULL; and a copy of one for it.
+const char *espy_graph_symbol(const struct graph_value *value, uint32_t dim);
+espy_status espy_graph_set_symbol(struct graph *graph, struct graph_value *value, uint32_t dim,
+                                  const char *symbol);
 // inputs and outputs are copied; attrs and steps start empty.
 espy_status espy_graph_add_node(struct graph *graph, const char *op, const char *name,
                                 const uint32_t *inputs, uint32_t input_count,

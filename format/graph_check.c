@@ -106,10 +106,11 @@ static espy_status check_shape(const struct checker *checker, const char *place,
         if (dim < -1 || dim > GRAPH_DIM_MAX)
             return refuse(checker, place, "dimension %u is %lld, not in 0..%lld", (unsigned)i,
                           (long long)dim, (long long)GRAPH_DIM_MAX);
-        if (dim >= 0 && value->symbols[i] != NULL)
+        const char *symbol = espy_graph_symbol(value, i);
+        if (dim >= 0 && symbol != NULL)
             return refuse(checker, place, "dimension %u has both a size and a symbol", (unsigned)i);
-        if (value->symbols[i] != NULL)
-            TRY(check_name(checker, place, "symbol", value->symbols[i]));
+        if (symbol != NULL)
+            TRY(check_name(checker, place, "symbol", symbol));
         if (dim >= 0)
             known.dims[known.rank++] = dim;
     }
@@ -278,7 +279,7 @@ static espy_status check_input(struct checker *checker, uint32_t index)
     if (checker->body == NULL && (value->dtype == ESPY_DTYPE_NONE || !value->has_shape))
         return refuse(checker, place, "an input needs a dtype and a shape");
     for (uint32_t i = 0; checker->body == NULL && i < value->shape.rank; i++)
-        if (value->shape.dims[i] < 0 && value->symbols[i] == NULL)
+        if (value->shape.dims[i] < 0 && espy_graph_symbol(value, i) == NULL)
             return refuse(checker, place, "dimension %u needs a size or a symbol", (unsigned)i);
     if (io->role != NULL && (!is_role(io->role) || name_fault(io->role) != NULL))
         return refuse(checker, place, "a role is a word of a-z, 0-9 and _");

@@ -216,9 +216,11 @@ static espy_status read_shape(const struct reader *reader, const struct place *u
             *dim = (int64_t)size;
         } else {
             *dim = -1;
-            if (cJSON_IsString(item))
-                TRY(read_string(reader, &inner, item, &value->symbols[inner.index]));
-            else if (!cJSON_IsNull(item))
+            const char *symbol = NULL;
+            if (cJSON_IsString(item)) {
+                TRY(read_string(reader, &inner, item, &symbol));
+                TRY(espy_graph_set_symbol(reader->graph, value, inner.index, symbol));
+            } else if (!cJSON_IsNull(item))
                 return refuse(reader, &inner, "expected a size, a symbol or null");
         }
     }

@@ -99,8 +99,8 @@ static void add_shape(struct text *text, const struct graph_value *value)
         add(text, i == 0 ? "" : ", ");
         if (value->shape.dims[i] >= 0)
             add_integer(text, (uint64_t)value->shape.dims[i]);
-        else if (value->symbols[i] != NULL)
-            add_string(text, value->symbols[i]);
+        else if (espy_graph_symbol(value, i) != NULL)
+            add_string(text, espy_graph_symbol(value, i));
         else
             add(text, "null");
     }

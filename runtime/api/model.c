@@ -105,7 +105,8 @@ static void fill_info(const struct graph *graph, const struct graph_io *io,
                                      .label_count = io->label_count,
                                      .labels = (const char *const *)io->labels};
     memcpy(info->dims, value->shape.dims, sizeof(info->dims));
-    memcpy(info->symbols, value->symbols, sizeof(info->symbols));
+    if (value->symbols != NULL)
+        memcpy(info->symbols, value->symbols, sizeof(info->symbols));
 }
 
 espy_status espy_model_input(const espy_model *model, uint32_t index, struct espy_value_info *info)

@@ -23,18 +23,19 @@ static espy_status check_symbols(const espy_session *session, uint32_t index)
     const struct graph *graph = session->graph;
     const struct graph_value *value = &graph->values[graph->inputs[index].value];
     for (uint32_t d = 0; d < value->shape.rank; d++) {
-        for (uint32_t i = 0; value->symbols[d] != NULL && i <= index; i++) {
+        const char *symbol = espy_graph_symbol(value, d);
+        for (uint32_t i = 0; symbol != NULL && i <= index; i++) {
             const struct graph_value *other = &graph->values[graph->inputs[i].value];
             for (uint32_t k = 0; k < other->shape.rank; k++) {
-                if (other->symbols[k] == NULL || strcmp(other->symbols[k], value->symbols[d]) != 0)
+                const char *same = espy_graph_symbol(other, k);
+                if (same == NULL || strcmp(same, symbol) != 0)
                     continue;
                 const int64_t a = session->types[index].shape.dims[d];
                 const int64_t b = session->types[i].shape.dims[k];
                 if (a != b)
                     return espy_fail(&session->host, ESPY_INVALID_ARGUMENT,
                                      "dimension '%s' is %" PRId64 " in input '%s' and %" PRId64
-                                     " in input '%s'", value->symbols[d], a, value->name, b,
-                                     other->name);
+                                     " in input '%s'", symbol, a, value->name, b, other->name);
             }
         }
     }

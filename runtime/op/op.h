@@ -65,10 +65,13 @@ struct op_type {
 struct tensor {
     struct op_type type;
     size_t count; // elements
-    void *data;   // dense, row-major; NULL when absent or not known
+    // Dense, row-major; NULL when absent or not known. infer and evaluate get it aligned for the
+    // type.
+    void *data;
 };
 
-// Element access whatever the type: floats of all kinds and integers as double or int64_t.
+// Element access whatever the type: floats of all kinds and integers as double or int64_t. Reading
+// needs no alignment.
 double espy_tensor_number(const struct tensor *tensor, size_t index);
 int64_t espy_tensor_integer(const struct tensor *tensor, size_t index); // floats are truncated
 // Integers wrap to their width as C's unsigned conversion does; bool stores value != 0.

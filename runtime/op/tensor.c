@@ -38,21 +38,25 @@ void espy_tensor_move(struct tensor *to, size_t to_index, const struct tensor *f
                count * size);
 }
 
+// Elements of a weight may lie anywhere in the file that it came from.
+#define LOAD(type, tensor, index)                                                       \
+    (*(type *)memcpy(&(type){0}, (const char *)(tensor)->data + (index) * sizeof(type), \
+                     sizeof(type)))
+
 double espy_tensor_number(const struct tensor *tensor, size_t index)
 {
     assert(index < tensor->count);
-    const void *data = tensor->data;
     switch (tensor->type.dtype) {
     case ESPY_FLOAT32:
-        return (double)((const float *)data)[index];
+        return (double)LOAD(float, tensor, index);
     case ESPY_FLOAT16:
-        return (double)espy_half_to_float(((const uint16_t *)data)[index]);
+        return (double)espy_half_to_float(LOAD(uint16_t, tensor, index));
     case ESPY_BFLOAT16:
-        return (double)espy_bfloat16_to_float(((const uint16_t *)data)[index]);
+        return (double)espy_bfloat16_to_float(LOAD(uint16_t, tensor, index));
     case ESPY_FLOAT64:
-        return ((const double *)data)[index];
+        return LOAD(double, tensor, index);
     case ESPY_UINT64:
-        return (double)((const uint64_t *)data)[index];
+        return (double)LOAD(uint64_t, tensor, index);
     case ESPY_FLOAT4E2M1:
     case ESPY_FLOAT8E4M3FN:
     case ESPY_FLOAT8E4M3FNUZ:
@@ -79,24 +83,23 @@ static int64_t integer_of(double value)
 int64_t espy_tensor_integer(const struct tensor *tensor, size_t index)
 {
     assert(index < tensor->count);
-    const void *data = tensor->data;
     switch (tensor->type.dtype) {
     case ESPY_INT8:
-        return ((const int8_t *)data)[index];
+        return LOAD(int8_t, tensor, index);
     case ESPY_UINT8:
     case ESPY_BOOL:
-        return ((const uint8_t *)data)[index];
+        return LOAD(uint8_t, tensor, index);
     case ESPY_INT16:
-        return ((const int16_t *)data)[index];
+        return LOAD(int16_t, tensor, index);
     case ESPY_UINT16:
-        return ((const uint16_t *)data)[index];
+        return LOAD(uint16_t, tensor, index);
     case ESPY_INT32:
-        return ((const int32_t *)data)[index];
+        return LOAD(int32_t, tensor, index);
     case ESPY_UINT32:
-        return ((const uint32_t *)data)[index];
+        return LOAD(uint32_t, tensor, index);
     case ESPY_INT64:
     case ESPY_UINT64:
-        return ((const int64_t *)data)[index];
+        return LOAD(int64_t, tensor, index);
     case ESPY_UINT4:
     case ESPY_UINT2:
         return get_bits(tensor, index);
@@ -130,10 +133,9 @@ void espy_tensor_set_number(struct tensor *tensor, size_t index, double value)
         ((uint8_t *)data)[index] = value != 0;
         break;
     case ESPY_UINT64:
-        ((uint64_t *)data)[index] =
-            value >= 9223372036854775808.0 && value < 18446744073709551616.0
-                ? (uint64_t)value
-                : (uint64_t)integer_of(value);
+        ((uint64_t *)data)[index] = value >= 9223372036854775808.0 && value < 18446744073709551616.0
+                                        ? (uint64_t)value
+                                        : (uint64_t)integer_of(value);
         break;
     case ESPY_FLOAT4E2M1:
     case ESPY_FLOAT8E4M3FN:

@@ -88,8 +88,8 @@ static void expect_everything_io(const struct graph *graph)
     cr_expect_eq(picture->dtype, ESPY_FLOAT32);
     cr_expect_eq(picture->shape.rank, 4);
     cr_expect_eq(picture->shape.dims[0], -1);
-    cr_expect_str_eq(picture->symbols[2], "h");
-    cr_expect_null(picture->symbols[1]);
+    cr_expect_str_eq(espy_graph_symbol(picture, 2), "h");
+    cr_expect_null(espy_graph_symbol(picture, 1));
     cr_expect_str_eq(graph->inputs[0].role, "image");
     cr_expect_eq(pre->height, 224);
     cr_expect_eq(pre->width, 320);
@@ -100,7 +100,8 @@ static void expect_everything_io(const struct graph *graph)
     cr_expect_eq(graph->outputs[0].label_count, 3);
     cr_expect_str_eq(graph->outputs[0].labels[1], "\xe7\x8c\xab");
     const struct graph_value *found = &graph->values[graph->outputs[1].value];
-    cr_expect(found->has_shape && found->shape.dims[1] == -1 && found->symbols[1] == NULL);
+    cr_expect(found->has_shape && found->shape.dims[1] == -1 &&
+              espy_graph_symbol(found, 1) == NULL);
     const struct graph_value *map = &graph->values[graph->outputs[2].value];
     cr_expect(!map->has_shape && map->dtype == ESPY_DTYPE_NONE);
 }

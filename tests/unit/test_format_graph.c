@@ -38,7 +38,7 @@ static espy_status build(struct example *example)
     graph->values[example->x].dtype = ESPY_FLOAT32;
     graph->values[example->x].has_shape = true;
     graph->values[example->x].shape = (struct shape){2, {-1, 2}};
-    graph->values[example->x].symbols[0] = "n";
+    TRY(espy_graph_set_symbol(graph, &graph->values[example->x], 0, "n"));
     TRY(add_node(graph, "Neg", example->x, GRAPH_NONE, example->unused));
     TRY(add_node(graph, "Relu", example->x, GRAPH_NONE, example->a));
     TRY(add_node(graph, "MatMul", example->a, example->w, example->b));
@@ -313,7 +313,7 @@ static void input_symbol(struct example *e)
 }
 static void input_both(struct example *e)
 {
-    e->graph.values[e->x].symbols[1] = "m";
+    cr_assert(espy_graph_set_symbol(&e->graph, &e->graph.values[e->x], 1, "m") == ESPY_OK);
 }
 static void input_negative(struct example *e)
 {
@@ -343,7 +343,7 @@ static void constant_bool(struct example *e)
 static void constant_symbol(struct example *e)
 {
     constant(e)->shape.dims[0] = -1;
-    constant(e)->symbols[0] = "n";
+    cr_assert(espy_graph_set_symbol(&e->graph, constant(e), 0, "n") == ESPY_OK);
 }
 static void constant_input(struct example *e)
 {

@@ -40,7 +40,8 @@ static inline uint32_t make_input(struct graph *graph, const char *name, espy_dt
     for (uint32_t d = 0; d < shape->rank; d++) {
         if (shape->dims[d] >= 0)
             continue;
-        value->symbols[d] = shape->dims[d] == -1 ? "n" : "m";
+        cr_assert(espy_graph_set_symbol(graph, value, d, shape->dims[d] == -1 ? "n" : "m") ==
+                  ESPY_OK);
         value->shape.dims[d] = -1;
     }
     graph->inputs[graph->input_count++] = (struct graph_io){.value = index};

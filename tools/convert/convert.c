@@ -18,7 +18,8 @@ static void fix_symbol(struct graph *graph, const struct graph_io *ios, uint32_t
     for (uint32_t i = 0; i < count; i++) {
         struct graph_value *value = &graph->values[ios[i].value];
         for (uint32_t d = 0; d < value->shape.rank; d++) {
-            if (value->symbols[d] != NULL && strcmp(value->symbols[d], symbol) == 0) {
+            const char *own = espy_graph_symbol(value, d);
+            if (own != NULL && strcmp(own, symbol) == 0) {
                 value->shape.dims[d] = dim;
                 value->symbols[d] = NULL;
             }
@@ -51,11 +52,11 @@ static espy_status apply_shape(const struct host *host, struct graph *graph,
                          "input '%s' cannot have the shape %s: the network says %s", given->name,
                          wanted, stated);
     for (uint32_t d = 0; d < value->shape.rank; d++) {
-        const char *symbol = value->symbols[d];
+        const char *symbol = espy_graph_symbol(value, d);
         value->shape.dims[d] = given->shape.dims[d];
-        value->symbols[d] = NULL;
         if (symbol == NULL)
             continue;
+        value->symbols[d] = NULL;
         fix_symbol(graph, graph->inputs, graph->input_count, symbol, given->shape.dims[d]);
         fix_symbol(graph, graph->outputs, graph->output_count, symbol, given->shape.dims[d]);
     }
@@ -130,8 +131,7 @@ static void note_output_types(struct graph *graph, const struct facts *facts)
         value->dtype = type->dtype;
         value->has_shape = true;
         value->shape = type->shape;
-        for (uint32_t d = 0; d < ESPY_RANK_MAX; d++)
-            value->symbols[d] = NULL;
+        value->symbols = NULL;
     }
 }
 
@@ -180,6 +180,16 @@ static espy_status read_model(struct convert_model *model, const struct convert_
     return espy_onnx_import(model, params, report);
 }
 
+static size_t weights_size(const struct graph *graph)
+{
+    size_t size = 0;
+    for (uint32_t v = 0; v < graph->value_count; v++)
+        size += graph->values[v].data_size;
+    for (uint32_t b = 0; b < graph->body_count; b++)
+        size += weights_size(graph->bodies[b]);
+    return size;
+}
+
 static espy_status convert(struct convert_model *model, const struct convert_params *params,
                            struct convert_report *report)
 {
@@ -204,13 +214,14 @@ static espy_status convert(struct convert_model *model, const struct convert_par
     if (report->problem_count == 0 && (!params->keep_nodes || params->weights != ESPY_DTYPE_NONE))
         TRY(espy_passes_narrow(model->host, graph, params->weights, &report->counts));
     report->nodes_after = graph->node_count;
+    report->weights_size = weights_size(graph);
     TRY(check_support(model, report));
     TRY(espy_passes_sites(model->host, graph));
     return espy_graph_check(graph);
 }
 
-espy_status espy_convert_graph(const struct host *host, const struct convert_params *params,
-                               struct convert_report *report, struct convert_model **model)
+static espy_status make_model(const struct host *host, const struct convert_params *params,
+                              struct convert_report *report, struct convert_model **model)
 {
     struct convert_model *made = espy_alloc(host, sizeof(*made));
     if (made == NULL)
@@ -222,6 +233,33 @@ espy_status espy_convert_graph(const struct host *host, const struct convert_par
     if (status != ESPY_OK)
         espy_convert_model_destroy(&made);
     *model = made;
+    return status;
+}
+
+// What runs a graph reads its constants in place.
+static espy_status align_constants(struct graph *graph)
+{
+    for (uint32_t v = 0; v < graph->value_count; v++) {
+        struct graph_value *value = &graph->values[v];
+        const size_t element = espy_dtype_size(value->dtype);
+        if (value->data == NULL || element <= 1 || (uintptr_t)value->data % element == 0)
+            continue;
+        value->data = espy_arena_copy(&graph->arena, value->data, value->data_size);
+        if (value->data == NULL)
+            return ESPY_OUT_OF_MEMORY;
+    }
+    for (uint32_t b = 0; b < graph->body_count; b++)
+        TRY(align_constants(graph->bodies[b]));
+    return ESPY_OK;
+}
+
+espy_status espy_convert_graph(const struct host *host, const struct convert_params *params,
+                               struct convert_report *report, struct convert_model **model)
+{
+    TRY(make_model(host, params, report, model));
+    const espy_status status = align_constants(&(*model)->graph);
+    if (status != ESPY_OK)
+        espy_convert_model_destroy(model);
     return status;
 }
 
@@ -252,7 +290,7 @@ espy_status espy_convert_file(const struct host *host, const struct convert_para
                               struct convert_report *report)
 {
     struct convert_model *model = NULL;
-    TRY(espy_convert_graph(host, params, report, &model));
+    TRY(make_model(host, params, report, &model));
     const espy_status status =
         espy_format_write_file(host, espy_convert_model_graph(model), params->output_path);
     espy_convert_model_destroy(&model);

@@ -25,8 +25,8 @@ struct convert_params {
     const struct convert_shape *shapes;
     uint32_t shape_count;
     bool keep_nodes; // import only: no folding, no fusion
-    // What weights of layers are stored as: FLOAT16, BFLOAT16; ESPY_DTYPE_NONE: as they are, and in 16
-    // bits where nothing is lost by that.
+    // What weights of layers are stored as: FLOAT16, BFLOAT16; ESPY_DTYPE_NONE: as they are, and in
+    // 16 bits where nothing is lost by that.
     espy_dtype weights;
 };
 
@@ -40,6 +40,7 @@ struct convert_report {
     struct arena arena;
     int64_t opset; // of the ONNX file; 0 for other inputs
     uint32_t nodes_before, nodes_after;
+    size_t weights_size; // bytes of constants afterwards
     struct pass_counts counts;
     uint32_t problem_count, problem_capacity;
     struct convert_problem *problems;

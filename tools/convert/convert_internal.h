@@ -30,7 +30,7 @@ enum {
     IMPORT_DEPTH_MAX = 16,                  // functions in functions, and branches in branches
     IMPORT_STEPS_MAX = 4 * GRAPH_NODES_MAX, // nodes looked at, so that calls cannot multiply
     IMPORT_FILES_MAX = 4096,                // external data files of one model
-    CONVERT_FOLD_ELEMENTS_MAX = 1 << 14 // for shapes and conditions, which are small
+    CONVERT_FOLD_ELEMENTS_MAX = 1 << 11 // for shapes and conditions, which are small
 };
 
 // A file of external data, opened once however many tensors lie in it.

@@ -126,14 +126,16 @@ static espy_status import_node(struct importer *importer, const onnx_node *proto
                            ? espy_arena_format(&importer->scratch, "%s%s", frame->prefix, own)
                            : espy_arena_format(&importer->scratch, "%s%s_%zu", frame->prefix,
                                                node.op, frame->next);
-    node.name = hint == NULL ? NULL : espy_import_unique(importer, &importer->node_names, hint);
+    const bool foreign = !espy_import_is_onnx(proto->domain);
+    node.name = hint;
+    if (hint != NULL && (foreign || strcmp(node.op, "Constant") != 0)) // which leaves no node
+        node.name = espy_import_unique(importer, &importer->node_names, hint);
     if (node.name == NULL)
         return ESPY_OUT_OF_MEMORY;
     TRY(resolve_values(importer, proto, &node));
     const onnx_function *function = espy_import_find_function(importer, proto);
     if (function != NULL)
         return espy_import_call(importer, &node, function);
-    const bool foreign = !espy_import_is_onnx(proto->domain);
     for (uint32_t i = 0; i < node.output_count; i++)
         if (node.outputs[i] != GRAPH_NONE)
             TRY(espy_import_note(

@@ -23,12 +23,12 @@ static espy_status set_dims(struct importer *importer, struct graph_value *value
         value->shape.dims[i] = dim->has_dim_value && dim->dim_value >= 0 ? dim->dim_value : -1;
         if (value->shape.dims[i] >= 0 || (param[0] == '\0' && !invent))
             continue;
-        value->symbols[i] =
-            param[0] != '\0'
-                ? espy_arena_string(&importer->graph->arena, param)
-                : espy_arena_format(&importer->graph->arena, "%s_dim%u", value->name, (unsigned)i);
-        if (value->symbols[i] == NULL)
+        const char *symbol = param[0] != '\0' ? param
+                                              : espy_arena_format(&importer->scratch, "%s_dim%u",
+                                                                  value->name, (unsigned)i);
+        if (symbol == NULL)
             return ESPY_OUT_OF_MEMORY;
+        TRY(espy_graph_set_symbol(importer->graph, value, i, symbol));
     }
     return ESPY_OK;
 }

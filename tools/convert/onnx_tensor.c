@@ -144,15 +144,18 @@ static void note_copy(struct convert_model *model, size_t size)
     model->copied = 0;
 }
 
-// Kernels read elements in place, so they must be aligned; a bool must be 0 or 1, and bits after
-// the last element 0. What does not last is copied in any case.
+// A bool must be 0 or 1, and bits after the last element 0. Small tensors are aligned, since what
+// infers shapes reads them in place; large ones, which are most of what a network is, stay where
+// they are. What does not last is copied in any case.
+enum { SMALL_SIZE = 1 << 10 };
+
 static espy_status settle(struct importer *importer, espy_dtype dtype, size_t count, size_t size,
                           bool lasts, const void **data)
 {
     const size_t element = espy_dtype_size(dtype);
     const uint32_t used = (uint32_t)(count % 8) * espy_dtype_bits(dtype) % 8; // in the last byte
     if (lasts && dtype != ESPY_BOOL && used == 0 &&
-        (element <= 1 || (uintptr_t)*data % element == 0))
+        (size > SMALL_SIZE || element <= 1 || (uintptr_t)*data % element == 0))
         return ESPY_OK;
     unsigned char *copy = espy_arena_copy(&importer->graph->arena, *data, size);
     if (copy == NULL)

@@ -128,6 +128,45 @@ static bool inputs_known(const struct facts *facts, struct trial *trial)
     return true;
 }
 
+static bool is_aligned(const struct tensor *tensor)
+{
+    const size_t element = espy_dtype_size(tensor->type.dtype);
+    return tensor->data == NULL || element <= 1 || (uintptr_t)tensor->data % element == 0;
+}
+
+// infer and evaluate read elements in place.
+static espy_status align(struct facts *facts, struct trial *trial, uint32_t i)
+{
+    struct tensor *value = &trial->values[i];
+    if (is_aligned(value))
+        return ESPY_OK;
+    value->data = espy_arena_copy(&facts->scratch, value->data, espy_tensor_size(value));
+    return value->data == NULL ? ESPY_OUT_OF_MEMORY : ESPY_OK;
+}
+
+// Infers what the node makes. Few operators look at the elements of a large constant to know
+// shapes: such a one is aligned when it is asked for.
+static espy_status infer(struct facts *facts, struct trial *trial, uint32_t *needs)
+{
+    const struct graph_node *node = trial->node;
+    struct tensor *values =
+        espy_arena_copy(&facts->scratch, trial->values, node->input_count * sizeof(*values));
+    if (values == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    for (uint32_t i = 0; i < node->input_count; i++)
+        if (!is_aligned(&values[i]))
+            values[i].data = NULL;
+    for (;;) {
+        const espy_status status =
+            espy_op_infer(trial->quiet, &facts->scratch, &trial->bound, trial->types, values,
+                          node->input_count, trial->output_types, node->output_count, needs);
+        if (*needs == GRAPH_NONE || values[*needs].data == trial->values[*needs].data)
+            return status;
+        TRY(align(facts, trial, *needs));
+        values[*needs] = trial->values[*needs];
+    }
+}
+
 static bool values_known(const struct trial *trial)
 {
     if ((trial->bound.op->flags & OP_SHAPE_ONLY) != 0)
@@ -141,6 +180,16 @@ static bool values_known(const struct trial *trial)
 static bool is_large(const struct tensor *tensor)
 {
     return espy_tensor_size(tensor) > LARGE_SIZE;
+}
+
+// Bytes of constants that the node's results follow from.
+static size_t source_size(const struct facts *facts, const struct graph_node *node)
+{
+    size_t from = 0;
+    for (uint32_t i = 0; i < node->input_count; i++)
+        if (node->inputs[i] != GRAPH_NONE && facts->made_of[node->inputs[i]] < SIZE_MAX / 2 - from)
+            from += facts->made_of[node->inputs[i]];
+    return from;
 }
 
 // Room for what the node makes; *fits is false when that is more than should be computed.
@@ -242,11 +291,7 @@ static espy_status sweep(struct facts *facts, uint32_t tried)
 static void keep_outputs(struct facts *facts, const struct trial *trial)
 {
     const struct graph_node *node = trial->node;
-    const size_t small = fold_size(node);
-    size_t from = 0;
-    for (uint32_t i = 0; i < node->input_count; i++)
-        if (node->inputs[i] != GRAPH_NONE && facts->made_of[node->inputs[i]] < SIZE_MAX / 2 - from)
-            from += facts->made_of[node->inputs[i]];
+    const size_t small = fold_size(node), from = source_size(facts, node);
     for (uint32_t o = 0; o < node->output_count; o++) {
         const uint32_t v = node->outputs[o];
         if (v == GRAPH_NONE)
@@ -262,6 +307,8 @@ static void keep_outputs(struct facts *facts, const struct trial *trial)
 static espy_status evaluate(struct facts *facts, struct trial *trial, size_t elements_max)
 {
     bool fits;
+    for (uint32_t i = 0; i < trial->node->input_count; i++)
+        TRY(align(facts, trial, i));
     espy_status status = make_outputs(facts, trial, elements_max, &fits);
     if (status == ESPY_OK && fits) {
         status =
@@ -293,9 +340,7 @@ static espy_status try_node(struct facts *facts, struct trial *trial,
     if (!inputs_known(facts, trial) || trial->bound.op->control != NULL)
         return ESPY_OK;
     uint32_t needs = GRAPH_NONE;
-    const espy_status status =
-        espy_op_infer(trial->quiet, arena, &trial->bound, trial->types, trial->values,
-                      node->input_count, trial->output_types, node->output_count, &needs);
+    const espy_status status = infer(facts, trial, &needs);
     if (status != ESPY_OK)
         return needs != GRAPH_NONE ? ESPY_OK : status;
     for (uint32_t o = 0; o < node->output_count; o++)

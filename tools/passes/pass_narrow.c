@@ -34,27 +34,35 @@ static float widen(espy_dtype dtype, uint16_t bits)
     return dtype == ESPY_FLOAT16 ? espy_half_to_float(bits) : espy_bfloat16_to_float(bits);
 }
 
+// An element of a constant, which need not be aligned.
+static float number_at(const unsigned char *numbers, size_t index)
+{
+    float number;
+    memcpy(&number, numbers + index * sizeof(number), sizeof(number));
+    return number;
+}
+
 // true: every element is one of the type, the sign of a zero too.
-static bool is_exact(const float *numbers, size_t count, espy_dtype dtype)
+static bool is_exact(const unsigned char *numbers, size_t count, espy_dtype dtype)
 {
     for (size_t i = 0; i < count; i++) {
-        const float back = widen(dtype, narrow(dtype, numbers[i]));
-        if (memcmp(&back, &numbers[i], sizeof(back)) != 0)
+        const float number = number_at(numbers, i), back = widen(dtype, narrow(dtype, number));
+        if (memcmp(&back, &number, sizeof(back)) != 0)
             return false;
     }
     return true;
 }
 
-static bool is_in_range(const float *numbers, size_t count)
+static bool is_in_range(const unsigned char *numbers, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (!(numbers[i] >= -HALF_MAX && numbers[i] <= HALF_MAX))
+        if (!(number_at(numbers, i) >= -HALF_MAX && number_at(numbers, i) <= HALF_MAX))
             return false;
     return true;
 }
 
 // What to store the elements as; FLOAT32: as they are.
-static espy_dtype choose(const float *numbers, size_t count, espy_dtype wanted)
+static espy_dtype choose(const unsigned char *numbers, size_t count, espy_dtype wanted)
 {
     if (wanted == ESPY_FLOAT16 && is_in_range(numbers, count))
         return ESPY_FLOAT16;
@@ -81,7 +89,7 @@ static espy_status narrow_constant(struct pass *pass, uint32_t value, espy_dtype
     struct graph *graph = pass->graph;
     const struct graph_value before = graph->values[value];
     const size_t count = before.data_size / sizeof(float);
-    const float *numbers = before.data;
+    const unsigned char *numbers = before.data;
     const espy_dtype dtype = choose(numbers, count, wanted);
     uint32_t constant;
     if (dtype == ESPY_FLOAT32)
@@ -91,7 +99,7 @@ static espy_status narrow_constant(struct pass *pass, uint32_t value, espy_dtype
     if (bits == NULL || name == NULL)
         return espy_fail_memory(pass->host, count * sizeof(*bits), "narrow weights");
     for (size_t i = 0; i < count; i++)
-        bits[i] = narrow(dtype, numbers[i]);
+        bits[i] = narrow(dtype, number_at(numbers, i));
     TRY(espy_graph_add_constant(graph, name, dtype, &before.shape, bits, count * sizeof(*bits),
                                 &constant));
     graph->values[value].data = NULL;

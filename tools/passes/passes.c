@@ -6,6 +6,7 @@
 // for graphs made to go on for ever.
 enum { ROUNDS_MAX = 32 };
 #define FOLD_ELEMENTS_MAX ((size_t)1 << 22)
+#define SMALL_ELEMENTS_MAX ((size_t)1 << 10)
 
 static espy_status prune(struct graph *graph, uint32_t *dropped)
 {
@@ -22,13 +23,14 @@ struct rounds {
     const struct host *host;
     struct graph *graph;
     struct pass_counts *counts;
+    size_t fold_elements_max;
     struct facts facts; // host NULL: to be taken
     uint32_t changes;   // passes that have changed the graph
 };
 
 static espy_status run_pass(struct rounds *rounds, espy_pass_fn run)
 {
-    const struct facts_params params = {.fold_elements_max = FOLD_ELEMENTS_MAX};
+    const struct facts_params params = {.fold_elements_max = rounds->fold_elements_max};
     if (rounds->facts.host == NULL)
         TRY(espy_facts_init(&rounds->facts, rounds->host, rounds->graph, &params));
     struct pass pass = {.host = rounds->host,
@@ -94,9 +96,15 @@ static espy_status settle(struct rounds *rounds)
 static espy_status run_passes(const struct host *host, struct graph *graph,
                               struct pass_counts *counts)
 {
-    struct rounds rounds = {.host = host, .graph = graph, .counts = counts};
+    struct rounds rounds = {
+        .host = host, .graph = graph, .counts = counts, .fold_elements_max = SMALL_ELEMENTS_MAX};
     TRY(prune(graph, &counts->dead));
-    const espy_status status = settle(&rounds);
+    // Arithmetic on shapes may be most of the nodes. Without it there is room for large values.
+    espy_status status = run_pass(&rounds, espy_pass_fold);
+    espy_facts_finish(&rounds.facts);
+    rounds.fold_elements_max = FOLD_ELEMENTS_MAX;
+    if (status == ESPY_OK)
+        status = settle(&rounds);
     espy_facts_finish(&rounds.facts);
     return status;
 }
@@ -139,7 +147,8 @@ static espy_status drop_bodies(const struct host *host, struct graph *network)
 static espy_status run_sequences_alone(const struct host *host, struct graph *graph,
                                        struct pass_counts *counts)
 {
-    struct rounds rounds = {.host = host, .graph = graph, .counts = counts};
+    struct rounds rounds = {
+        .host = host, .graph = graph, .counts = counts, .fold_elements_max = FOLD_ELEMENTS_MAX};
     const espy_status status = run_sequences(&rounds);
     espy_facts_finish(&rounds.facts);
     return status;
