@@ -38,8 +38,8 @@ class ValueInfo(ctypes.Structure):
     _fields_ = [("name", ctypes.c_char_p), ("dtype", ctypes.c_int), ("rank", ctypes.c_uint32),
                 ("dims", ctypes.c_int64 * RANK_MAX), ("symbols", ctypes.c_char_p * RANK_MAX),
                 ("has_shape", ctypes.c_bool), ("role", ctypes.c_char_p), ("of", ctypes.c_char_p),
-                ("preprocess", ctypes.c_void_p), ("label_count", ctypes.c_uint32),
-                ("labels", ctypes.c_void_p)]
+                ("preprocess", ctypes.c_void_p), ("threshold", ctypes.c_double),
+                ("label_count", ctypes.c_uint32), ("labels", ctypes.c_void_p)]
 
 
 class Tensor(ctypes.Structure):
