@@ -9,18 +9,27 @@
 #include "cli_session.h"
 #include "convert/convert.h"
 #include "espy_commands.h"
+#include "presets_help.h"
 
 struct options {
-    const char *output, *metadata, *name, *weights;
-    struct cli_list shapes;
+    const char *output, *recipe, *labels, *name, *weights;
+    struct cli_list shapes, presets, outputs;
     bool keep_nodes, json, verbose;
 };
 
 static const struct cli_option option_rows[] = {
     {"output", 'o', CLI_TEXT, offsetof(struct options, output), "FILE",
      "The file to write. Default: the model's path with .espy\nin place of .onnx or .json.", 0, 0},
-    {"metadata", 'm', CLI_TEXT, offsetof(struct options, metadata), "FILE",
-     "JSON with roles, preprocessing and labels for inputs and\noutputs.", 0, 0},
+    {"preset", 'p', CLI_LIST, offsetof(struct options, presets), "NAME",
+     "How pictures go in and what comes out, for networks of a kind;\nsee below. Several apply one "
+     "after another.",
+     0, 0},
+    {"recipe", 'r', CLI_TEXT, offsetof(struct options, recipe), "FILE",
+     "The same as JSON of your own: docs/convert.md.", 0, 0},
+    {"labels", 'l', CLI_TEXT, offsetof(struct options, labels), "FILE",
+     "Names of the classes, one a line.", 0, 0},
+    {"only", 0, CLI_LIST, offsetof(struct options, outputs), "OUTPUT",
+     "Keeps this output and no other; may be given several times.", 0, 0},
     {"name", 0, CLI_TEXT, offsetof(struct options, name), "TEXT",
      "Name of the network. Default: the one in the model.", 0, 0},
     {"shape", 0, CLI_SHAPES, offsetof(struct options, shapes), "NAME=1x3x64x64",
@@ -204,7 +213,12 @@ static enum cli_exit convert(const struct options *options, const char *model, c
     struct convert_params params = {.model_path = model,
                                     .weights_path = weights,
                                     .output_path = output,
-                                    .metadata_path = options->metadata,
+                                    .outputs = options->outputs.items,
+                                    .output_count = options->outputs.count,
+                                    .presets = options->presets.items,
+                                    .preset_count = options->presets.count,
+                                    .recipe_path = options->recipe,
+                                    .labels_path = options->labels,
                                     .name = options->name,
                                     .keep_nodes = options->keep_nodes};
     if (options->weights && !parse_weights(options->weights, &params.weights))
@@ -252,7 +266,7 @@ static bool has_ending(const char *path, const char *ending)
 static enum cli_exit check_paths(const struct cli_command *command, const struct options *options,
                                  const char *const operands[2], const char *output)
 {
-    const char *const sources[] = {operands[0], operands[1], options->metadata};
+    const char *const sources[] = {operands[0], operands[1], options->recipe, options->labels};
     if (!*output)
         return espy_cli_usage(command->name, "--output needs FILE");
     for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
@@ -295,7 +309,7 @@ const struct cli_command espy_command_convert = {
                "WEIGHTS.\n"
                "Nothing is written unless the whole model can be converted; everything that stands "
                "in the\n"
-               "way is listed at once.\n",
+               "way is listed at once.\n\nPresets:\n" PRESETS_HELP,
     .options = option_rows,
     .operands_min = 1,
     .operands_max = 2,

@@ -63,27 +63,8 @@ static espy_status apply_shape(const struct host *host, struct graph *graph,
     return ESPY_OK;
 }
 
-// ---- metadata
-// ------------------------------------------------------------------------------------------
-
-static espy_status apply_metadata(struct convert_model *model, const struct convert_params *params)
-{
-    const onnx_model *proto = model->proto;
-    for (size_t i = 0; proto != NULL && i < proto->n_metadata_props; i++) {
-        const EspyOnnx__StringStringEntryProto *entry = proto->metadata_props[i];
-        if (entry->key != NULL && entry->value != NULL && strcmp(entry->key, "espy") == 0)
-            TRY(espy_convert_metadata(model->host, &model->graph, entry->value,
-                                      strlen(entry->value), params->model_path));
-    }
-    if (params->metadata_path == NULL)
-        return ESPY_OK;
-    struct format_file file;
-    TRY(espy_format_file_open(model->host, params->metadata_path, &file));
-    const espy_status status = espy_convert_metadata(model->host, &model->graph, file.bytes,
-                                                     file.size, params->metadata_path);
-    espy_format_file_close(&file);
-    return status;
-}
+// ---- names
+// ---------------------------------------------------------------------------------------------
 
 static espy_status set_names(struct convert_model *model, const struct convert_params *params)
 {
@@ -197,7 +178,8 @@ static espy_status convert(struct convert_model *model, const struct convert_par
     TRY(read_model(model, params, report));
     for (uint32_t i = 0; i < params->shape_count; i++)
         TRY(apply_shape(model->host, graph, &params->shapes[i]));
-    TRY(apply_metadata(model, params));
+    if (report->problem_count == 0) // else the network has gaps
+        TRY(espy_convert_recipes(model, params));
     TRY(set_names(model, params));
     espy_onnx_release(model);
     espy_format_file_forget(&model->file, model->file.bytes, model->file.size);

@@ -20,7 +20,13 @@ struct convert_params {
     const char *model_path;    // .onnx, or .json for the hand-written form
     const char *weights_path;  // .safetensors of the hand-written form; may be NULL without tensors
     const char *output_path;   // .espy; NULL: nothing is written
-    const char *metadata_path; // JSON with roles, preprocessing and labels; may be NULL
+    // What is said of inputs and outputs, and computed of the latter; in the order of application.
+    const char *const *outputs; // names of those to keep, in order; none: all
+    uint32_t output_count;
+    const char *const *presets; // names of recipes that are built in
+    uint32_t preset_count;
+    const char *recipe_path;    // a recipe of one's own, JSON; may be NULL
+    const char *labels_path;    // names of classes, one a line; may be NULL
     const char *name;          // of the network; NULL: the one in the model, or the file's name
     const struct convert_shape *shapes;
     uint32_t shape_count;
@@ -45,6 +51,15 @@ struct convert_report {
     uint32_t problem_count, problem_capacity;
     struct convert_problem *problems;
 };
+
+// A recipe that is built in: tools/presets/NAME.json.
+struct convert_preset {
+    const char *name, *about;
+    const unsigned char *json;
+    size_t size;
+};
+extern const struct convert_preset espy_presets[];
+extern const uint32_t espy_preset_count;
 
 void espy_convert_report_init(struct convert_report *report, const struct host *host);
 void espy_convert_report_finish(struct convert_report *report); // zeroed is fine

@@ -339,11 +339,10 @@ espy_status espy_foreign_rewrite(struct importer *importer, struct import_node *
 espy_status espy_convert_read_json(struct convert_model *model,
                                    const struct convert_params *params);
 
-// ---- metadata
-// ------------------------------------------------------------------------------------------
+// ---- recipes
+// -------------------------------------------------------------------------------------------
 
-// Applies {"inputs": {...}, "outputs": {...}} to the graph. source is for messages.
-espy_status espy_convert_metadata(const struct host *host, struct graph *graph, const char *json,
-                                  size_t size, const char *source);
+// What the model's metadata, presets, the recipe and the labels that were asked for say of the graph.
+espy_status espy_convert_recipes(struct convert_model *model, const struct convert_params *params);
 
 #endif // TOOLS_CONVERT_CONVERT_INTERNAL_H_
