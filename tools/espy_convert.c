@@ -12,7 +12,7 @@
 #include "presets_help.h"
 
 struct options {
-    const char *output, *recipe, *labels, *name, *weights;
+    const char *output, *recipe, *labels, *name, *weights, *size;
     struct cli_list shapes, presets, outputs;
     bool keep_nodes, json, verbose;
 };
@@ -34,6 +34,9 @@ static const struct cli_option option_rows[] = {
      "Name of the network. Default: the one in the model.", 0, 0},
     {"shape", 0, CLI_SHAPES, offsetof(struct options, shapes), "NAME=1x3x64x64",
      "Fixes the symbolic dimensions of an input.", 0, 0},
+    {"size", 0, CLI_TEXT, offsetof(struct options, size), "HEIGHTxWIDTH",
+     "Size of the picture that the network sees, in place of its\nown, where it can do with others.",
+     0, 0},
     {"weights", 0, CLI_TEXT, offsetof(struct options, weights), "fp16|bf16",
      "Stores weights of convolutions and matrix products in 16\nbits, rounded. Those that lose "
      "nothing by it always are.",
@@ -66,6 +69,19 @@ static bool parse_weights(const char *text, espy_dtype *dtype)
              : !strcmp(text, "bf16") ? ESPY_BFLOAT16
                                      : ESPY_DTYPE_NONE;
     return *dtype != ESPY_DTYPE_NONE;
+}
+
+static bool parse_size(const char *text, struct convert_params *params)
+{
+    char *end;
+    const unsigned long height = strtoul(text, &end, 10);
+    if (*text < '1' || *text > '9' || height > GRAPH_PICTURE_MAX || *end != 'x' || end[1] < '1' ||
+        end[1] > '9')
+        return false;
+    const unsigned long width = strtoul(end + 1, &end, 10);
+    params->picture_height = (uint32_t)height;
+    params->picture_width = (uint32_t)width;
+    return *end == '\0' && width <= GRAPH_PICTURE_MAX;
 }
 
 // What the passes did, by name; both printers go through it.
@@ -224,6 +240,8 @@ static enum cli_exit convert(const struct options *options, const char *model, c
     if (options->weights && !parse_weights(options->weights, &params.weights))
         return espy_cli_usage("convert", "--weights takes fp16 or bf16, not '%s'",
                               options->weights);
+    if (options->size && !parse_size(options->size, &params))
+        return espy_cli_usage("convert", "--size takes HEIGHTxWIDTH, not '%s'", options->size);
     espy_host_init(&host, &context);
     espy_arena_init(&arena, &host);
     espy_convert_report_init(&report, &host);

@@ -30,6 +30,8 @@ struct convert_params {
     const char *name;          // of the network; NULL: the one in the model, or the file's name
     const struct convert_shape *shapes;
     uint32_t shape_count;
+    // Of the picture, in place of what the network says; 0: as it says.
+    uint32_t picture_height, picture_width;
     bool keep_nodes; // import only: no folding, no fusion
     // What weights of layers are stored as: FLOAT16, BFLOAT16; ESPY_DTYPE_NONE: as they are, and in
     // 16 bits where nothing is lost by that.
