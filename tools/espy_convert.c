@@ -14,7 +14,7 @@
 struct options {
     const char *output, *recipe, *labels, *name, *weights, *size;
     struct cli_list shapes, presets, outputs;
-    bool keep_nodes, json, verbose;
+    bool pixels, keep_nodes, json, verbose;
 };
 
 static const struct cli_option option_rows[] = {
@@ -36,6 +36,10 @@ static const struct cli_option option_rows[] = {
      "Fixes the symbolic dimensions of an input.", 0, 0},
     {"size", 0, CLI_TEXT, offsetof(struct options, size), "HEIGHTxWIDTH",
      "Size of the picture that the network sees, in place of its\nown, where it can do with others.",
+     0, 0},
+    {"pixels", 0, CLI_FLAG, offsetof(struct options, pixels), NULL,
+     "Preprocesses on the device: the picture input takes bytes,\n[1, height, width, 3], of any "
+     "size.",
      0, 0},
     {"weights", 0, CLI_TEXT, offsetof(struct options, weights), "fp16|bf16",
      "Stores weights of convolutions and matrix products in 16\nbits, rounded. Those that lose "
@@ -236,6 +240,7 @@ static enum cli_exit convert(const struct options *options, const char *model, c
                                     .recipe_path = options->recipe,
                                     .labels_path = options->labels,
                                     .name = options->name,
+                                    .pixels = options->pixels,
                                     .keep_nodes = options->keep_nodes};
     if (options->weights && !parse_weights(options->weights, &params.weights))
         return espy_cli_usage("convert", "--weights takes fp16 or bf16, not '%s'",

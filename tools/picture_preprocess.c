@@ -142,9 +142,11 @@ static bool mode_is(const char *mode, const char *name)
     return mode && !strcmp(mode, name);
 }
 
-static uint32_t at_least_one(double size)
+// side * to / from, rounded to the nearest and at least 1.
+static uint32_t nearest_side(uint32_t side, uint32_t to, uint32_t from)
 {
-    return size < 1 ? 1 : (uint32_t)size;
+    const uint64_t nearest = (2 * (uint64_t)side * to + from) / (2 * (uint64_t)from);
+    return nearest < 1 ? 1 : nearest > UINT32_MAX ? UINT32_MAX : (uint32_t)nearest;
 }
 
 static struct fit fit_picture(const struct picture *picture, const char *mode, uint32_t width,
@@ -164,10 +166,10 @@ static struct fit fit_picture(const struct picture *picture, const char *mode, u
         fit.x = -(int64_t)rint((fit.width - width) / 2.0);
         fit.y = -(int64_t)rint((fit.height - height) / 2.0);
     } else if (mode_is(mode, "letterbox")) {
-        // The picture stays in the upper left corner, so that boxes need only be scaled back.
-        const double scale = wide < high ? wide : high;
-        fit.width = at_least_one(floor(picture->width * scale + 0.5));
-        fit.height = at_least_one(floor(picture->height * scale + 0.5));
+        // The picture stays in the upper left corner, so that boxes need only be scaled back. In
+        // whole numbers, so that a network that does this by itself comes to the same size.
+        fit.width = nearest_side(picture->width, height, picture->height);
+        fit.height = nearest_side(picture->height, width, picture->width);
         fit.width = fit.width > width ? width : fit.width;
         fit.height = fit.height > height ? height : fit.height;
     }

@@ -245,6 +245,9 @@ static espy_status convert(struct convert_model *model, const struct convert_par
     report->weights_size = weights_size(graph);
     TRY(check_support(model, report));
     TRY(espy_passes_sites(model->host, graph));
+    // Last, because passes know more of a network that sees pictures of one size.
+    if (params->pixels)
+        TRY(espy_convert_pixels(model));
     return espy_graph_check(graph);
 }
 

@@ -32,6 +32,7 @@ struct convert_params {
     uint32_t shape_count;
     // Of the picture, in place of what the network says; 0: as it says.
     uint32_t picture_height, picture_width;
+    bool pixels;     // preprocessing becomes nodes: the picture input takes bytes of any size
     bool keep_nodes; // import only: no folding, no fusion
     // What weights of layers are stored as: FLOAT16, BFLOAT16; ESPY_DTYPE_NONE: as they are, and in
     // 16 bits where nothing is lost by that.

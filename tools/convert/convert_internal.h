@@ -344,5 +344,7 @@ espy_status espy_convert_read_json(struct convert_model *model,
 
 // What the model's metadata, presets, the recipe and the labels that were asked for say of the graph.
 espy_status espy_convert_recipes(struct convert_model *model, const struct convert_params *params);
+// Lets the picture input take pixels, and does to them on the device what its preprocessing says.
+espy_status espy_convert_pixels(struct convert_model *model);
 
 #endif // TOOLS_CONVERT_CONVERT_INTERNAL_H_
