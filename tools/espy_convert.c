@@ -25,7 +25,7 @@ static const struct cli_option option_rows[] = {
      "after another.",
      0, 0},
     {"recipe", 'r', CLI_TEXT, offsetof(struct options, recipe), "FILE",
-     "The same as JSON of your own: docs/convert.md.", 0, 0},
+     "The same as JSON of your own: docs/recipes.md.", 0, 0},
     {"labels", 'l', CLI_TEXT, offsetof(struct options, labels), "FILE",
      "Names of the classes, one a line.", 0, 0},
     {"only", 0, CLI_LIST, offsetof(struct options, outputs), "OUTPUT",
@@ -35,7 +35,8 @@ static const struct cli_option option_rows[] = {
     {"shape", 0, CLI_SHAPES, offsetof(struct options, shapes), "NAME=1x3x64x64",
      "Fixes the symbolic dimensions of an input.", 0, 0},
     {"size", 0, CLI_TEXT, offsetof(struct options, size), "HEIGHTxWIDTH",
-     "Size of the picture that the network sees, in place of its\nown, where it can do with others.",
+     "Size of the picture that the network sees, in place of its\nown, where it can do with "
+     "others.",
      0, 0},
     {"pixels", 0, CLI_FLAG, offsetof(struct options, pixels), NULL,
      "Preprocesses on the device: the picture input takes bytes,\n[1, height, width, 3], of any "

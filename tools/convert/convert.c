@@ -63,38 +63,22 @@ static espy_status apply_shape(const struct host *host, struct graph *graph,
     return ESPY_OK;
 }
 
-// The only input of four dimensions that has one or three channels, first or last.
-static struct graph_value *picture_value(struct graph *graph, bool *last)
-{
-    struct graph_value *found = NULL;
-    for (uint32_t i = 0; i < graph->input_count; i++) {
-        struct graph_value *value = &graph->values[graph->inputs[i].value];
-        const int64_t *dims = value->shape.dims;
-        const bool first = dims[1] == 1 || dims[1] == 3;
-        if (!value->has_shape || value->shape.rank != 4 || (!first && dims[3] != 1 && dims[3] != 3))
-            continue;
-        if (found != NULL)
-            return NULL;
-        found = value;
-        *last = !first;
-    }
-    return found;
-}
-
 // A network of convolutions takes pictures of many sizes, even where it was written for one. Where
 // it does not, inference says so.
 static espy_status apply_picture_size(const struct host *host, struct graph *graph,
                                       const struct convert_params *params)
 {
-    bool last = false;
     if (params->picture_height == 0)
         return ESPY_OK;
-    struct graph_value *value = picture_value(graph, &last);
-    if (value == NULL)
-        return espy_fail(host, ESPY_INVALID_ARGUMENT,
-                         "which input is the picture? None, or more than one, has four dimensions "
-                         "with 1 or 3 channels");
-    const uint32_t at = last ? 1 : 2, sizes[2] = {params->picture_height, params->picture_width};
+    const uint32_t index = espy_convert_picture(graph);
+    if (index == GRAPH_NONE)
+        return espy_fail(
+            host, ESPY_INVALID_ARGUMENT,
+            "which input is the picture? None has four dimensions and 1 or 3 channels, "
+            "or several have");
+    struct graph_value *value = &graph->values[graph->inputs[index].value];
+    const bool first = value->shape.dims[1] == 1 || value->shape.dims[1] == 3;
+    const uint32_t at = first ? 2 : 1, sizes[2] = {params->picture_height, params->picture_width};
     for (uint32_t i = 0; i < 2; i++) {
         value->shape.dims[at + i] = sizes[i];
         if (value->symbols != NULL)

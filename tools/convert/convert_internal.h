@@ -344,6 +344,9 @@ espy_status espy_convert_read_json(struct convert_model *model,
 
 // What the model's metadata, presets, the recipe and the labels that were asked for say of the graph.
 espy_status espy_convert_recipes(struct convert_model *model, const struct convert_params *params);
+// The index of the only input that can be a picture, of four dimensions with one or three channels;
+// GRAPH_NONE: there is none, or several.
+uint32_t espy_convert_picture(const struct graph *graph);
 // Lets the picture input take pixels, and does to them on the device what its preprocessing says.
 espy_status espy_convert_pixels(struct convert_model *model);
 

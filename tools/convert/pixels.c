@@ -17,11 +17,11 @@ struct pixels {
     struct graph_io *io; // of the picture
     const struct espy_preprocess *how;
     enum fit_mode mode;
-    bool resized;           // false: the network takes any size
-    int64_t height, width;  // that the network sees, where that is one size
+    bool resized;          // false: the network takes any size
+    int64_t height, width; // that the network sees, where that is one size
     // Values, lists of one int64: of the picture, of what it is resized to, and what is cut off of
     // that on the left and above.
-    uint32_t pixels;        // the new input
+    uint32_t pixels; // the new input
     uint32_t from_height, from_width, to_height, to_width, left, top;
 };
 
@@ -46,8 +46,8 @@ static uint32_t cut_side(struct pixels *p, uint32_t side, int64_t to)
     struct builder *b = &p->b;
     const uint32_t excess = EMIT(b, "Sub", side, LIST(b, to));
     const uint32_t half = EMIT(b, "Div", excess, LIST(b, 2));
-    const uint32_t odd = EMIT(b, "Mul", EMIT(b, "Mod", excess, LIST(b, 2)),
-                              EMIT(b, "Mod", half, LIST(b, 2)));
+    const uint32_t odd =
+        EMIT(b, "Mul", EMIT(b, "Mod", excess, LIST(b, 2)), EMIT(b, "Mod", half, LIST(b, 2)));
     return EMIT(b, "Add", half, odd);
 }
 
@@ -224,8 +224,8 @@ static uint32_t place_back(struct pixels *p, uint32_t x, int64_t numbers)
     const uint32_t across = EMIT(b, "Div", as_float(p, p->from_width), as_float(p, p->to_width));
     const uint32_t down = EMIT(b, "Div", as_float(p, p->from_height), as_float(p, p->to_height));
     const struct shape one = {.rank = 1, .dims = {1}};
-    const uint32_t factors[] = {across, down, numbers == 3 ? constant(p, &one, &(double){1}, 1) : across,
-                                down};
+    const uint32_t factors[] = {across, down,
+                                numbers == 3 ? constant(p, &one, &(double){1}, 1) : across, down};
     x = espy_build_cast(b, x, ESPY_FLOAT32);
     if (p->left != GRAPH_NONE) {
         const uint32_t left = as_float(p, p->left), top = as_float(p, p->top);
@@ -246,8 +246,8 @@ static uint32_t cut_back(struct pixels *p, uint32_t x)
     for (int i = 0; i < 2; i++) {
         const uint32_t side = espy_build_dims(b, x, i - 2, i == 0 ? -1 : INT64_MAX);
         const uint32_t share = EMIT(b, "Mul", EMIT(b, "Mul", picture[i], side), LIST(b, 2));
-        const uint32_t rounded = EMIT(b, "Div", EMIT(b, "Add", share, LIST(b, network[i])),
-                                      LIST(b, 2 * network[i]));
+        const uint32_t rounded =
+            EMIT(b, "Div", EMIT(b, "Add", share, LIST(b, network[i])), LIST(b, 2 * network[i]));
         ends[i] = EMIT(b, "Max", rounded, LIST(b, 1));
     }
     return EMIT(b, "Slice", x, LIST(b, 0, 0), espy_build_concat(b, ends, 2, 0), LIST(b, -2, -1));
@@ -288,9 +288,8 @@ static espy_status place_output(struct pixels *p, struct graph_io *io)
     uint32_t made = GRAPH_NONE;
     if (role_is_one(io, places, 2)) {
         const bool boxes = strcmp(io->role, "boxes") == 0;
-        const int64_t last = value.has_shape && value.shape.rank > 0
-                                 ? value.shape.dims[value.shape.rank - 1]
-                                 : -1;
+        const int64_t last =
+            value.has_shape && value.shape.rank > 0 ? value.shape.dims[value.shape.rank - 1] : -1;
         made = place_back(p, io->value, boxes ? 4 : last == 3 ? 3 : 2);
         TRY(p->b.status);
         p->graph->values[made].dtype = ESPY_FLOAT32;

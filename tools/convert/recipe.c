@@ -159,8 +159,8 @@ static espy_status choose_outputs(struct recipe *recipe, const struct convert_pa
         const uint32_t at =
             espy_recipe_find(graph, graph->outputs, graph->output_count, params->outputs[i]);
         if (at == graph->output_count)
-            return espy_fail(recipe->host, ESPY_INVALID_ARGUMENT,
-                             "the network has no output '%s'", params->outputs[i]);
+            return espy_fail(recipe->host, ESPY_INVALID_ARGUMENT, "the network has no output '%s'",
+                             params->outputs[i]);
         chosen[i] = graph->outputs[at];
     }
     if (params->output_count > 0) {

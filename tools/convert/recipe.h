@@ -1,6 +1,6 @@
 // Recipes: what is said of a network beside its graph (roles, preprocessing, labels) and what is to
 // be computed of its outputs, so that they are boxes, classes, pictures. Steps become nodes of the
-// graph like all others. docs/convert.md describes the JSON.
+// graph like all others. docs/recipes.md describes the JSON.
 #ifndef TOOLS_CONVERT_RECIPE_H_
 #define TOOLS_CONVERT_RECIPE_H_
 
@@ -36,10 +36,12 @@ espy_status espy_recipe_read_io(const struct recipe *recipe, const cJSON *object
 // Reads what is said of the inputs or outputs that the network has. NULL: nothing.
 espy_status espy_recipe_read_side(const struct recipe *recipe, const cJSON *object,
                                   struct graph_io *list, uint32_t count, bool is_input);
-// Where the input or output of that name is in the list; "*" is the only one. count: there is none.
+// Where the input or output of that name is in the list; "*" is the only one, or of several inputs
+// the only one that can be a picture. count: there is none.
 uint32_t espy_recipe_find(const struct graph *graph, const struct graph_io *list, uint32_t count,
                           const char *name);
-// The picture that places in pixels are of: the only input with the role image, or the only input.
+// The picture that places in pixels are of: the only input with the role image, else the only one
+// that can be a picture.
 // NULL: there is none, or several.
 const struct graph_io *espy_recipe_picture(const struct graph *graph);
 // Gives names to the classes of the only output that has classes.

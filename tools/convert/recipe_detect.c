@@ -13,12 +13,12 @@ enum { LEVELS_MAX = 16, PER_CELL_MAX = 64, ROWS_MAX = 1 << 22 };
 // The rows of a head: for every level of a pyramid, for every cell row by row, one or several.
 struct cells {
     uint32_t level_count;
-    int64_t rows;               // of all levels
-    int64_t height, width;      // of the picture
+    int64_t rows;          // of all levels
+    int64_t height, width; // of the picture
     int64_t strides[LEVELS_MAX], per_cell[LEVELS_MAX];
-    double offset;              // of a cell's centre, in cells
-    bool in_pixels;             // what the head makes is in pixels, not in strides
-    uint32_t centers, steps;    // constants: [1, rows, 2] and [1, rows, 1], in pixels
+    double offset;           // of a cell's centre, in cells
+    bool in_pixels;          // what the head makes is in pixels, not in strides
+    uint32_t centers, steps; // constants: [1, rows, 2] and [1, rows, 1], in pixels
 };
 
 static void read_levels(struct recipe *recipe, struct cells *cells)
@@ -180,9 +180,8 @@ static void step_pixels(struct recipe *recipe)
         (type->shape.rank == 0 || type->shape.dims[type->shape.rank - 1] != 4))
         espy_recipe_refuse(recipe, "\"of\" must end in a dimension of 2 (points) or 4 (boxes)");
     const struct shape list = {.rank = 1, .dims = {pairs ? 2 : 4}};
-    espy_recipe_result(recipe,
-                       EMIT(b, "Mul", espy_build_cast(b, value, ESPY_FLOAT32),
-                            espy_recipe_constant(recipe, &list, numbers, pairs ? 2 : 4)));
+    espy_recipe_result(recipe, EMIT(b, "Mul", espy_build_cast(b, value, ESPY_FLOAT32),
+                                    espy_recipe_constant(recipe, &list, numbers, pairs ? 2 : 4)));
 }
 
 // ---- the boxes that count
@@ -191,9 +190,9 @@ static void step_pixels(struct recipe *recipe)
 enum { CLASSES_BEST, CLASSES_ALL, CLASSES_TOGETHER };
 
 struct suppression {
-    uint32_t boxes, scores;   // [1, rows, 4] and [1, rows, classes]
-    uint32_t best_class;      // [1, rows], where classes are together
-    uint32_t kept;            // [1, classes, rows]
+    uint32_t boxes, scores; // [1, rows, 4] and [1, rows, classes]
+    uint32_t best_class;    // [1, rows], where classes are together
+    uint32_t kept;          // [1, classes, rows]
 };
 
 static void best_only(struct recipe *recipe, struct suppression *s, uint32_t classes)

@@ -41,7 +41,8 @@ static espy_status read_numbers(const struct recipe *recipe, const char *where, 
     if (item == NULL)
         return ESPY_OK;
     if (!cJSON_IsArray(item) || count != channels)
-        return espy_recipe_bad(recipe, where, "mean and std must be lists of one number per channel");
+        return espy_recipe_bad(recipe, where,
+                               "mean and std must be lists of one number per channel");
     for (int i = 0; i < count; i++) {
         const cJSON *number = cJSON_GetArrayItem(item, i);
         if (!cJSON_IsNumber(number) || !isfinite(number->valuedouble))
@@ -128,7 +129,8 @@ static espy_status read_preprocess(const struct recipe *recipe, const char *wher
                  isfinite(item->valuedouble) && item->valuedouble != 0)
             preprocess->scale = item->valuedouble;
         else
-            return espy_recipe_bad(recipe, where, "preprocess has an unknown key, or scale is not a number");
+            return espy_recipe_bad(recipe, where,
+                                   "preprocess has an unknown key, or scale is not a number");
     }
     const int channels = strcmp(preprocess->color, "gray") == 0 ? 1 : 3;
     TRY(read_numbers(recipe, where, mean, channels, preprocess->mean));
@@ -167,12 +169,32 @@ static espy_status read_threshold(const struct recipe *recipe, const char *where
 // ---- roles and names
 // --------------------------------------------------------------------------------------------
 
+uint32_t espy_convert_picture(const struct graph *graph)
+{
+    uint32_t found = GRAPH_NONE;
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        const struct graph_value *value = &graph->values[graph->inputs[i].value];
+        const int64_t *dims = value->shape.dims;
+        if (!value->has_shape || value->shape.rank != 4 ||
+            (dims[1] != 1 && dims[1] != 3 && dims[3] != 1 && dims[3] != 3))
+            continue;
+        if (found != GRAPH_NONE)
+            return GRAPH_NONE;
+        found = i;
+    }
+    return found;
+}
+
 uint32_t espy_recipe_find(const struct graph *graph, const struct graph_io *list, uint32_t count,
                           const char *name)
 {
     uint32_t i = 0;
     if (strcmp(name, "*") == 0 && count == 1)
         return 0;
+    if (strcmp(name, "*") == 0 && list == graph->inputs) {
+        const uint32_t picture = espy_convert_picture(graph);
+        return picture == GRAPH_NONE ? count : picture;
+    }
     while (i < count && strcmp(graph->values[list[i].value].name, name) != 0)
         i++;
     return i;
@@ -189,7 +211,8 @@ const struct graph_io *espy_recipe_picture(const struct graph *graph)
             return NULL;
         found = &graph->inputs[i];
     }
-    return found == NULL && graph->input_count == 1 ? &graph->inputs[0] : found;
+    const uint32_t only = graph->input_count == 1 ? 0 : espy_convert_picture(graph);
+    return found == NULL && only != GRAPH_NONE ? &graph->inputs[only] : found;
 }
 
 // The role "classifier" is what the network's end says: probabilities after a softmax, else logits.
@@ -247,18 +270,21 @@ static bool has_classes(const struct graph_io *io)
 }
 
 // How many classes an output tells apart; 0: not known.
-static int64_t class_count(const struct recipe *recipe, const struct graph_io *io)
+static espy_status count_classes(const struct recipe *recipe, const struct graph_io *io,
+                                 int64_t *count)
 {
-    const struct graph_value *value = &recipe->graph->values[io->value];
+    const struct facts_params params = {.fold_elements_max = CONVERT_FOLD_ELEMENTS_MAX};
+    struct facts facts;
+    *count = recipe->class_count;
     if (strcmp(io->role, "logits") != 0 && strcmp(io->role, "probabilities") != 0)
-        return recipe->class_count;
-    if (!value->has_shape || value->shape.rank < 2)
-        return 0;
-    int64_t count = 1;
-    for (uint32_t d = 1; d < value->shape.rank; d++)
-        count = value->shape.dims[d] < 0 || count > GRAPH_LABELS_MAX ? 0
-                                                                     : count * value->shape.dims[d];
-    return count;
+        return ESPY_OK;
+    TRY(espy_facts_init(&facts, recipe->host, recipe->graph, &params));
+    const struct op_type *type = &facts.types[io->value];
+    *count = type->dtype != ESPY_DTYPE_NONE && type->shape.rank > 1;
+    for (uint32_t d = 1; d < type->shape.rank && *count <= GRAPH_LABELS_MAX; d++)
+        *count *= type->shape.dims[d];
+    espy_facts_finish(&facts);
+    return ESPY_OK;
 }
 
 espy_status espy_recipe_set_labels(const struct recipe *recipe, const char *const *labels,
@@ -275,10 +301,12 @@ espy_status espy_recipe_set_labels(const struct recipe *recipe, const char *cons
         found = &graph->outputs[i];
     }
     if (found == NULL)
-        return espy_recipe_bad(recipe, "labels",
-                               "no output has the role logits, probabilities, classes or mask; give "
-                               "a preset or a recipe before");
-    const int64_t classes = class_count(recipe, found);
+        return espy_recipe_bad(
+            recipe, "labels",
+            "no output has the role logits, probabilities, classes or mask; give "
+            "a preset or a recipe before");
+    int64_t classes;
+    TRY(count_classes(recipe, found, &classes));
     if (classes > 0 && classes != count)
         return espy_fail(recipe->host, ESPY_BAD_FORMAT,
                          "%s: %u labels, but output '%s' tells %lld classes apart", recipe->name,

@@ -144,15 +144,13 @@ static uint32_t read_values(struct recipe *recipe, const char *key, uint32_t *va
         return 0;
     }
     uint32_t count = 0;
-    cJSON_ArrayForEach(item, list)
-        values[count++] = value_named(recipe, key, item);
+    cJSON_ArrayForEach(item, list) values[count++] = value_named(recipe, key, item);
     return count;
 }
 
 const struct op_type *espy_recipe_type(const struct recipe *recipe, uint32_t value)
 {
-    if (value >= recipe->facts.value_count ||
-        recipe->facts.types[value].dtype == ESPY_DTYPE_NONE)
+    if (value >= recipe->facts.value_count || recipe->facts.types[value].dtype == ESPY_DTYPE_NONE)
         return NULL;
     return &recipe->facts.types[value];
 }
@@ -171,8 +169,9 @@ void espy_recipe_expect(struct recipe *recipe, const char *key, uint32_t value, 
         espy_recipe_refuse(recipe, "\"%s\" is %s; %u dimensions are wanted%s", key, shape,
                            (unsigned)rank, wanted);
     else if (type->shape.dims[0] != 1)
-        espy_recipe_refuse(recipe, "\"%s\" is %s, of %lld pictures: fix the input to one with --shape",
-                           key, shape, (long long)type->shape.dims[0]);
+        espy_recipe_refuse(recipe,
+                           "\"%s\" is %s, of %lld pictures: fix the input to one with --shape", key,
+                           shape, (long long)type->shape.dims[0]);
 }
 
 void espy_recipe_picture_size(struct recipe *recipe, int64_t *height, int64_t *width)
@@ -189,7 +188,8 @@ void espy_recipe_picture_size(struct recipe *recipe, int64_t *height, int64_t *w
                                                   : dims[1] != 1 && dims[1] != 3;
     if (!value->has_shape || value->shape.rank != 4 || dims[last ? 1 : 2] <= 0 ||
         dims[last ? 2 : 3] <= 0) {
-        espy_recipe_refuse(recipe, "the size of input '%.128s' must be fixed: --shape NAME=1x3x320x320",
+        espy_recipe_refuse(recipe,
+                           "the size of input '%.128s' must be fixed: --shape NAME=1x3x320x320",
                            value->name);
         return;
     }
@@ -242,8 +242,7 @@ static void step_part(struct recipe *recipe)
     struct builder *b = &recipe->b;
     const uint32_t value = espy_recipe_value(recipe, "of");
     const int64_t axis = espy_recipe_integer(recipe, "axis", -1, -ESPY_RANK_MAX, ESPY_RANK_MAX);
-    const int64_t begin =
-        espy_recipe_integer(recipe, "begin", 0, -GRAPH_DIM_MAX, GRAPH_DIM_MAX);
+    const int64_t begin = espy_recipe_integer(recipe, "begin", 0, -GRAPH_DIM_MAX, GRAPH_DIM_MAX);
     const int64_t end =
         espy_recipe_integer(recipe, "end", GRAPH_DIM_MAX, -GRAPH_DIM_MAX, GRAPH_DIM_MAX);
     espy_recipe_result(recipe, espy_build_slice(b, value, LIST(b, begin), LIST(b, end), axis));
@@ -257,7 +256,8 @@ static void step_reshape(struct recipe *recipe)
     const uint32_t count = espy_recipe_numbers(recipe, "shape", numbers, ESPY_RANK_MAX);
     for (uint32_t i = 0; i < count; i++) {
         if (numbers[i] != floor(numbers[i]) || numbers[i] < -1 || numbers[i] > GRAPH_DIM_MAX)
-            espy_recipe_refuse(recipe, "\"shape\" has sizes, 0 for one that stays, -1 for the rest");
+            espy_recipe_refuse(recipe,
+                               "\"shape\" has sizes, 0 for one that stays, -1 for the rest");
         else
             dims[i] = (int64_t)numbers[i];
     }
@@ -317,10 +317,11 @@ static void step_multiply(struct recipe *recipe)
 {
     uint32_t values[VALUES_MAX];
     const uint32_t count = read_values(recipe, "of", values, VALUES_MAX);
-    uint32_t product = count == 0 ? GRAPH_NONE : espy_build_cast(&recipe->b, values[0], ESPY_FLOAT32);
+    uint32_t product =
+        count == 0 ? GRAPH_NONE : espy_build_cast(&recipe->b, values[0], ESPY_FLOAT32);
     for (uint32_t i = 1; i < count; i++)
-        product = EMIT(&recipe->b, "Mul", product,
-                       espy_build_cast(&recipe->b, values[i], ESPY_FLOAT32));
+        product =
+            EMIT(&recipe->b, "Mul", product, espy_build_cast(&recipe->b, values[i], ESPY_FLOAT32));
     espy_recipe_result(recipe, product);
 }
 
@@ -425,14 +426,14 @@ static void add_step(struct recipe *recipe)
     }
     const struct recipe_row *row = find_row(kind_of(recipe->step));
     if (row == NULL) {
-        espy_recipe_refuse(recipe, "there is no such step; docs/convert.md lists them");
+        espy_recipe_refuse(recipe, "there is no such step; docs/recipes.md lists them");
         return;
     }
     const cJSON *item;
-    cJSON_ArrayForEach(item, recipe->step)
-        if (strcmp(item->string, "step") != 0 && !lists(row->keys, item->string))
-            espy_recipe_refuse(recipe, "\"%.64s\" is no key of it; there are: %s", item->string,
-                               row->keys);
+    cJSON_ArrayForEach(item, recipe->step) if (strcmp(item->string, "step") != 0 &&
+                                               !lists(row->keys, item->string))
+        espy_recipe_refuse(recipe, "\"%.64s\" is no key of it; there are: %s", item->string,
+                           row->keys);
     row->apply(recipe);
 }
 
@@ -520,10 +521,9 @@ static espy_status read_outputs(struct recipe *recipe, const cJSON *outputs)
     if (!espy_recipe_is_object(outputs, GRAPH_IO_MAX) || outputs->child == NULL)
         return espy_recipe_bad(recipe, "outputs",
                                "with steps, an object that lists every output of the network");
-    const char *only =
-        graph->output_count == 1 ? graph->values[graph->outputs[0].value].name : "*";
-    struct graph_io *list = espy_arena_array(
-        &graph->arena, (size_t)cJSON_GetArraySize(outputs), sizeof(*list));
+    const char *only = graph->output_count == 1 ? graph->values[graph->outputs[0].value].name : "*";
+    struct graph_io *list =
+        espy_arena_array(&graph->arena, (size_t)cJSON_GetArraySize(outputs), sizeof(*list));
     if (list == NULL)
         return ESPY_OUT_OF_MEMORY;
     graph->outputs = list;
