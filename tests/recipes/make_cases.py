@@ -41,7 +41,8 @@ def case(name, heads, outputs=None, picture=(64, 96), channels=3, pictures="pict
         "inputs": [{"name": pictures, "dtype": "float32", "shape": [1, channels, height, width]}
                    ][alone:] + [{"name": key, "dtype": array.dtype.name, "shape": list(array.shape)}
                      for key, array in (more | given).items()],
-        "outputs": [{"name": key} for key in heads],
+        "outputs": [{"name": key, "dtype": array.dtype.name, "shape": list(array.shape)}
+                    for key, array in heads.items()],
         "nodes": [{"op": "Softmax" if key == softmax else "Identity", "name": f"n/{key}",
                    "inputs": [f"{key}_in"], "outputs": [key]} for key in heads],
     }
@@ -193,6 +194,14 @@ def suppression():
              detections(boxes[0], scores[0], 0.4, 0.2, 12, mode=mode),
              recipe={"steps": [step], "outputs": {
                  name: {"role": name} for name in ("boxes", "scores", "classes")}})
+    best = np.sort(np.argsort(-scores[0].max(1))[:20])
+    points = floats(1, 50, 2, 2)
+    case("nms that looks at the best only", {"b": boxes, "s": scores, "k": points},
+         detections(boxes[0][best], scores[0][best], 0.4, 0.2, points=points[0][best]),
+         recipe={"steps": [{"step": "nms", "boxes": "b", "scores": "s", "keypoints": "k",
+                            "overlap": 0.4, "score": 0.2, "before": 20}],
+                 "outputs": {name: {"role": name}
+                             for name in ("boxes", "scores", "classes", "keypoints")}})
     none = np.zeros((0,), np.float32)
     case("nms that finds nothing", {"b": boxes, "s": scores * np.float32(0.01)},
          {"boxes": ("boxes", np.zeros((0, 4), np.float32)), "scores": ("scores", none),
@@ -379,6 +388,13 @@ def mistakes():
            presets=["yunet"])
     refuse("preset of another head", '"of" has 6 rows',
            heads={"x": floats(1, 6, 9)}, presets=["yolox"])
+    refuse("a classifier's preset for a head", "it is 1x6x4, but the role classifier is for [1, classes]",
+           presets=["imagenet"])
+    refuse("a preset for boxes of another form", "it is 1x6x5, but the role boxes is for",
+           {"outputs": {"x": {"role": "boxes"}}}, heads={"x": floats(1, 6, 5)})
+    refuse("a mask of a list", "it is 6x4, but the role mask is for",
+           {"steps": [{"step": "reshape", "of": "x", "shape": [6, 4]}],
+            "outputs": {"x": {"role": "mask"}}})
     refuse("no such preset", "there is no preset 'yolo'", presets=["yolo"])
     refuse("only one that there is not", "the network has no output 'w'", only=["w"])
 

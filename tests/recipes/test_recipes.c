@@ -535,6 +535,47 @@ Test(recipes, places_in_the_middle_of_a_cropped_picture)
     close_lab(&lab);
 }
 
+// Whatever allocation of a conversion fails, that is told once, and nothing is left behind.
+Test(recipes, running_out_of_memory_is_told_once)
+{
+    struct lab lab;
+    open_lab(&lab);
+    const char *model = write_file(
+        &lab, "model.json",
+        "{\"espy\":1,\"inputs\":[{\"name\":\"x\",\"dtype\":\"float32\",\"shape\":[1,3,32,32]},"
+        "{\"name\":\"h\",\"dtype\":\"float32\",\"shape\":[1,21,7]}],"
+        "\"outputs\":[{\"name\":\"y\"}],\"nodes\":["
+        "{\"op\":\"Relu\",\"name\":\"a\",\"inputs\":[\"h\"],\"outputs\":[\"y\"]}]}");
+    const char *labels = write_file(&lab, "labels.txt", "cat\ndog\n");
+    const char *const presets[] = {"yolox"};
+    struct convert_params params = {.model_path = model,
+                                    .presets = presets,
+                                    .preset_count = 1,
+                                    .labels_path = labels,
+                                    .pixels = true};
+    espy_status status = ESPY_OUT_OF_MEMORY;
+    uint32_t tries = 0;
+    for (; status == ESPY_OUT_OF_MEMORY && tries < 100000; tries++) {
+        struct test_host host;
+        struct convert_report report;
+        struct convert_model *converted = NULL;
+        espy_test_host_init(&host);
+        host.fail_at = tries + 1;
+        espy_convert_report_init(&report, &host.host);
+        status = espy_convert_graph(&host.host, &params, &report, &converted);
+        espy_convert_report_finish(&report);
+        if (status == ESPY_OK)
+            espy_convert_model_destroy(&converted);
+        cr_assert(status == ESPY_OK || (status == ESPY_OUT_OF_MEMORY && host.error_count == 1),
+                  "allocation %u: status %d, %u errors, the last: %s", (unsigned)tries, (int)status,
+                  (unsigned)host.error_count, host.last_error);
+        cr_assert(host.live_count == 0, "allocation %u: %zu are left", (unsigned)tries,
+                  host.live_count);
+    }
+    cr_expect(status == ESPY_OK && tries > 100);
+    close_lab(&lab);
+}
+
 Test(recipes, pixels_of_no_known_picture_are_refused)
 {
     struct lab lab;

@@ -191,9 +191,31 @@ enum { CLASSES_BEST, CLASSES_ALL, CLASSES_TOGETHER };
 
 struct suppression {
     uint32_t boxes, scores; // [1, rows, 4] and [1, rows, classes]
+    uint32_t points;        // [1, rows, ...], or GRAPH_NONE
     uint32_t best_class;    // [1, rows], where classes are together
     uint32_t kept;          // [1, classes, rows]
 };
+
+// Of many rows only those with the best scores go on: sorting every class of all of them would take
+// longer than a small network.
+static void best_rows(struct recipe *recipe, struct suppression *s, int64_t before)
+{
+    struct builder *b = &recipe->b;
+    const uint32_t inputs[] = {EMIT(b, "ReduceMax", s->scores, LIST(b, -1)), LIST(b, before)};
+    uint32_t best[2];
+    espy_build_emit_many(b, "TopK", inputs, 2, best, 2);
+    espy_build_set(b, "axis", 1);
+    if (b->status == ESPY_OK)
+        b->status = espy_import_note(&recipe->importer, best[1], ESPY_INT64, true);
+    const uint32_t rows = EMIT(b, "Squeeze", best[1], LIST(b, 0, 2));
+    uint32_t *const lists[] = {&s->boxes, &s->scores, &s->points};
+    for (int i = 0; i < 3; i++) {
+        if (*lists[i] == GRAPH_NONE)
+            continue;
+        *lists[i] = EMIT(b, "Gather", *lists[i], rows);
+        espy_build_set(b, "axis", 1);
+    }
+}
 
 static void best_only(struct recipe *recipe, struct suppression *s, uint32_t classes)
 {
@@ -218,7 +240,8 @@ static struct suppression read_suppression(struct recipe *recipe)
 {
     static const char *const modes[] = {"best", "all", "together", NULL};
     static const uint32_t order[] = {0, 2, 1};
-    struct suppression s = {.best_class = GRAPH_NONE};
+    struct suppression s = {.points = GRAPH_NONE, .best_class = GRAPH_NONE};
+    const int64_t before = espy_recipe_integer(recipe, "before", 1000, 1, ROWS_MAX);
     const uint32_t boxes = espy_recipe_value(recipe, "boxes");
     const uint32_t scores = espy_recipe_value(recipe, "scores");
     const struct op_type *type = espy_recipe_type(recipe, scores);
@@ -229,6 +252,10 @@ static struct suppression read_suppression(struct recipe *recipe)
         recipe->class_count = (uint32_t)type->shape.dims[2];
     s.boxes = espy_build_cast(&recipe->b, boxes, ESPY_FLOAT32);
     s.scores = espy_build_cast(&recipe->b, scores, ESPY_FLOAT32);
+    if (espy_recipe_has(recipe, "keypoints"))
+        s.points = espy_recipe_floats(recipe, "keypoints");
+    if (type != NULL && recipe->b.status == ESPY_OK && type->shape.dims[1] > before)
+        best_rows(recipe, &s, before);
     best_only(recipe, &s, espy_recipe_choice(recipe, "classes", modes));
     s.kept = espy_build_transpose(&recipe->b, s.scores, order, 3);
     return s;
@@ -260,8 +287,6 @@ static void step_nms(struct recipe *recipe)
     const double overlap = espy_recipe_number(recipe, "overlap", 0.5);
     const double score = espy_recipe_number(recipe, "score", 0.05);
     const int64_t most = espy_recipe_integer(recipe, "most", 100, 1, 50000);
-    const bool has_points = espy_recipe_has(recipe, "keypoints");
-    const uint32_t points = has_points ? espy_recipe_floats(recipe, "keypoints") : GRAPH_NONE;
     if (!(overlap >= 0 && overlap <= 1) || !(score >= 0 && score <= 1))
         espy_recipe_refuse(recipe, "\"overlap\" and \"score\" are numbers from 0 to 1");
     const struct suppression s = read_suppression(recipe);
@@ -284,15 +309,15 @@ static void step_nms(struct recipe *recipe)
                 s.best_class == GRAPH_NONE ? espy_build_pick(b, triples, 1, 1)
                                            : rows_of(recipe, s.best_class, rows),
                 ESPY_INT64, 0);
-    if (has_points)
-        espy_recipe_define(recipe, "keypoints", rows_of(recipe, points, rows));
+    if (s.points != GRAPH_NONE)
+        espy_recipe_define(recipe, "keypoints", rows_of(recipe, s.points, rows));
 }
 
 const struct recipe_row espy_recipe_detection_rows[] = {
     {"cell_boxes", "of as strides per_cell center unit size", step_cell_boxes},
     {"cell_points", "of as strides per_cell center unit", step_cell_points},
     {"corners", "of as", step_corners},
-    {"nms", "boxes scores keypoints overlap score most classes", step_nms},
+    {"nms", "boxes scores keypoints overlap score before most classes", step_nms},
     {"pixels", "of as", step_pixels},
 };
 const uint32_t espy_recipe_detection_count =

@@ -233,10 +233,55 @@ static const char *classifier_role(const struct graph *graph, uint32_t value)
     return "logits";
 }
 
+// What is known of an output's shape; NULL: nothing.
+static const struct shape *known_shape(const struct recipe *recipe, uint32_t value)
+{
+    const struct graph_value *said = &recipe->graph->values[value];
+    if (recipe->facts.host != NULL && espy_recipe_type(recipe, value) != NULL)
+        return &espy_recipe_type(recipe, value)->shape;
+    return said->has_shape ? &said->shape : NULL;
+}
+
+// A preset for another kind of network is told by the shapes of what it says of outputs.
+static espy_status check_output(const struct recipe *recipe, const char *where, const char *role,
+                                const struct graph_io *io)
+{
+    static const struct {
+        const char *role, *shape;
+        uint32_t ranks[2];
+        int64_t last[2]; // -1: any
+    } rules[] = {
+        {"boxes", "[1, n, 4] or [n, 4]", {2, 3}, {4, 4}},
+        {"scores", "[1, n] or [n]", {1, 2}, {-1, -1}},
+        {"classes", "[1, n] or [n]", {1, 2}, {-1, -1}},
+        {"keypoints", "[1, n, points, 2] or [n, points, 2]", {3, 4}, {2, 3}},
+        {"mask", "[1, 1, height, width] or [1, height, width]", {3, 4}, {-1, -1}},
+        {"classifier", "[1, classes]", {2, 4}, {-1, -1}},
+    };
+    const struct shape *shape = known_shape(recipe, io->value);
+    char text[128], what[256];
+    for (size_t i = 0; shape != NULL && i < sizeof(rules) / sizeof(rules[0]); i++) {
+        if (strcmp(role, rules[i].role) != 0)
+            continue;
+        const int64_t last = shape->rank == 0 ? 1 : shape->dims[shape->rank - 1];
+        bool fits = shape->rank >= rules[i].ranks[0] && shape->rank <= rules[i].ranks[1] &&
+                    (last < 0 || rules[i].last[0] < 0 || last == rules[i].last[0] ||
+                     last == rules[i].last[1]);
+        for (uint32_t d = 2; strcmp(role, "classifier") == 0 && d < shape->rank; d++)
+            fits = fits && shape->dims[d] <= 1;
+        snprintf(what, sizeof(what), "it is %s, but the role %s is for %s",
+                 espy_shape_text(shape, text, sizeof(text)), role, rules[i].shape);
+        return fits ? ESPY_OK : espy_recipe_bad(recipe, where, what);
+    }
+    return ESPY_OK;
+}
+
 static espy_status read_role(const struct recipe *recipe, const char *where, const cJSON *item,
-                             struct graph_io *io)
+                             struct graph_io *io, bool is_input)
 {
     TRY(read_string(recipe, where, item, &io->role));
+    if (!is_input)
+        TRY(check_output(recipe, where, io->role, io));
     if (strcmp(io->role, "classifier") == 0)
         io->role = classifier_role(recipe->graph, io->value);
     return ESPY_OK;
@@ -337,7 +382,7 @@ espy_status espy_recipe_read_io(const struct recipe *recipe, const cJSON *object
     cJSON_ArrayForEach(item, object)
     {
         if (strcmp(item->string, "role") == 0)
-            TRY(read_role(recipe, where, item, io));
+            TRY(read_role(recipe, where, item, io, is_input));
         else if (strcmp(item->string, "of") == 0)
             TRY(read_of(recipe, where, item, io));
         else if (strcmp(item->string, "preprocess") == 0 && is_input)
