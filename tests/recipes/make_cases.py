@@ -254,6 +254,15 @@ def masks():
              presets=[preset] + more, label=label)
 
 
+def points_and_depth():
+    points = np.array(tensor(random.uniform(0, 1, (1, 14)).astype(np.float32))["data"], np.float32)
+    case("landmarks", {"y": points.reshape(1, 14)}, {
+        "keypoints": ("keypoints", (points.reshape(1, 1, 7, 2).astype(np.float64) * [96, 64])
+                      .astype(np.float32))}, presets=["landmarks"])
+    depth = floats(1, 6, 7)
+    case("depth", {"y": depth}, {"y": ("depth", depth)}, presets=["depth"])
+
+
 def detr():
     boxes, scores = floats(1, 9, 4, scale=20), probabilities(1, 9)
     labels = random.integers(0, 80, (1, 9))
@@ -400,7 +409,7 @@ def mistakes():
 
 
 for make in (yolox, yolov8, yunet, ultraface, blazeface, suppression, classifiers, pictures, masks,
-             detr, steps, mistakes):
+             points_and_depth, detr, steps, mistakes):
     make()
 with open(HERE / "cases.json", "w", encoding="utf-8") as file:
     file.write("[\n" + ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in cases) + "\n]\n")

@@ -576,6 +576,83 @@ Test(recipes, running_out_of_memory_is_told_once)
     close_lab(&lab);
 }
 
+// ---- hostile recipes
+// --------------------------------------------------------------------------------------------
+
+// Changes a few characters: digits to others, a piece to a piece from elsewhere, or to nothing.
+static void mutate(char *text, uint32_t *state)
+{
+    for (uint32_t changes = 0; changes < 3; changes++) {
+        const size_t length = strlen(text);
+        *state = *state * 1664525u + 1013904223u;
+        const size_t at = (*state >> 8) % length, from = (*state >> 4) % length;
+        const size_t piece = 1 + *state % 12;
+        if (at + piece >= length || from + piece >= length)
+            continue;
+        if (*state >> 30 == 0) {
+            memmove(text + at, text + at + piece, length - at - piece + 1);
+        } else if (*state >> 30 == 1) {
+            memmove(text + at, text + from, piece);
+        } else {
+            char *digit = strpbrk(text + at, "0123456789");
+            if (digit != NULL)
+                *digit = (char)('0' + *state % 10);
+        }
+    }
+}
+
+// true: it was applied.
+static bool try_changed(struct lab *lab, struct convert_params *params,
+                        const struct convert_preset *preset, uint32_t *state)
+{
+    struct convert_report report;
+    struct convert_model *converted = NULL;
+    char *text =
+        espy_arena_format(&lab->arena, "%.*s", (int)preset->size, (const char *)preset->json);
+    mutate(text, state);
+    params->recipe_path = write_file(lab, "recipe.json", text);
+    lab->test.error_count = 0;
+    espy_convert_report_init(&report, &lab->test.host);
+    const espy_status status = espy_convert_graph(&lab->test.host, params, &report, &converted);
+    espy_convert_report_finish(&report);
+    if (status == ESPY_OK)
+        espy_convert_model_destroy(&converted);
+    cr_expect_eq(lab->test.error_count, status != ESPY_OK, "%s: %s", text, lab->test.last_error);
+    return status == ESPY_OK;
+}
+
+// Metadata of an ONNX file is a recipe too, and such files come from anybody.
+Test(recipes, changed_recipes_are_applied_or_refused)
+{
+    enum { ROUNDS = 60 };
+    struct lab lab;
+    uint32_t state = 1, applied = 0, refused = 0;
+    open_lab(&lab);
+    cJSON *cases = cJSON_Parse(read_text(&lab, ESPY_SOURCE_DIR "/tests/recipes/cases.json"));
+    const cJSON *json;
+    cJSON_ArrayForEach(json, cases)
+    {
+        const cJSON *presets = cJSON_GetObjectItem(json, "presets");
+        if (cJSON_GetArraySize(presets) == 0 || cJSON_GetObjectItem(json, "error") != NULL)
+            continue;
+        uint32_t p = 0;
+        while (strcmp(espy_presets[p].name, cJSON_GetArrayItem(presets, 0)->valuestring) != 0)
+            p++;
+        char *model = cJSON_PrintUnformatted(cJSON_GetObjectItem(json, "model"));
+        struct convert_params params = {.model_path = write_file(&lab, "model.json", model)};
+        cJSON_free(model);
+        for (uint32_t i = 0; i < ROUNDS; i++) {
+            const bool good = try_changed(&lab, &params, &espy_presets[p], &state);
+            applied += good;
+            refused += !good;
+        }
+    }
+    cr_expect(applied > 100 && refused > 100, "%u applied, %u refused", (unsigned)applied,
+              (unsigned)refused);
+    cJSON_Delete(cases);
+    close_lab(&lab);
+}
+
 Test(recipes, pixels_of_no_known_picture_are_refused)
 {
     struct lab lab;
