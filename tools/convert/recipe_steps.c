@@ -438,11 +438,13 @@ static void add_step(struct recipe *recipe)
 }
 
 // The nodes of a step are tried at once, so that what does not fit is told with the step's place.
+// Of the step that is being added. What is wrong in the network itself, such as a --size that it
+// cannot do with, conversion says later.
 static espy_status note_refusal(void *user, const struct graph_node *node, const char *message)
 {
     struct recipe *recipe = user;
-    const char *reason = strstr(message, "): ");
-    if (strncmp(node->name, recipe->node.name, strlen(recipe->node.name)) == 0)
+    const char *reason = strstr(message, "): "), *step = recipe->node.name;
+    if (step != NULL && strncmp(node->name, step, strlen(step)) == 0)
         espy_recipe_refuse(recipe, "%s: %s", node->op, reason == NULL ? message : reason + 3);
     return recipe->b.status;
 }
