@@ -576,6 +576,37 @@ Test(recipes, running_out_of_memory_is_told_once)
     close_lab(&lab);
 }
 
+// Of the network of 2x2 a larger picture makes no product.
+Test(recipes, sizes_that_a_network_cannot_do_with_are_told_at_its_node)
+{
+    struct lab lab;
+    open_lab(&lab);
+    const char *model = write_file(
+        &lab, "model.json",
+        "{\"espy\":1,\"inputs\":[{\"name\":\"x\",\"dtype\":\"float32\",\"shape\":[1,3,2,2]},"
+        "{\"name\":\"w\",\"dtype\":\"float32\",\"shape\":[2,2]}],"
+        "\"outputs\":[{\"name\":\"y\"}],\"nodes\":["
+        "{\"op\":\"MatMul\",\"name\":\"product\",\"inputs\":[\"x\",\"w\"],\"outputs\":[\"y\"]}]}");
+    const char *const presets[] = {"picture"};
+    struct convert_params params = {.model_path = model, .presets = presets, .preset_count = 1};
+    cr_assert(convert(&lab, &params) == ESPY_OK, "%s", lab.test.last_error);
+    struct espy_value_info info;
+    cr_assert(espy_model_output(lab.model, 0, &info) == ESPY_OK);
+    cr_expect(info.dtype == ESPY_UINT8 && info.dims[2] == 2 && info.dims[3] == 2);
+    close_model(&lab);
+    params.picture_height = 5; // rows are free
+    params.picture_width = 2;
+    cr_assert(convert(&lab, &params) == ESPY_OK, "%s", lab.test.last_error);
+    cr_assert(espy_model_output(lab.model, 0, &info) == ESPY_OK);
+    cr_expect(info.dims[2] == 5 && info.dims[3] == 2);
+    close_model(&lab);
+    params.picture_width = 3;
+    cr_expect(convert(&lab, &params) == ESPY_UNSUPPORTED);
+    cr_expect(lab.test.error_count == 1 && strstr(lab.test.last_error, "product") != NULL, "%s",
+              lab.test.last_error);
+    close_lab(&lab);
+}
+
 // ---- hostile recipes
 // --------------------------------------------------------------------------------------------
 

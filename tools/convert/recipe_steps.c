@@ -438,8 +438,8 @@ static void add_step(struct recipe *recipe)
 }
 
 // The nodes of a step are tried at once, so that what does not fit is told with the step's place.
-// Of the step that is being added. What is wrong in the network itself, such as a --size that it
-// cannot do with, conversion says later.
+// What is wrong in the network itself, such as a --size that it cannot do with, conversion says
+// later.
 static espy_status note_refusal(void *user, const struct graph_node *node, const char *message)
 {
     struct recipe *recipe = user;
