@@ -27,7 +27,7 @@ static const struct cli_option option_rows[] = {
     {"recipe", 'r', CLI_TEXT, offsetof(struct options, recipe), "FILE",
      "The same as JSON of your own: docs/recipes.md.", 0, 0},
     {"labels", 'l', CLI_TEXT, offsetof(struct options, labels), "FILE",
-     "Names of the classes, one a line.", 0, 0},
+     "Names of the classes, one a line, or a list in JSON (.json).", 0, 0},
     {"only", 0, CLI_LIST, offsetof(struct options, outputs), "OUTPUT",
      "Keeps this output and no other; may be given several times.", 0, 0},
     {"name", 0, CLI_TEXT, offsetof(struct options, name), "TEXT",

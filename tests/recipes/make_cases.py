@@ -227,6 +227,9 @@ def classifiers():
     case("labels from a file", {"y": np.zeros((1, 3))}, {
         "y": ("logits", np.zeros((1, 3), np.float32))}, presets=["unit"],
          labels="cat\r\n\r\ndog\n\n", label=[2, "dog"])
+    case("labels from JSON", {"y": np.zeros((1, 3))}, {
+        "y": ("logits", np.zeros((1, 3), np.float32))}, presets=["unit"],
+         labels='["cat", "", "dog"]', label=[2, "dog"])
 
 
 def pictures():

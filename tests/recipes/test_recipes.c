@@ -65,7 +65,7 @@ static const char *path_of(struct lab *lab, const char *name)
 
 static void close_lab(struct lab *lab)
 {
-    static const char *const files[] = {"model.json", "recipe.json", "labels.txt"};
+    static const char *const files[] = {"model.json", "recipe.json", "labels.txt", "labels.json"};
     cr_expect(espy_device_validation_count(lab->device) == 0,
               "the validation layer has complained: %s", lab->error);
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
@@ -269,7 +269,9 @@ static void try_case(struct lab *lab, const cJSON *json)
         cJSON_free(text);
     }
     if (labels != NULL)
-        params.labels_path = write_file(lab, "labels.txt", labels->valuestring);
+        params.labels_path =
+            write_file(lab, labels->valuestring[0] == '[' ? "labels.json" : "labels.txt",
+                       labels->valuestring);
     lab->test.error_count = 0;
     const espy_status status = convert(lab, &params);
     if (error != NULL) {

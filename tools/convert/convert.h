@@ -26,7 +26,7 @@ struct convert_params {
     const char *const *presets; // names of recipes that are built in
     uint32_t preset_count;
     const char *recipe_path;    // a recipe of one's own, JSON; may be NULL
-    const char *labels_path;    // names of classes, one a line; may be NULL
+    const char *labels_path;    // names of classes, one a line, or .json; may be NULL
     const char *name;          // of the network; NULL: the one in the model, or the file's name
     const struct convert_shape *shapes;
     uint32_t shape_count;

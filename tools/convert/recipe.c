@@ -106,6 +106,12 @@ static espy_status apply_recipe_file(struct recipe *recipe, const char *path)
     return status;
 }
 
+static bool has_ending(const char *path, const char *ending)
+{
+    const size_t length = strlen(path), end = strlen(ending);
+    return length >= end && strcmp(path + length - end, ending) == 0;
+}
+
 // Empty lines at the end are no labels; elsewhere they are, of classes without a name.
 static espy_status apply_label_lines(struct recipe *recipe, const char *text, size_t size)
 {
@@ -133,16 +139,31 @@ static espy_status apply_label_lines(struct recipe *recipe, const char *text, si
     return labels == NULL ? ESPY_OUT_OF_MEMORY : espy_recipe_set_labels(recipe, labels, count);
 }
 
+static espy_status apply_label_json(struct recipe *recipe, const char *json, size_t size)
+{
+    TRY(espy_format_scan_json(recipe->host, recipe->name, json, size));
+    cJSON *root = cJSON_ParseWithLengthOpts(json, size, NULL, 0);
+    const espy_status status = root == NULL
+                                   ? espy_fail_memory(recipe->host, size, "the labels' JSON")
+                                   : set_labels(recipe, root);
+    cJSON_Delete(root);
+    return status;
+}
+
 static espy_status apply_label_file(struct recipe *recipe, const char *path)
 {
     struct format_file file;
     TRY(espy_format_file_open(recipe->host, path, &file));
+    const char *text = (const char *)file.bytes;
+    espy_status status;
     recipe->name = path;
-    const espy_status status =
-        file.size > GRAPH_LABELS_MAX * (uint64_t)GRAPH_NAME_SIZE_MAX ||
-                memchr(file.bytes, '\0', file.size) != NULL
-            ? espy_recipe_bad(recipe, "labels", "a file of names, one a line, is wanted")
-            : apply_label_lines(recipe, (const char *)file.bytes, file.size);
+    if (file.size > GRAPH_LABELS_MAX * (uint64_t)GRAPH_NAME_SIZE_MAX ||
+        memchr(text, '\0', file.size) != NULL)
+        status = espy_recipe_bad(recipe, "labels", "a file of names, one a line, is wanted");
+    else if (has_ending(path, ".json"))
+        status = apply_label_json(recipe, text, file.size);
+    else
+        status = apply_label_lines(recipe, text, file.size);
     espy_format_file_close(&file);
     return status;
 }
