@@ -269,9 +269,8 @@ static void try_case(struct lab *lab, const cJSON *json)
         cJSON_free(text);
     }
     if (labels != NULL)
-        params.labels_path =
-            write_file(lab, labels->valuestring[0] == '[' ? "labels.json" : "labels.txt",
-                       labels->valuestring);
+        params.labels_path = write_file(
+            lab, labels->valuestring[0] == '[' ? "labels.json" : "labels.txt", labels->valuestring);
     lab->test.error_count = 0;
     const espy_status status = convert(lab, &params);
     if (error != NULL) {

@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-static bool has_ending(const char *path, const char *ending)
+bool espy_convert_has_ending(const char *text, const char *ending)
 {
-    const size_t length = strlen(path), end = strlen(ending);
-    return length >= end && strcmp(path + length - end, ending) == 0;
+    const size_t length = strlen(text), end = strlen(ending);
+    return length >= end && strcmp(text + length - end, ending) == 0;
 }
 
 // ---- shapes given for inputs
@@ -184,7 +184,7 @@ static espy_status read_model(struct convert_model *model, const struct convert_
                               struct convert_report *report)
 {
     TRY(espy_format_file_open(model->host, params->model_path, &model->file));
-    if (has_ending(params->model_path, ".json"))
+    if (espy_convert_has_ending(params->model_path, ".json"))
         return espy_convert_read_json(model, params);
     TRY(espy_onnx_parse(model, params->model_path));
     return espy_onnx_import(model, params, report);

@@ -143,6 +143,8 @@ struct import_node {
 };
 enum { IMPORT_INPUTS_EXTRA = 8, IMPORT_ATTRIBUTES_MAX = 64 };
 
+bool espy_convert_has_ending(const char *text, const char *ending);
+
 // ---- problems
 // ------------------------------------------------------------------------------------
 

@@ -50,12 +50,6 @@ static const char *tensor_name_at(void *user, uint32_t index)
     return index < weights->count ? weights->tensors[index].name : NULL;
 }
 
-static bool ends_with(const char *name, const char *end)
-{
-    const size_t length = strlen(name), wanted = strlen(end);
-    return length >= wanted && strcmp(name + length - wanted, end) == 0;
-}
-
 // A tensor that no layer takes is mostly a layer forgotten. Counters of training are not wanted.
 static void note_unused(const struct finder *finder)
 {
@@ -64,7 +58,8 @@ static void note_unused(const struct finder *finder)
     struct text names;
     espy_text_init(&names, finder->model->host);
     for (uint32_t i = 0; i < weights->count; i++) {
-        if (finder->used[i] || ends_with(weights->tensors[i].name, "num_batches_tracked"))
+        if (finder->used[i] ||
+            espy_convert_has_ending(weights->tensors[i].name, "num_batches_tracked"))
             continue;
         if (++count <= UNUSED_SHOWN_MAX)
             espy_text_add(&names, "%s'%s'", count == 1 ? "" : ", ", weights->tensors[i].name);

@@ -106,12 +106,6 @@ static espy_status apply_recipe_file(struct recipe *recipe, const char *path)
     return status;
 }
 
-static bool has_ending(const char *path, const char *ending)
-{
-    const size_t length = strlen(path), end = strlen(ending);
-    return length >= end && strcmp(path + length - end, ending) == 0;
-}
-
 // Empty lines at the end are no labels; elsewhere they are, of classes without a name.
 static espy_status apply_label_lines(struct recipe *recipe, const char *text, size_t size)
 {
@@ -160,7 +154,7 @@ static espy_status apply_label_file(struct recipe *recipe, const char *path)
     if (file.size > GRAPH_LABELS_MAX * (uint64_t)GRAPH_NAME_SIZE_MAX ||
         memchr(text, '\0', file.size) != NULL)
         status = espy_recipe_bad(recipe, "labels", "a file of names, one a line, is wanted");
-    else if (has_ending(path, ".json"))
+    else if (espy_convert_has_ending(path, ".json"))
         status = apply_label_json(recipe, text, file.size);
     else
         status = apply_label_lines(recipe, text, file.size);
