@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli_number.h"
+#include "cli_random.h"
 #include "format/graph.h"
 #include "npy.h"
 
@@ -26,6 +27,17 @@ uint32_t espy_inputs_find(const struct cli_inputs *inputs, const char *name)
 // ---- which input
 // -----------------------------------------------------------------------------------
 
+static bool role_is(const struct espy_value_info *info, const char *role)
+{
+    return info->role && !strcmp(info->role, role);
+}
+
+// true: what the input holds need not be given.
+static bool fills_itself(const struct espy_value_info *info)
+{
+    return role_is(info, "latent") || role_is(info, "image_size");
+}
+
 // " 'images' 1x3x224x224 float32, ..." for messages.
 static void list_inputs(const struct cli_inputs *inputs, bool missing_only, char *buffer,
                         size_t size)
@@ -35,7 +47,7 @@ static void list_inputs(const struct cli_inputs *inputs, bool missing_only, char
     for (uint32_t i = 0; i < inputs->count && at < size; i++) {
         char shape[SHAPE_TEXT_SIZE];
         const struct espy_value_info *info = &inputs->inputs[i].info;
-        if (missing_only && inputs->inputs[i].named)
+        if (missing_only && (inputs->inputs[i].named || fills_itself(info)))
             continue;
         const int length =
             snprintf(buffer + at, size - at, "%s'%s' %s %s", at ? ", " : "", info->name,
@@ -51,8 +63,7 @@ static uint32_t only_input(const struct cli_inputs *inputs)
     if (inputs->count == 1)
         return 0;
     for (uint32_t i = 0; i < inputs->count; i++) {
-        const char *role = inputs->inputs[i].info.role;
-        if (!role || strcmp(role, "image") != 0)
+        if (!role_is(&inputs->inputs[i].info, "image"))
             continue;
         if (found != inputs->count)
             return inputs->count;
@@ -110,6 +121,18 @@ static bool bind_symbol(struct cli_inputs *inputs, const char *symbol, int64_t s
     }
     inputs->symbols[inputs->symbol_count++] = (struct cli_symbol){symbol, input, size};
     return true;
+}
+
+// A dimension's size: the model's, what --shape made of it, or what its symbol got elsewhere; -1
+// where nothing has said it yet.
+static int64_t known_dim(const struct cli_inputs *inputs, uint32_t i, uint32_t d)
+{
+    const char *symbol = inputs->inputs[i].info.symbols[d];
+    const int64_t size = inputs->tensors[i].dims[d];
+    for (uint32_t s = 0; size < 0 && symbol && s < inputs->symbol_count; s++)
+        if (!strcmp(inputs->symbols[s].name, symbol))
+            return inputs->symbols[s].size;
+    return size;
 }
 
 // Gives input i concrete dims; one leading 1 (the batch) may be left out.
@@ -173,13 +196,8 @@ static bool resolve_dims(struct cli_inputs *inputs, uint32_t i, struct cli_messa
     if (input->shaped)
         return true;
     for (uint32_t d = 0; d < info->rank; d++) {
-        const char *symbol = info->symbols[d];
-        dims[d] = info->dims[d];
-        for (uint32_t s = 0; dims[d] < 0 && symbol && s < inputs->symbol_count; s++) {
-            if (!strcmp(inputs->symbols[s].name, symbol))
-                dims[d] = inputs->symbols[s].size;
-        }
-        if (dims[d] < 0 && is_batch(symbol))
+        dims[d] = known_dim(inputs, i, d);
+        if (dims[d] < 0 && is_batch(info->symbols[d]))
             dims[d] = 1;
         if (dims[d] < 0) {
             return espy_message_set(message,
@@ -302,11 +320,11 @@ static bool take_picture(struct cli_inputs *inputs, uint32_t i, const struct cli
     if (!espy_picture_parse(input->path, bytes->data, bytes->size, &input->picture, message))
         return false;
     const uint32_t at = height_index(info, how);
-    const int64_t *known = inputs->tensors[i].dims; // the model's, or what --shape made of them
-    if (!how->height && known[at] > 0 && known[at] <= PICTURE_SIDE_MAX)
-        how->height = (uint32_t)known[at];
-    if (!how->width && known[at + 1] > 0 && known[at + 1] <= PICTURE_SIDE_MAX)
-        how->width = (uint32_t)known[at + 1];
+    const int64_t known[2] = {known_dim(inputs, i, at), known_dim(inputs, i, at + 1)};
+    if (!how->height && known[0] > 0 && known[0] <= PICTURE_SIDE_MAX)
+        how->height = (uint32_t)known[0];
+    if (!how->width && known[1] > 0 && known[1] <= PICTURE_SIDE_MAX)
+        how->width = (uint32_t)known[1];
     uint32_t width, height;
     espy_picture_input_size(&input->picture, how, &width, &height);
     const uint32_t channels = espy_picture_channels(how);
@@ -322,28 +340,11 @@ static bool take_picture(struct cli_inputs *inputs, uint32_t i, const struct cli
 
 // Reads the file and takes it where it describes itself; a raw one waits for the shapes that
 // others may give.
-static bool take_file(struct cli_inputs *inputs, const char *option, const char *text,
-                      struct cli_message *message)
+static bool take_file(struct cli_inputs *inputs, uint32_t i, struct cli_message *message)
 {
-    uint32_t i;
-    const char *path;
-    if (!pick_input(inputs, option, text, &i, &path, message))
-        return false;
     struct cli_input *input = &inputs->inputs[i];
-    if (input->named)
-        return espy_message_set(message, "input '%s' is given twice: %s and %s", input->info.name,
-                                input->path, path);
-    for (uint32_t k = 0; k < inputs->count; k++) {
-        if (!strcmp(path, "-") && inputs->inputs[k].named && !strcmp(inputs->inputs[k].path, "-")) {
-            return espy_message_set(
-                message, "inputs '%s' and '%s' are both to be standard input; it holds one file",
-                inputs->inputs[k].info.name, input->info.name);
-        }
-    }
-    input->named = true;
-    input->path = path;
     struct cli_bytes bytes;
-    if (!espy_file_read(path, INPUT_FILE_SIZE_MAX, &bytes, message))
+    if (!espy_file_read(input->path, INPUT_FILE_SIZE_MAX, &bytes, message))
         return false;
     bool ok = true;
     if (espy_npy_is(bytes.data, bytes.size)) {
@@ -356,6 +357,39 @@ static bool take_file(struct cli_inputs *inputs, const char *option, const char 
     }
     espy_file_free(&bytes);
     return ok;
+}
+
+// "[NAME=]FILE" or "[NAME=]VALUES". What can be read as values is; a file that is called so has a
+// path with ./ before it.
+static bool take_input(struct cli_inputs *inputs, const char *option, const char *text,
+                       struct cli_message *message)
+{
+    uint32_t i;
+    const char *given;
+    struct cli_message reason;
+    if (!pick_input(inputs, option, text, &i, &given, message))
+        return false;
+    struct cli_input *input = &inputs->inputs[i];
+    if (input->named)
+        return espy_message_set(message, "input '%s' is given twice: %s and %s", input->info.name,
+                                input->path, given);
+    for (uint32_t k = 0; k < inputs->count; k++) {
+        if (!strcmp(given, "-") && inputs->inputs[k].named &&
+            !strcmp(inputs->inputs[k].path, "-")) {
+            return espy_message_set(
+                message, "inputs '%s' and '%s' are both to be standard input; it holds one file",
+                inputs->inputs[k].info.name, input->info.name);
+        }
+    }
+    input->named = true;
+    input->path = given;
+    if (espy_values_parse(given, &input->info, &input->values, &reason))
+        return true;
+    if (!role_is(&input->info, "image") && strcmp(given, "-") != 0 && access(given, F_OK) != 0)
+        return espy_message_set(message,
+                                "%s: there is no such file, and as values of input '%s': %s", given,
+                                input->info.name, reason.text);
+    return take_file(inputs, i, message);
 }
 
 static bool take_raw(struct cli_inputs *inputs, uint32_t i, struct cli_message *message)
@@ -380,13 +414,115 @@ static bool take_raw(struct cli_inputs *inputs, uint32_t i, struct cli_message *
     return true;
 }
 
+// ---- values
+// --------------------------------------------------------------------------------------
+
+// Dims for so many values: one dimension that nothing else says follows from their number. Tokens
+// may be fewer than the last dimension takes.
+static bool shape_values(struct cli_inputs *inputs, uint32_t i, struct cli_message *message)
+{
+    struct cli_input *input = &inputs->inputs[i];
+    const struct espy_value_info *info = &input->info;
+    const size_t count = input->values.count;
+    int64_t dims[ESPY_RANK_MAX] = {0};
+    char shape[SHAPE_TEXT_SIZE];
+    uint32_t open = info->rank;
+    uint64_t known = 1;
+    for (uint32_t d = 0; d < info->rank; d++) {
+        dims[d] = known_dim(inputs, i, d);
+        if (dims[d] >= 0)
+            known *= dims[d] ? (uint64_t)dims[d] : 1;
+        else if (open == info->rank || is_batch(info->symbols[open]))
+            open = d; // a batch rather than another
+    }
+    for (uint32_t d = 0; d < info->rank; d++)
+        if (dims[d] < 0 && d != open && is_batch(info->symbols[d]))
+            dims[d] = 1;
+    if (open < info->rank) {
+        const bool whole = count % known == 0;
+        dims[open] = whole ? (int64_t)(count / known) : 1;
+    }
+    uint64_t places = 1;
+    for (uint32_t d = 0; d < info->rank; d++) {
+        if (dims[d] < 0)
+            return resolve_dims(inputs, i, message); // says what is missing
+        places *= (uint64_t)dims[d];
+    }
+    const bool padded = role_is(info, "tokens") && info->rank > 0 && count < places &&
+                        places == (uint64_t)dims[info->rank - 1];
+    if (places != count && !padded)
+        return espy_message_set(message, "input '%s' (%s) takes %s%" PRIu64 " values, not %zu",
+                                info->name, espy_shape_describe(info, shape, sizeof shape),
+                                role_is(info, "tokens") ? "at most " : "", places, count);
+    return set_dims(inputs, i, info->rank, dims, info->name, message);
+}
+
+static bool take_values(struct cli_inputs *inputs, uint32_t i, struct cli_message *message)
+{
+    struct cli_input *input = &inputs->inputs[i];
+    struct espy_tensor *tensor = &inputs->tensors[i];
+    size_t count = 0;
+    return shape_values(inputs, i, message) && allocate(tensor, &count, message) &&
+           espy_values_store(&input->values, &input->info, tensor->data, message);
+}
+
+// ---- what nobody gave
+// -------------------------------------------------------------------------------
+
+static bool take_latent(struct cli_inputs *inputs, uint32_t i, uint32_t seed,
+                        struct cli_message *message)
+{
+    struct espy_tensor *tensor = &inputs->tensors[i];
+    struct cli_random random;
+    size_t count = 0;
+    if (!resolve_dims(inputs, i, message) || !allocate(tensor, &count, message))
+        return false;
+    espy_random_init(&random, seed, i);
+    for (size_t k = 0; k < count; k++)
+        espy_number_set(tensor->dtype, tensor->data, k, espy_random_normal(&random));
+    return true;
+}
+
+bool espy_inputs_frame(const struct cli_inputs *inputs, uint32_t i, uint32_t *width,
+                       uint32_t *height)
+{
+    struct espy_preprocess how;
+    const struct espy_value_info *info = &inputs->inputs[i].info;
+    if (!choose_preprocess(info, &how))
+        return false;
+    const int64_t *dims = inputs->tensors[i].dims + height_index(info, &how);
+    *height = (uint32_t)dims[0];
+    *width = (uint32_t)dims[1];
+    return true;
+}
+
+// Width and height of the picture as the network sees it.
+static bool take_image_size(struct cli_inputs *inputs, uint32_t i, struct cli_message *message)
+{
+    const struct espy_value_info *info = &inputs->inputs[i].info;
+    struct espy_tensor *tensor = &inputs->tensors[i];
+    uint32_t of = info->of ? espy_inputs_find(inputs, info->of) : only_input(inputs);
+    uint32_t size[2];
+    size_t count = 0;
+    if (!resolve_dims(inputs, i, message) || !allocate(tensor, &count, message))
+        return false;
+    if (of >= inputs->count || count != 2 || !espy_inputs_frame(inputs, of, &size[0], &size[1]))
+        return espy_message_set(message,
+                                "input '%s' is the size of a picture, but which is not "
+                                "known; give --input %s=WIDTH,HEIGHT",
+                                info->name, info->name);
+    for (size_t k = 0; k < count; k++)
+        espy_number_set(tensor->dtype, tensor->data, k, size[k]);
+    return true;
+}
+
 // The generator of "Numerical Recipes": the same numbers everywhere.
 static bool take_random(struct cli_inputs *inputs, uint32_t i, uint32_t seed,
                         struct cli_message *message)
 {
     const struct espy_value_info *info = &inputs->inputs[i].info;
     struct espy_tensor *tensor = &inputs->tensors[i];
-    const bool image = info->role && !strcmp(info->role, "image");
+    const bool image = role_is(info, "image");
     const bool real = espy_number_is_float(tensor->dtype);
     size_t count = 0;
     if (!resolve_dims(inputs, i, message) || !allocate(tensor, &count, message))
@@ -451,12 +587,22 @@ static bool fill_rest(struct cli_inputs *inputs, const struct cli_inputs_params 
     for (uint32_t i = 0; ok && i < inputs->count; i++) {
         if (inputs->inputs[i].raw.data)
             ok = take_raw(inputs, i, message);
+        else if (inputs->inputs[i].values.count)
+            ok = take_values(inputs, i, message);
         else if (params->shapes_only)
             ok = resolve_dims(inputs, i, message);
     }
     for (uint32_t i = 0; ok && i < inputs->count; i++) {
-        if (!inputs->inputs[i].named && !params->shapes_only)
-            ok = take_random(inputs, i, params->seed, message);
+        const struct espy_value_info *info = &inputs->inputs[i].info;
+        if (inputs->inputs[i].named || params->shapes_only || role_is(info, "image_size"))
+            continue;
+        ok = role_is(info, "latent") ? take_latent(inputs, i, params->seed, message)
+                                     : take_random(inputs, i, params->seed, message);
+    }
+    for (uint32_t i = 0; ok && i < inputs->count; i++) { // of pictures, which are there now
+        if (!inputs->inputs[i].named && !params->shapes_only &&
+            role_is(&inputs->inputs[i].info, "image_size"))
+            ok = take_image_size(inputs, i, message);
     }
     return ok;
 }
@@ -469,9 +615,9 @@ bool espy_inputs_init(struct cli_inputs *inputs, const espy_model *model,
     for (uint32_t i = 0; ok && params->shapes && i < params->shapes->count; i++)
         ok = take_shape(inputs, params->shapes->items[i], message);
     if (ok && params->operand)
-        ok = take_file(inputs, "", params->operand, message);
+        ok = take_input(inputs, "", params->operand, message);
     for (uint32_t i = 0; ok && params->files && i < params->files->count; i++)
-        ok = take_file(inputs, "--input", params->files->items[i], message);
+        ok = take_input(inputs, "--input", params->files->items[i], message);
     ok = ok && fill_rest(inputs, params, message);
     if (!ok)
         espy_inputs_finish(inputs);
@@ -483,6 +629,7 @@ void espy_inputs_finish(struct cli_inputs *inputs)
     for (uint32_t i = 0; i < inputs->count && inputs->inputs && inputs->tensors; i++) {
         free(inputs->tensors[i].data);
         espy_file_free(&inputs->inputs[i].raw);
+        espy_values_free(&inputs->inputs[i].values);
         espy_picture_free(&inputs->inputs[i].picture);
     }
     free(inputs->inputs);

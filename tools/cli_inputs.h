@@ -1,18 +1,20 @@
-// The inputs of a model from what the command line names: pictures, .npy, raw files, or random
-// numbers. Reads the model's description through the public API only.
+// The inputs of a model from what the command line names: pictures, .npy, raw files, values, or
+// random numbers. Reads the model's description through the public API only.
 #ifndef TOOLS_CLI_INPUTS_H_
 #define TOOLS_CLI_INPUTS_H_
 
 #include "cli_args.h"
 #include "cli_file.h"
+#include "cli_values.h"
 #include "espy/espy.h"
 #include "picture_preprocess.h"
 
 struct cli_input {
     struct espy_value_info info;
-    bool named;  // --input or the operand gave it
-    bool shaped; // --shape or a file gave it concrete dims
-    const char *path;
+    bool named;               // --input or the operand gave it
+    bool shaped;              // --shape or a file gave it concrete dims
+    const char *path;         // or the values as they were written
+    struct cli_values values; // of the command line
     struct cli_bytes raw;   // file content that is no picture and no .npy, until its size is known
     struct picture picture; // rgb NULL: the input was no picture
     struct picture_area area;          // what of the picture the network sees
@@ -34,10 +36,10 @@ struct cli_inputs {
 };
 
 struct cli_inputs_params {
-    const struct cli_list *files;  // "NAME=FILE", or "FILE" for the only input
+    const struct cli_list *files; // "NAME=FILE" or "NAME=1,5,9"; without "NAME=" for the only input
     const struct cli_list *shapes; // "NAME=1x3x224x224", or the shape alone
-    const char *operand;           // a file without a name, or NULL
-    bool random;                   // fill what no file gives
+    const char *operand;           // a file or values without a name, or NULL
+    bool random;                   // fill what is not given
     bool shapes_only;              // dims alone: no data, nothing is missing
     uint32_t seed;
 };
@@ -47,6 +49,9 @@ bool espy_inputs_init(struct cli_inputs *inputs, const espy_model *model,
                       const struct cli_inputs_params *params, struct cli_message *message);
 void espy_inputs_finish(struct cli_inputs *inputs); // zeroed is fine
 
+// The size of the picture that input i takes; false: it is none.
+bool espy_inputs_frame(const struct cli_inputs *inputs, uint32_t i, uint32_t *width,
+                       uint32_t *height);
 // Index of the input called name, or inputs->count.
 uint32_t espy_inputs_find(const struct cli_inputs *inputs, const char *name);
 

@@ -9,6 +9,7 @@ struct cli_common {
     const char *device;
     struct cli_list files, shapes;
     uint64_t memory; // 0: no limit
+    uint32_t seed;
     bool json, verbose, validation, no_cache;
     // Of the session, for `tune`; no options.
     espy_tune tune;
@@ -30,8 +31,9 @@ struct cli_common {
          CLI_LIST,                                                                   \
          offsetof(type, member) + offsetof(struct cli_common, files),                \
          "NAME=FILE",                                                                \
-         "A picture (JPEG, PNG), an .npy file or raw elements; once\n"               \
-         "per input. NAME= may be left out where there is one input.",               \
+         "A picture (JPEG, PNG), an .npy file or raw elements; or\n"                 \
+         "values, such as ids=1,5,9. Once per input; NAME= may be left\n"            \
+         "out where there is one input.",                                            \
          0,                                                                          \
          0},                                                                         \
         {"shape",                                                                    \
@@ -43,6 +45,15 @@ struct cli_common {
          "A dimension called batch or N is 1 unless said otherwise.",                \
          0,                                                                          \
          0},                                                                         \
+        {"seed",                                                                     \
+         0,                                                                          \
+         CLI_COUNT,                                                                  \
+         offsetof(type, member) + offsetof(struct cli_common, seed),                 \
+         "NUMBER",                                                                   \
+         "Of the random numbers of inputs that are not given.\n"                     \
+         "Default: 0.",                                                              \
+         0,                                                                          \
+         UINT32_MAX},                                                                \
         {"memory",                                                                   \
          0,                                                                          \
          CLI_SIZE,                                                                   \

@@ -295,7 +295,7 @@ static enum cli_exit attend_model(struct attend *attend, const char *model, cons
     struct cli_message message;
     const struct cli_common *common = &attend->options->common;
     const struct cli_inputs_params params = {
-        .files = &common->files, .shapes = &common->shapes, .operand = file};
+        .files = &common->files, .shapes = &common->shapes, .operand = file, .seed = common->seed};
     enum cli_exit result = espy_cli_open_context(&attend->session, common);
     if (result == CLI_GO_ON)
         result = espy_cli_open_model(&attend->session, model);

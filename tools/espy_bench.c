@@ -7,7 +7,7 @@
 
 struct options {
     struct cli_common common;
-    uint32_t runs, warm_up, seed;
+    uint32_t runs, warm_up;
     double seconds;
 };
 
@@ -21,8 +21,6 @@ static const struct cli_option option_rows[] = {
      "Time to measure for. Default: 3.", 0, 86400},
     {"warm-up", 'w', CLI_COUNT, offsetof(struct options, warm_up), "COUNT",
      "Runs before the measured ones, after the first. Default: 3.", 0, RUNS_MAX},
-    {"seed", 0, CLI_COUNT, offsetof(struct options, seed), "NUMBER",
-     "Of the random numbers for inputs that no file gives.", 0, UINT32_MAX},
     {0}};
 
 struct measured {
@@ -175,7 +173,7 @@ static int run_bench(const struct cli_command *command, int argc, char **argv)
                                              .shapes = &options.common.shapes,
                                              .operand = operands[1],
                                              .random = true,
-                                             .seed = options.seed};
+                                             .seed = options.common.seed};
     result = espy_cli_open_context(&session, &options.common);
     if (result == CLI_GO_ON)
         result = espy_cli_open_model(&session, operands[0]);

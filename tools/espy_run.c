@@ -339,7 +339,7 @@ static enum cli_exit run_model(struct work *work, const char *file)
     struct cli_message message;
     const struct cli_common *common = &work->options->common;
     const struct cli_inputs_params params = {
-        .files = &common->files, .shapes = &common->shapes, .operand = file};
+        .files = &common->files, .shapes = &common->shapes, .operand = file, .seed = common->seed};
     enum cli_exit result = espy_cli_open_context(&work->session, common);
     if (result == CLI_GO_ON)
         result = espy_cli_open_model(&work->session, work->model);

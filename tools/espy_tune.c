@@ -132,7 +132,8 @@ static int run_tune(const struct cli_command *command, int argc, char **argv)
     const struct cli_inputs_params params = {.files = &options.common.files,
                                              .shapes = &options.common.shapes,
                                              .operand = operands[1],
-                                             .random = true};
+                                             .random = true,
+                                             .seed = options.common.seed};
     options.common.tune = options.again ? ESPY_TUNE_AGAIN : ESPY_TUNE_NEW;
     options.common.tuned = note;
     options.common.tune_user = &tuned;

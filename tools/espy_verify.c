@@ -10,17 +10,16 @@
 struct options {
     struct cli_common common;
     double tolerance;
-    uint32_t seed, top;
+    uint32_t top;
     bool all;
 };
 
 static const struct cli_option option_rows[] = {
     CLI_COMMON_OPTIONS(struct options, common),
     {"tolerance", 't', CLI_NUMBER, offsetof(struct options, tolerance), "NUMBER",
-     "The largest relative L2 error that passes.\nDefault: 1e-4, for float16 2e-3, for bfloat16 2e-2.", 0,
-     1e6},
-    {"seed", 0, CLI_COUNT, offsetof(struct options, seed), "NUMBER",
-     "Of the random numbers for inputs that no file gives.", 0, UINT32_MAX},
+     "The largest relative L2 error that passes.\nDefault: 1e-4, for float16 2e-3, for bfloat16 "
+     "2e-2.",
+     0, 1e6},
     {"top", 'k', CLI_COUNT, offsetof(struct options, top), "COUNT",
      "Lines to print; failed ones are always printed.\nDefault: 20.", 0, 1e6},
     {"all", 'a', CLI_FLAG, offsetof(struct options, all), NULL, "Prints every node.", 0, 0},
@@ -185,7 +184,7 @@ static int run_verify(const struct cli_command *command, int argc, char **argv)
                                              .shapes = &options.common.shapes,
                                              .operand = operands[1],
                                              .random = true,
-                                             .seed = options.seed};
+                                             .seed = options.common.seed};
     result = espy_cli_open_context(&session, &options.common);
     if (result == CLI_GO_ON)
         result = espy_cli_open_model(&session, operands[0]);
