@@ -24,6 +24,18 @@ uint32_t espy_inputs_find(const struct cli_inputs *inputs, const char *name)
     return i;
 }
 
+const struct cli_input *espy_inputs_of(const struct cli_inputs *inputs,
+                                       const struct espy_value_info *output)
+{
+    const uint32_t named = output->of ? espy_inputs_find(inputs, output->of) : inputs->count;
+    if (named < inputs->count)
+        return &inputs->inputs[named];
+    for (uint32_t i = 0; i < inputs->count; i++)
+        if (inputs->inputs[i].picture.rgb)
+            return &inputs->inputs[i];
+    return NULL;
+}
+
 // ---- which input
 // -----------------------------------------------------------------------------------
 
@@ -334,6 +346,8 @@ static bool take_picture(struct cli_inputs *inputs, uint32_t i, const struct cli
     frame[last ? 2 : 0] = channels;
     frame[last ? 0 : 1] = height;
     frame[last ? 1 : 2] = width;
+    input->frame_width = width;
+    input->frame_height = height;
     return set_dims(inputs, i, info->rank, dims, input->path, message) &&
            fill_picture(inputs, i, message);
 }
@@ -483,7 +497,7 @@ static bool take_latent(struct cli_inputs *inputs, uint32_t i, uint32_t seed,
     return true;
 }
 
-bool espy_inputs_frame(const struct cli_inputs *inputs, uint32_t i, uint32_t *width,
+static bool find_frame(const struct cli_inputs *inputs, uint32_t i, uint32_t *width,
                        uint32_t *height)
 {
     struct espy_preprocess how;
@@ -506,7 +520,7 @@ static bool take_image_size(struct cli_inputs *inputs, uint32_t i, struct cli_me
     size_t count = 0;
     if (!resolve_dims(inputs, i, message) || !allocate(tensor, &count, message))
         return false;
-    if (of >= inputs->count || count != 2 || !espy_inputs_frame(inputs, of, &size[0], &size[1]))
+    if (of >= inputs->count || count != 2 || !find_frame(inputs, of, &size[0], &size[1]))
         return espy_message_set(message,
                                 "input '%s' is the size of a picture, but which is not "
                                 "known; give --input %s=WIDTH,HEIGHT",

@@ -17,8 +17,9 @@ struct cli_input {
     struct cli_values values; // of the command line
     struct cli_bytes raw;   // file content that is no picture and no .npy, until its size is known
     struct picture picture; // rgb NULL: the input was no picture
-    struct picture_area area;          // what of the picture the network sees
-    struct espy_preprocess preprocess; // what was done to the picture
+    uint32_t frame_width, frame_height; // of the picture that the network sees
+    struct picture_area area;           // what of the picture the network sees
+    struct espy_preprocess preprocess;  // what was done to the picture
 };
 
 // A symbolic dim that has been given a size.
@@ -49,9 +50,9 @@ bool espy_inputs_init(struct cli_inputs *inputs, const espy_model *model,
                       const struct cli_inputs_params *params, struct cli_message *message);
 void espy_inputs_finish(struct cli_inputs *inputs); // zeroed is fine
 
-// The size of the picture that input i takes; false: it is none.
-bool espy_inputs_frame(const struct cli_inputs *inputs, uint32_t i, uint32_t *width,
-                       uint32_t *height);
+// The input that an output is `of`, else the first that is a picture; NULL: there is none.
+const struct cli_input *espy_inputs_of(const struct cli_inputs *inputs,
+                                       const struct espy_value_info *output);
 // Index of the input called name, or inputs->count.
 uint32_t espy_inputs_find(const struct cli_inputs *inputs, const char *name);
 

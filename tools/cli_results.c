@@ -27,8 +27,8 @@ static size_t element_count(const struct espy_tensor *tensor)
     return count;
 }
 
-// The labels name one row's classes when the last dimensions make as many, or when a list of numbers
-// is a whole number of such rows.
+// The labels name one row's classes when the last dimensions make as many, or when a list of
+// numbers is a whole number of such rows.
 static bool labels_fit(const struct espy_value_info *info, const struct espy_tensor *tensor)
 {
     if (!info->label_count)
@@ -181,6 +181,41 @@ static bool is_normalised(const struct cli_input *input)
     return false;
 }
 
+// The part of an output that depicts the picture, resized so that a pixel is as wide as it is high
+// again: no smaller than the output or than what the network saw of the picture.
+static bool undo_resize(const struct cli_input *input, struct picture *picture,
+                        struct cli_message *message)
+{
+    const struct picture_area *area = &input->area;
+    const double across = picture->width / (area->right - area->left); // output pixels per pixel
+    const double down = picture->height / (area->bottom - area->top);
+    const double left = area->left > 0 ? area->left : 0, top = area->top > 0 ? area->top : 0;
+    const double right = fmin(area->right, input->picture.width);
+    const double bottom = fmin(area->bottom, input->picture.height);
+    const double larger = fmax(1, fmax(across, down));
+    const double limit = sqrt(PICTURE_PIXELS_MAX / ((right - left) * (bottom - top)));
+    const double scale = fmin(larger, fmax(1, limit));
+    struct picture part, whole;
+    const uint32_t x = (uint32_t)fmin(rint((left - area->left) * across), picture->width - 1.0);
+    const uint32_t y = (uint32_t)fmin(rint((top - area->top) * down), picture->height - 1.0);
+    const double width = fmax(1, rint((right - left) * across)),
+                 height = fmax(1, rint((bottom - top) * down));
+    if (!espy_picture_create((uint32_t)fmin(width, picture->width - x),
+                             (uint32_t)fmin(height, picture->height - y), &part, message))
+        return false;
+    for (uint32_t row = 0; row < part.height; row++)
+        memcpy(part.rgb + (size_t)row * part.width * 3,
+               picture->rgb + ((size_t)(y + row) * picture->width + x) * 3, (size_t)part.width * 3);
+    const bool ok = espy_picture_resize(&part, (uint32_t)rint((right - left) * scale),
+                                        (uint32_t)rint((bottom - top) * scale), &whole, message);
+    espy_picture_free(&part);
+    if (!ok)
+        return false;
+    espy_picture_free(picture);
+    *picture = whole;
+    return true;
+}
+
 bool espy_result_picture(const struct espy_value_info *info, const struct espy_tensor *tensor,
                          const struct cli_input *input, const struct cli_range *range,
                          struct picture *picture, struct cli_message *message)
@@ -214,6 +249,30 @@ bool espy_result_picture(const struct espy_value_info *info, const struct espy_t
             picture->rgb[i * 3 + c] = to_byte(value);
         }
     }
+    if (!input || !input->picture.rgb || undo_resize(input, picture, message))
+        return true;
+    espy_picture_free(picture);
+    return false;
+}
+
+bool espy_result_grid(const struct espy_value_info *info, const struct espy_tensor *tensor,
+                      uint32_t *width, uint32_t *height, struct cli_message *message)
+{
+    const uint32_t rank = tensor->rank;
+    const bool last = rank == 4 && tensor->dims[3] == 1 && tensor->dims[1] != 1;
+    const uint32_t at = last ? 1 : rank - 2;
+    char shape[128];
+    bool fits = rank >= 2;
+    for (uint32_t d = 0; d < rank && fits; d++)
+        fits = d == at || d == at + 1 ? tensor->dims[d] > 0 && tensor->dims[d] <= PICTURE_SIDE_MAX
+                                      : tensor->dims[d] == 1;
+    if (!fits)
+        return espy_message_set(
+            message, "output '%s' is %s, but what has the role \"%s\" is 1x1xHxW", info->name,
+            espy_shape_print(rank, tensor->dims, shape, sizeof shape),
+            info->role ? info->role : "");
+    *height = (uint32_t)tensor->dims[at];
+    *width = (uint32_t)tensor->dims[at + 1];
     return true;
 }
 
@@ -221,13 +280,9 @@ bool espy_result_attention(const struct espy_value_info *info, const struct espy
                            const struct cli_input *input, struct picture *picture,
                            struct cli_message *message)
 {
-    struct plane plane;
-    char shape[128];
-    if (!find_plane(tensor, &plane) || plane.channels != 1) {
-        return espy_message_set(message, "output '%s' is %s, an attention map is 1x1xHxW",
-                                info->name,
-                                espy_shape_print(tensor->rank, tensor->dims, shape, sizeof shape));
-    }
+    uint32_t width, height;
+    if (!espy_result_grid(info, tensor, &width, &height, message))
+        return false;
     if (!input || !input->picture.rgb) {
         return espy_message_set(message,
                                 "output '%s' can be drawn on a picture only; give a JPEG or PNG "
@@ -235,14 +290,14 @@ bool espy_result_attention(const struct espy_value_info *info, const struct espy
                                 info->name, info->of ? " '" : "", info->of ? info->of : "",
                                 info->of ? "'" : "");
     }
-    const size_t count = (size_t)plane.width * plane.height;
+    const size_t count = (size_t)width * height;
     float *map = malloc(count * sizeof *map);
     if (!map)
         return espy_message_set(message, "out of memory for the attention picture");
     for (size_t i = 0; i < count; i++)
         map[i] = (float)espy_number_get(tensor->dtype, tensor->data, i);
-    const bool ok = espy_picture_overlay(&input->picture, map, plane.width, plane.height,
-                                         &input->area, picture, message);
+    const bool ok =
+        espy_picture_overlay(&input->picture, map, width, height, &input->area, picture, message);
     free(map);
     return ok;
 }

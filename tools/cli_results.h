@@ -29,10 +29,15 @@ struct cli_range {
     double low, high; // these become 0 and 255
 };
 // An output [1,C,H,W] or [1,H,W,C], batch optional, C 1 or 3, as a picture. input, which the output
-// is `of`, may be NULL; docs/cli.md says how the range is found.
+// is `of`, may be NULL; docs/cli.md says how the range is found. Where it is of a picture that was
+// resized, it becomes what of that the network saw, no smaller than either.
 bool espy_result_picture(const struct espy_value_info *info, const struct espy_tensor *tensor,
                          const struct cli_input *input, const struct cli_range *range,
                          struct picture *picture, struct cli_message *message);
+// The size of an output of one number per place, all of whose dimensions but height and width are
+// 1; false, with a message: it is none.
+bool espy_result_grid(const struct espy_value_info *info, const struct espy_tensor *tensor,
+                      uint32_t *width, uint32_t *height, struct cli_message *message);
 // An attention map [1,1,h,w] laid over the picture it is of.
 bool espy_result_attention(const struct espy_value_info *info, const struct espy_tensor *tensor,
                            const struct cli_input *input, struct picture *picture,

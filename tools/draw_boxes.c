@@ -32,8 +32,7 @@ static double shared(struct picture_area a, struct picture_area b)
 
 static double text_size(const struct scene *scene)
 {
-    const double size = 1.15 * scene->unit;
-    return size < 2 ? 1 : size; // between 1 and 2 letters would be smeared
+    return 1.15 * scene->unit;
 }
 
 // What a label at this place would hide: infinite where that is another label.

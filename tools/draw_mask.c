@@ -144,7 +144,7 @@ static double lay_out(struct picture *sheet, double top, double width, double si
 bool espy_draw_legend(const struct picture *picture, const struct draw_key *keys, uint32_t count,
                       struct picture *result, struct cli_message *message)
 {
-    const double unit = 1.1 * espy_draw_unit(picture), size = unit < 2 ? 1 : unit;
+    const double size = 1.1 * espy_draw_unit(picture);
     const double strip = count ? lay_out(NULL, 0, picture->width, size, keys, count) : 0;
     const size_t bytes = (size_t)picture->width * picture->height * 3;
     if (!espy_picture_create(picture->width, picture->height + (uint32_t)ceil(strip), result,

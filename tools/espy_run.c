@@ -2,16 +2,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli_detections.h"
+#include "cli_drawing.h"
 #include "cli_json.h"
-#include "cli_results.h"
-#include "cli_session.h"
+#include "cli_listing.h"
 #include "espy_commands.h"
 #include "npy.h"
 
 struct options {
     struct cli_common common;
-    struct cli_list outputs, attention;
+    struct cli_list outputs;
     const char *save_dir, *range;
+    double threshold;
     uint32_t top;
 };
 
@@ -20,15 +22,17 @@ enum { TOP_MAX = 1000 };
 static const struct cli_option option_rows[] = {
     CLI_COMMON_OPTIONS(struct options, common),
     {"output", 'o', CLI_LIST, offsetof(struct options, outputs), "[NAME=]FILE",
-     "Writes one output: as a picture where FILE ends in .png,\nelse as .npy. NAME= may be left "
-     "out where there is one\noutput, or one with the role \"image\".",
+     "Writes one output: drawn by its role where FILE ends in\n.png, else as .npy. NAME= may be "
+     "left "
+     "out where only one\ncan be meant.",
      0, 0},
     {"save-dir", 0, CLI_TEXT, offsetof(struct options, save_dir), "DIR",
      "Writes every output as DIR/NAME.npy, with '/' and ':' in\nnames as '_'.", 0, 0},
-    {"attention", 0, CLI_LIST, offsetof(struct options, attention), "[NAME=]FILE",
-     "Writes the input picture with the model's attention map\nover it, as PNG.", 0, 0},
+    {"threshold", 't', CLI_NUMBER, offsetof(struct options, threshold), "SCORE",
+     "Found objects that score less are not shown.\nDefault: what the file says.", 0, 1},
     {"range", 0, CLI_TEXT, offsetof(struct options, range), "LOW,HIGH",
-     "The values of an image output that are black and white.\nDefault: found from the file and "
+     "The values of a picture or of depth that are black and white,\nor the ends of the colours. "
+     "Default: found from the file\nand "
      "the values.",
      0, 0},
     {"top", 'k', CLI_COUNT, offsetof(struct options, top), "COUNT", "Classes to print. Default: 5.",
@@ -48,7 +52,8 @@ struct work {
     struct cli_session session;
     struct cli_inputs inputs;
     struct cli_outputs outputs;
-    struct cli_range range;
+    struct cli_drawing_params drawing;
+    struct cli_listing listing;
     double run_ms;
     struct espy_plan_info plan;
     char **paths; // per output: the path made for it, freed at the end
@@ -56,33 +61,46 @@ struct work {
     struct written *written; // room for every output and every option once
 };
 
-static const struct cli_input *input_of(const struct work *work, const struct espy_value_info *info)
+// The output that a FILE without a name means: the only one, or the only one that is a result to
+// draw, or else the only one that explains one.
+static uint32_t only_output(const struct cli_outputs *outputs, bool drawn)
 {
-    const struct cli_inputs *inputs = &work->inputs;
-    const uint32_t named = info->of ? espy_inputs_find(inputs, info->of) : inputs->count;
-    if (named < inputs->count)
-        return &inputs->inputs[named];
-    for (uint32_t i = 0; i < inputs->count; i++) {
-        if (inputs->inputs[i].picture.rgb)
-            return &inputs->inputs[i];
+    uint32_t found[3] = {0}, counts[3] = {0};
+    for (uint32_t i = 0; i < outputs->count; i++) {
+        const enum cli_drawing drawing = espy_drawing_of(outputs, i);
+        found[drawing] = i;
+        counts[drawing]++;
     }
-    return NULL;
+    if (outputs->count == 1)
+        return 0;
+    if (counts[DRAWING_RESULT] > 1)
+        return outputs->count;
+    if (counts[DRAWING_RESULT]) {
+        struct cli_group group; // several outputs, of which a drawing shows all
+        const bool single = drawn || !espy_group_of(outputs, found[DRAWING_RESULT], &group);
+        return single ? found[DRAWING_RESULT] : outputs->count;
+    }
+    return drawn && counts[DRAWING_EXPLANATION] == 1 ? found[DRAWING_EXPLANATION] : outputs->count;
 }
 
-static bool has_role(const struct espy_value_info *info, const char *role)
+static bool ends_in(const char *text, const char *end)
 {
-    return info->role && !strcmp(info->role, role);
+    const size_t length = strlen(text), end_length = strlen(end);
+    return length >= end_length && !strcmp(text + length - end_length, end);
 }
 
-// The output that "[NAME=]FILE" means: by name, the only one, or the only one with the role.
-static bool pick_output(const struct work *work, const char *option, const char *text,
-                        const char *role, uint32_t *index, const char **file,
-                        struct cli_message *message)
+static bool is_png(const char *file)
+{
+    return ends_in(file, ".png") || ends_in(file, ".PNG");
+}
+
+// The output that "[NAME=]FILE" means.
+static bool pick_output(const struct work *work, const char *text, uint32_t *index,
+                        const char **file, struct cli_message *message)
 {
     const struct cli_outputs *outputs = &work->outputs;
     char names[400] = "";
     size_t at = 0;
-    uint32_t found = outputs->count, matches = 0;
     for (uint32_t i = 0; i < outputs->count; i++) {
         const char *name = outputs->infos[i].name;
         const size_t length = strlen(name);
@@ -91,20 +109,14 @@ static bool pick_output(const struct work *work, const char *option, const char 
             *file = text + length + 1;
             return true;
         }
-        if (has_role(&outputs->infos[i], role)) {
-            found = i;
-            matches++;
-        }
         if (at < sizeof names)
             at += (size_t)snprintf(names + at, sizeof names - at, "%s'%s'", i ? ", " : "", name);
     }
-    *index = matches == 1 ? found : 0;
+    *index = only_output(outputs, is_png(text));
     *file = text;
-    if (matches == 1 || (outputs->count == 1 && !strcmp(role, "image")))
-        return true;
-    return espy_message_set(
-        message, "--%s %s: %s \"%s\"; use NAME=FILE with one of %s", option, text,
-        matches ? "several outputs have the role" : "no output has the role", role, names);
+    return *index < outputs->count ||
+           espy_message_set(message, "--output %s: which output? Use NAME=FILE with one of %s",
+                            text, names);
 }
 
 static void note_file(struct work *work, uint32_t output, const char *file)
@@ -120,55 +132,29 @@ static const char *next_file(const struct work *work, uint32_t output, uint32_t 
     return *at < work->written_count ? work->written[(*at)++].file : NULL;
 }
 
-static bool ends_in(const char *text, const char *end)
-{
-    const size_t length = strlen(text), end_length = strlen(end);
-    return length >= end_length && !strcmp(text + length - end_length, end);
-}
-
 static bool write_output(struct work *work, const char *text, struct cli_message *message)
 {
     uint32_t i;
     const char *file;
     struct picture picture;
-    if (!pick_output(work, "output", text, "image", &i, &file, message))
+    if (!pick_output(work, text, &i, &file, message))
         return false;
-    const struct espy_value_info *info = &work->outputs.infos[i];
-    const struct espy_tensor *tensor = &work->outputs.tensors[i];
     note_file(work, i, file);
-    if (!ends_in(file, ".png") && !ends_in(file, ".PNG"))
-        return espy_npy_write(file, tensor, message);
-    const struct cli_input *input = info->of ? input_of(work, info) : NULL;
-    if (!espy_result_picture(info, tensor, input, &work->range, &picture, message))
+    if (!is_png(file))
+        return espy_npy_write(file, &work->outputs.tensors[i], message);
+    if (!espy_drawing_make(&work->outputs, i, &work->inputs, &work->drawing, &picture, message))
         return false;
     const bool ok = espy_picture_write_png(file, &picture, message);
     espy_picture_free(&picture);
     return ok;
 }
 
-static bool write_attention(struct work *work, const char *text, struct cli_message *message)
-{
-    uint32_t i;
-    const char *file;
-    struct picture picture;
-    if (!pick_output(work, "attention", text, "attention_map", &i, &file, message))
-        return false;
-    const struct espy_value_info *info = &work->outputs.infos[i];
-    if (!espy_result_attention(info, &work->outputs.tensors[i], input_of(work, info), &picture,
-                               message))
-        return false;
-    note_file(work, i, file);
-    const bool ok = espy_picture_write_png(file, &picture, message);
-    espy_picture_free(&picture);
-    return ok;
-}
-
-// Every output, or with only_plain those that are not printed as classes.
+// Every output, or with only_plain those that are not told in words.
 static bool write_all(struct work *work, const char *dir, bool only_plain,
                       struct cli_message *message)
 {
     for (uint32_t i = 0; i < work->outputs.count; i++) {
-        if (only_plain && espy_result_is_classes(&work->outputs.infos[i]))
+        if (only_plain && espy_listing_tells(&work->listing, i))
             continue;
         work->paths[i] = espy_result_path(dir, work->outputs.infos[i].name);
         if (!work->paths[i])
@@ -196,86 +182,67 @@ static bool write_all(struct work *work, const char *dir, bool only_plain,
 static bool write_files(struct work *work, struct cli_message *message)
 {
     const struct options *options = work->options;
-    bool classes = false, ok = true;
+    bool told = false, ok = true;
     for (uint32_t i = 0; i < work->outputs.count; i++)
-        classes = classes || espy_result_is_classes(&work->outputs.infos[i]);
+        told = told || espy_listing_tells(&work->listing, i);
     if (options->save_dir)
         ok = espy_file_make_dir(options->save_dir, message) &&
              write_all(work, options->save_dir, false, message);
-    else if (!classes && !options->outputs.count && !options->attention.count)
+    else if (!told && !options->outputs.count)
         ok = write_all(work, NULL, true, message);
     for (uint32_t i = 0; ok && i < options->outputs.count; i++)
         ok = write_output(work, options->outputs.items[i], message);
-    for (uint32_t i = 0; ok && i < options->attention.count; i++)
-        ok = write_attention(work, options->attention.items[i], message);
     return ok;
 }
 
 // ---- what is printed
 // -----------------------------------------------------------------------------
 
-static bool print_classes(const struct work *work, uint32_t i, struct cli_class *classes,
-                          cJSON *json)
-{
-    const struct espy_value_info *info = &work->outputs.infos[i];
-    const struct espy_tensor *tensor = &work->outputs.tensors[i];
-    size_t rows, count;
-    espy_result_rows(info, tensor, &rows, &count);
-    cJSON *array = json ? cJSON_AddArrayToObject(json, "top") : NULL;
-    for (size_t row = 0; row < rows; row++) {
-        const uint32_t found = espy_result_top(info, tensor, row, work->options->top, classes);
-        if (found == UINT32_MAX)
-            return false;
-        cJSON *list = json ? cJSON_CreateArray() : NULL;
-        if (!json && rows > 1)
-            (void)printf("%s[%zu]\n", info->name, row);
-        for (uint32_t k = 0; k < found; k++) {
-            char label[256], number[32];
-            (void)snprintf(number, sizeof number, "class %u", classes[k].index);
-            const char *name = classes[k].label ? classes[k].label : number;
-            if (!json) {
-                (void)printf("%6.2f %%  %s\n", classes[k].probability * 100,
-                             espy_cli_clean(name, label, sizeof label));
-                continue;
-            }
-            cJSON *entry = cJSON_CreateObject();
-            (void)cJSON_AddNumberToObject(entry, "index", classes[k].index);
-            (void)cJSON_AddStringToObject(entry, "label", name);
-            espy_json_add_number(entry, "probability", classes[k].probability);
-            (void)cJSON_AddItemToArray(list, entry);
-        }
-        if (json)
-            (void)cJSON_AddItemToArray(array, list);
-    }
-    return true;
-}
-
-static bool print_text(const struct work *work, struct cli_class *classes)
+static bool print_text(const struct work *work, struct cli_message *message)
 {
     char shape[128], name[256], file[512];
     bool ok = true;
     for (uint32_t i = 0; ok && i < work->outputs.count; i++) {
-        const struct espy_value_info *info = &work->outputs.infos[i];
         const struct espy_tensor *tensor = &work->outputs.tensors[i];
-        if (espy_result_is_classes(info))
-            ok = print_classes(work, i, classes, NULL);
         uint32_t at = 0;
         const char *next = next_file(work, i, &at);
-        if (!next && espy_result_is_classes(info))
+        ok = espy_listing_print(&work->listing, i, NULL, message);
+        if (!ok || (!next && espy_listing_tells(&work->listing, i)))
             continue;
-        (void)printf("%s %s %s", espy_cli_clean(info->name, name, sizeof name),
+        (void)printf("%s %s %s", espy_cli_clean(work->outputs.infos[i].name, name, sizeof name),
                      espy_shape_print(tensor->rank, tensor->dims, shape, sizeof shape),
                      espy_dtype_name(tensor->dtype));
         for (const char *sign = " -> "; next; sign = ", ", next = next_file(work, i, &at))
             (void)printf("%s%s", sign, espy_cli_clean(next, file, sizeof file));
         (void)putchar('\n');
     }
-    (void)printf("first run %.2f ms on %s\n", work->run_ms,
-                 espy_cli_clean(work->session.info.name, name, sizeof name));
+    if (ok)
+        (void)printf("first run %.2f ms on %s\n", work->run_ms,
+                     espy_cli_clean(work->session.info.name, name, sizeof name));
     return ok;
 }
 
-static bool print_json(const struct work *work, struct cli_class *classes, enum cli_exit *result)
+static bool add_output(const struct work *work, uint32_t i, cJSON *array,
+                       struct cli_message *message)
+{
+    const struct espy_value_info *info = &work->outputs.infos[i];
+    const struct espy_tensor *tensor = &work->outputs.tensors[i];
+    cJSON *entry = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(entry, "name", info->name);
+    (void)cJSON_AddStringToObject(entry, "dtype", espy_dtype_name(tensor->dtype));
+    espy_json_add_shape(entry, "shape", tensor->rank, tensor->dims);
+    if (info->role)
+        (void)cJSON_AddStringToObject(entry, "role", info->role);
+    const bool ok = espy_listing_print(&work->listing, i, entry, message);
+    cJSON *files = cJSON_AddArrayToObject(entry, "files");
+    uint32_t at = 0;
+    for (const char *file; (file = next_file(work, i, &at)) != NULL;)
+        (void)cJSON_AddItemToArray(files, cJSON_CreateString(file));
+    (void)cJSON_AddItemToArray(array, entry);
+    return ok;
+}
+
+static bool print_json(const struct work *work, enum cli_exit *result, struct cli_message *message)
 {
     cJSON *json = cJSON_CreateObject();
     bool ok = true;
@@ -286,24 +253,12 @@ static bool print_json(const struct work *work, struct cli_class *classes, enum 
     espy_json_add_ms(json, "run_ms", work->run_ms);
     (void)cJSON_AddNumberToObject(json, "peak_memory_bytes", (double)work->plan.memory_size);
     cJSON *array = cJSON_AddArrayToObject(json, "outputs");
-    for (uint32_t i = 0; ok && i < work->outputs.count; i++) {
-        const struct espy_value_info *info = &work->outputs.infos[i];
-        const struct espy_tensor *tensor = &work->outputs.tensors[i];
-        cJSON *entry = cJSON_CreateObject();
-        (void)cJSON_AddStringToObject(entry, "name", info->name);
-        (void)cJSON_AddStringToObject(entry, "dtype", espy_dtype_name(tensor->dtype));
-        espy_json_add_shape(entry, "shape", tensor->rank, tensor->dims);
-        if (info->role)
-            (void)cJSON_AddStringToObject(entry, "role", info->role);
-        if (espy_result_is_classes(info))
-            ok = print_classes(work, i, classes, entry);
-        cJSON *files = cJSON_AddArrayToObject(entry, "files");
-        uint32_t at = 0;
-        for (const char *file; (file = next_file(work, i, &at)) != NULL;)
-            (void)cJSON_AddItemToArray(files, cJSON_CreateString(file));
-        (void)cJSON_AddItemToArray(array, entry);
-    }
-    *result = espy_json_print(json, *result);
+    for (uint32_t i = 0; ok && i < work->outputs.count; i++)
+        ok = add_output(work, i, array, message);
+    if (ok)
+        *result = espy_json_print(json, *result);
+    else
+        cJSON_Delete(json);
     return ok;
 }
 
@@ -311,26 +266,24 @@ static enum cli_exit present(struct work *work)
 {
     struct cli_message message;
     enum cli_exit result = CLI_OK;
-    struct cli_class *classes = calloc((size_t)work->options->top + 1, sizeof *classes);
+    const struct options *options = work->options;
     const size_t room = work->outputs.count ? work->outputs.count : 1;
-    const size_t files = room + work->options->outputs.count + work->options->attention.count;
-    work->written = calloc(files, sizeof *work->written);
+    work->listing =
+        (struct cli_listing){&work->outputs, &work->inputs, options->top, options->threshold};
+    work->drawing.threshold = options->threshold;
+    work->written = calloc(room + options->outputs.count, sizeof *work->written);
     work->paths = calloc(room, sizeof *work->paths);
-    if (!work->written || !work->paths || !classes) {
-        result = espy_cli_fail("out of memory");
-    } else if (!write_files(work, &message)) {
+    const bool ok = work->written && work->paths
+                        ? write_files(work, &message) &&
+                              (options->common.json ? print_json(work, &result, &message)
+                                                    : print_text(work, &message))
+                        : espy_message_set(&message, "out of memory");
+    if (!ok)
         result = espy_cli_fail_message(&message);
-    } else {
-        const bool ok = work->options->common.json ? print_json(work, classes, &result)
-                                                   : print_text(work, classes);
-        if (!ok)
-            result = espy_cli_fail("out of memory for the classes");
-    }
     for (uint32_t i = 0; work->paths && i < work->outputs.count; i++)
         free(work->paths[i]);
     free(work->paths);
     free(work->written);
-    free(classes);
     return result;
 }
 
@@ -375,14 +328,14 @@ static bool parse_range(const char *text, struct cli_range *range)
 
 static int run_run(const struct cli_command *command, int argc, char **argv)
 {
-    struct options options = {.top = 5};
+    struct options options = {.top = 5, .threshold = -1};
     const char *operands[2] = {0};
     uint32_t operand_count;
     enum cli_exit result = espy_args_parse(command, argc, argv, &options, operands, &operand_count);
     if (result != CLI_GO_ON)
         return result;
     struct work work = {.options = &options, .model = operands[0]};
-    if (options.range && !parse_range(options.range, &work.range)) {
+    if (options.range && !parse_range(options.range, &work.drawing.range)) {
         return espy_cli_usage(command->name, "--range takes LOW,HIGH such as 0,255, not '%s'",
                               options.range);
     }
@@ -395,12 +348,12 @@ static int run_run(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command espy_command_run = {
     .name = "run",
-    .summary = "runs a model on a picture, .npy or raw input",
+    .summary = "runs a model on pictures, values, .npy or raw input",
     .arguments = "MODEL.espy [FILE]",
     .details =
         "FILE is for the model's only input, or its only one with the role \"image\". Files are\n"
-        "told apart by their content. A classifier's labels and probabilities are printed; other\n"
-        "outputs are written as ./NAME.npy unless an option says where.\n",
+        "told apart by their content. Labels, found objects and what a mask shows are printed;\n"
+        "without any of these, outputs are written as ./NAME.npy unless an option says where.\n",
     .options = option_rows,
     .operands_min = 1,
     .operands_max = 2,

@@ -296,9 +296,7 @@ static void blend(double value, uint8_t rgb[3])
         rgb[c] = (uint8_t)(rgb[c] * (1 - share) + 255 * color[c] * share + 0.5);
 }
 
-bool espy_picture_overlay(const struct picture *picture, const float *map, uint32_t map_width,
-                          uint32_t map_height, const struct picture_area *area,
-                          struct picture *result, struct cli_message *message)
+uint32_t espy_picture_enlargement(const struct picture *picture)
 {
     uint32_t enlarge = 1;
     if (picture->width < PICTURE_OVERLAY_WIDTH_MIN)
@@ -306,6 +304,30 @@ bool espy_picture_overlay(const struct picture *picture, const float *map, uint3
     // A one pixel wide strip would become a picture of thousands of rows; it may stay narrow.
     while (enlarge > 1 && (uint64_t)picture->height * enlarge > PICTURE_SIDE_MAX)
         enlarge--;
+    return enlarge;
+}
+
+void espy_picture_map(const float *map, uint32_t map_width, uint32_t map_height,
+                      struct picture_area area, struct picture *picture)
+{
+    const double across = area.right - area.left, down = area.bottom - area.top;
+    for (uint32_t y = 0; y < picture->height; y++)
+        for (uint32_t x = 0; x < picture->width; x++) {
+            const double u = (x + 0.5 - area.left) / across, v = (y + 0.5 - area.top) / down;
+            const bool seen = u >= 0 && u <= 1 && v >= 0 && v <= 1;
+            double color[3];
+            espy_picture_color(seen ? sample(map, map_width, map_height, u, v) : 0, color);
+            for (unsigned c = 0; c < 3; c++)
+                picture->rgb[((size_t)y * picture->width + x) * 3 + c] =
+                    (uint8_t)(255 * color[c] + 0.5);
+        }
+}
+
+bool espy_picture_overlay(const struct picture *picture, const float *map, uint32_t map_width,
+                          uint32_t map_height, const struct picture_area *area,
+                          struct picture *result, struct cli_message *message)
+{
+    const uint32_t enlarge = espy_picture_enlargement(picture);
     if (!espy_picture_resize(picture, picture->width * enlarge, picture->height * enlarge, result,
                              message))
         return false;

@@ -30,12 +30,17 @@ bool espy_picture_preprocess(const struct picture *picture,
                              const struct espy_preprocess *preprocess, float *values,
                              struct picture_area *area, struct cli_message *message);
 
-// Lays a map of values 0..1 over the picture where area says; tiny pictures are enlarged to at
-// least PICTURE_OVERLAY_WIDTH_MIN pixels.
+// How many times as large a picture is drawn, so that it is at least PICTURE_OVERLAY_WIDTH_MIN
+// pixels wide: 1 for most.
 enum { PICTURE_OVERLAY_WIDTH_MIN = 256 };
+uint32_t espy_picture_enlargement(const struct picture *picture);
+// Lays a map of values 0..1 over the picture, enlarged where it is small, where area says.
 bool espy_picture_overlay(const struct picture *picture, const float *map, uint32_t map_width,
                           uint32_t map_height, const struct picture_area *area,
                           struct picture *result, struct cli_message *message);
+// Fills the picture with the colours of a map of values 0..1 that lies where area says.
+void espy_picture_map(const float *map, uint32_t map_width, uint32_t map_height,
+                      struct picture_area area, struct picture *picture);
 // The colour of value 0..1: from near black over purple and orange to pale yellow, lightness
 // growing evenly, so that it reads the same printed grey. rgb in 0..1.
 void espy_picture_color(double value, double rgb[3]);

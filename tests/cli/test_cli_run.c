@@ -91,8 +91,8 @@ Test(run, classes_pictures_and_files_come_out)
 {
     char folder[64];
     make_folder(folder);
-    must((const char *[]){"run", "model.espy", "p.jpg", "-i", "s:0=s.npy", "--attention", "map.png",
-                          "-o", "o.png", "--save-dir", "out", NULL});
+    must((const char *[]){"run", "model.espy", "p.jpg", "-i", "s:0=s.npy", "-o", "map=map.png", "-o",
+                          "o.png", "--save-dir", "out", NULL});
     cr_expect_not_null(strstr(result.out, " 64.39 %  bee\n 23.69 %  dog\n"), "%s", result.out);
     cr_expect_not_null(strstr(result.out, " ms on "));
 
@@ -152,7 +152,7 @@ Test(run, the_shipped_network_names_the_shape_and_shows_where)
     must((const char *[]){"convert", model, "-o", "other.espy", NULL});
     for (size_t i = 0; i < sizeof pictures / sizeof *pictures; i++) {
         (void)snprintf(picture, sizeof picture, "%s%s", shapes, pictures[i][0]);
-        must((const char *[]){"run", "other.espy", picture, "--attention", "map.png", NULL});
+        must((const char *[]){"run", "other.espy", picture, "-o", "map.png", NULL});
         const char *first = strstr(result.out, "%  ");
         cr_assert_not_null(first);
         cr_expect_eq(strncmp(first, pictures[i][1], strlen(pictures[i][1])), 0, "%s: %s",
@@ -232,7 +232,7 @@ Test(run, outputs_that_cannot_be_written_are_explained)
         {{"--save-dir", "p.jpg", NULL}, "p.jpg"},
         {{"-o", "scores=o.png", NULL}, "is no picture"},
         {{"-o", "scores=/dev/full", NULL}, "/dev/full"},
-        {{"--attention", "scores=o.png", NULL}, "an attention map is"},
+        {{"-o", "/dev/full", NULL}, "/dev/full"},
     };
     char folder[64];
     make_folder(folder);
