@@ -497,6 +497,14 @@ static espy_status check_node(struct checker *checker, uint32_t index)
 // ---- attention
 // ---------------------------------------------------------------------------------
 
+static bool is_input(const struct graph *graph, const char *name)
+{
+    for (uint32_t i = 0; i < graph->input_count; i++)
+        if (strcmp(graph->values[graph->inputs[i].value].name, name) == 0)
+            return true;
+    return false;
+}
+
 // Whole windows fill the grid, and a step is 1 or the number of windows that way.
 static espy_status check_grid(const struct checker *checker, const char *place,
                               const struct espy_token_grid *grid)
@@ -505,6 +513,10 @@ static espy_status check_grid(const struct checker *checker, const char *place,
     if ((sizes[0] == 0) != (sizes[1] == 0) || (grid->window[0] == 0) != (grid->window[1] == 0) ||
         sizes[0] > GRAPH_DIM_MAX || sizes[1] > GRAPH_DIM_MAX)
         return refuse(checker, place, "a grid has rows and columns");
+    char shown[FORMAT_TEXT_SHOWN_MAX];
+    if (grid->of != NULL && !is_input(checker->graph, grid->of))
+        return refuse(checker, place, "\"%s\", where tokens lie, is not an input",
+                      espy_format_shown(grid->of, shown));
     for (uint32_t d = 0; d < 2; d++) {
         const uint32_t window = grid->window[d];
         if (window == 0)

@@ -794,12 +794,10 @@ static espy_status read_pair(const struct reader *reader, const struct place *pl
 static espy_status read_grid(const struct reader *reader, const struct place *up, const char *key,
                              const cJSON *object, struct espy_token_grid *grid)
 {
-    enum { GRID, EXTRA, WINDOW, STEP, SHIFT, COUNT };
-    struct member members[COUNT] = {{"grid", true, NULL},
-                                    {"extra", false, NULL},
-                                    {"window", false, NULL},
-                                    {"step", false, NULL},
-                                    {"shift", false, NULL}};
+    enum { GRID, OF, EXTRA, WINDOW, STEP, SHIFT, COUNT };
+    struct member members[COUNT] = {{"grid", true, NULL},   {"of", false, NULL},
+                                    {"extra", false, NULL}, {"window", false, NULL},
+                                    {"step", false, NULL},  {"shift", false, NULL}};
     const struct place place = {.up = up, .key = key};
     struct place at[COUNT];
     uint32_t size[2] = {0, 0};
@@ -814,6 +812,7 @@ static espy_status read_grid(const struct reader *reader, const struct place *up
     if (members[WINDOW].item != NULL)
         grid->step[0] = grid->step[1] = 1;
     TRY(read_pair(reader, &at[GRID], members[GRID].item, size));
+    TRY(read_string(reader, &at[OF], members[OF].item, &grid->of));
     TRY(read_integer(reader, &at[EXTRA], members[EXTRA].item, GRAPH_DIM_MAX, &extra));
     TRY(read_pair(reader, &at[WINDOW], members[WINDOW].item, grid->window));
     TRY(read_pair(reader, &at[STEP], members[STEP].item, grid->step));

@@ -309,6 +309,8 @@ static void add_grid(struct text *text, const char *key, const struct espy_token
         return;
     espy_text_add(text, ", \"%s\": {\"grid\": [%u, %u]", key, (unsigned)grid->rows,
                   (unsigned)grid->columns);
+    if (grid->of != NULL)
+        add_member(text, "of", grid->of);
     if (grid->extra > 0)
         espy_text_add(text, ", \"extra\": %u", (unsigned)grid->extra);
     if (grid->window[0] > 0) {

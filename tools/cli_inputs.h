@@ -59,7 +59,8 @@ uint32_t espy_inputs_find(const struct cli_inputs *inputs, const char *name);
 // "1x3x224x224", symbols by their names, "?" for others, "scalar" for rank 0. Returns buffer.
 const char *espy_shape_describe(const struct espy_value_info *info, char *buffer, size_t size);
 const char *espy_shape_print(uint32_t rank, const int64_t *dims, char *buffer, size_t size);
-// "1+14x14" with a class token, "56x56/7x7 shifted" in windows, "-" where it is not known.
+// "1+14x14" with a class token, "56x56/7x7 shifted" in windows, "12x16 of style" where there are
+// several inputs, "-" where it is not known.
 const char *espy_grid_print(const struct espy_token_grid *grid, char *buffer, size_t size);
 // Parses "1x3x224x224", also with ',' or '*' between, or "scalar".
 bool espy_shape_parse(const char *text, uint32_t *rank, int64_t dims[ESPY_RANK_MAX]);

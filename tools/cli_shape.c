@@ -79,6 +79,7 @@ const char *espy_grid_print(const struct espy_token_grid *grid, char *buffer, si
                        grid->step[0] > 1 || grid->step[1] > 1 ? " spread"
                        : grid->shift[0] || grid->shift[1]     ? " shifted"
                                                               : "");
-    (void)snprintf(buffer, size, "%s%ux%u%s", extra, grid->rows, grid->columns, windows);
+    (void)snprintf(buffer, size, "%s%ux%u%s%s%.64s", extra, grid->rows, grid->columns, windows,
+                   grid->of ? " of " : "", grid->of ? grid->of : "");
     return buffer;
 }

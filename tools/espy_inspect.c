@@ -345,6 +345,8 @@ static void add_grid(cJSON *json, const char *key, const struct espy_token_grid 
     if (!entry)
         return;
     add_pair(entry, "grid", grid->rows, grid->columns);
+    if (grid->of)
+        (void)cJSON_AddStringToObject(entry, "of", grid->of);
     (void)cJSON_AddNumberToObject(entry, "extra", grid->extra);
     if (!grid->window[0])
         return;

@@ -149,6 +149,18 @@ def attention():
     return lines(graph), floats(1, -2)
 
 
+def attention_of():
+    """A site whose queries and keys lie on different inputs."""
+    graph = MINIMAL | {
+        "inputs": [MINIMAL["inputs"][0], MINIMAL["inputs"][0] | {"name": "z"}],
+        "tensors": {"b": {"dtype": "float32", "shape": [2], "offset": 0, "size": 8}},
+        "attention": [
+            {"name": "cross", "kind": "softmax", "node": "add",
+             "queries": {"grid": [8, 12], "of": "x"},
+             "keys": {"grid": [14, 14], "of": "z", "extra": 1}}]}
+    return lines(graph), floats(1, -2)
+
+
 def everything():
     tensors, weights = {}, b""
     for name, dtype, shape, payload in [
@@ -485,6 +497,9 @@ def bad_graphs():
         "site_heads_text": site(heads="3"),
         "site_twice": top(attention=[{"name": "s", "kind": "softmax", "node": "add"}] * 2),
         "site_no_grid": site({"extra": 1}),
+        "site_of_unknown": site({"grid": [4, 4], "of": "picture"}),
+        "site_of_output": site({"grid": [4, 4], "of": "y"}),
+        "site_of_number": site({"grid": [4, 4], "of": 1}),
         "site_grid_zero": site({"grid": [0, 4]}),
         "site_grid_three": site({"grid": [1, 4, 4]}),
         "site_grid_negative": site({"grid": [-1, 4]}),
@@ -709,6 +724,7 @@ def main():
         "everything.espy": everything(),
         "bodies.espy": bodies(),
         "attention.espy": container(*attention()),
+        "attention_of.espy": container(*attention_of()),
         "roles.espy": roles(),
         "small_types.espy": container(*small_types()),
     })

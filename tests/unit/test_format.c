@@ -16,10 +16,9 @@
 #define GOOD ESPY_SOURCE_DIR "/tests/corpus/good/"
 #define BAD ESPY_SOURCE_DIR "/tests/corpus/bad/"
 
-static const char *const good_files[] = {GOOD "minimal.espy", GOOD "no_weights.espy",
-                                         GOOD "everything.espy", GOOD "bodies.espy",
-                                         GOOD "small_types.espy", GOOD "attention.espy",
-                                         GOOD "roles.espy"};
+static const char *const good_files[] = {
+    GOOD "minimal.espy",     GOOD "no_weights.espy", GOOD "everything.espy",   GOOD "bodies.espy",
+    GOOD "small_types.espy", GOOD "attention.espy",  GOOD "attention_of.espy", GOOD "roles.espy"};
 enum { GOOD_COUNT = sizeof(good_files) / sizeof(good_files[0]) };
 
 // The hand-written form finds every tensor but those called z, and all are the same.

@@ -469,8 +469,42 @@ static bool fit_grid(const struct places *all, struct espy_token_grid *grid)
             return false;
     }
     if (windows == 1 && grid->shift[0] == 0 && grid->shift[1] == 0)
-        *grid = (struct espy_token_grid){grid->rows, grid->columns, grid->extra, {0}, {0}, {0}};
+        *grid = (struct espy_token_grid){
+            .rows = grid->rows, .columns = grid->columns, .extra = grid->extra};
     return true;
+}
+
+// The only input that a value is computed from; *of stays as it is where there are several, or the
+// network has but one.
+static espy_status find_input(const struct facts *facts, struct arena *arena, uint32_t value,
+                              const char **of)
+{
+    const struct graph *graph = facts->graph;
+    if (graph->input_count < 2)
+        return ESPY_OK;
+    bool *needed = espy_arena_array(arena, (size_t)facts->value_count + 1, sizeof(*needed));
+    if (needed == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    needed[value] = true;
+    for (uint32_t n = graph->node_count; n-- > 0;) { // nodes come after those that they read
+        const struct graph_node *node = &graph->nodes[n];
+        bool is_needed = false;
+        for (uint32_t o = 0; o < node->output_count; o++)
+            is_needed = is_needed || (node->outputs[o] != GRAPH_NONE && needed[node->outputs[o]]);
+        for (uint32_t i = 0; i < node->input_count && is_needed; i++)
+            if (node->inputs[i] != GRAPH_NONE)
+                needed[node->inputs[i]] = true;
+    }
+    const char *found = NULL;
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        if (!needed[graph->inputs[i].value])
+            continue;
+        if (found != NULL)
+            return ESPY_OK;
+        found = graph->values[graph->inputs[i].value].name;
+    }
+    *of = found;
+    return ESPY_OK;
 }
 
 espy_status espy_site_grid(const struct facts *facts, const struct site_tokens *tokens,
@@ -493,8 +527,10 @@ espy_status espy_site_grid(const struct facts *facts, const struct site_tokens *
         status = ESPY_OUT_OF_MEMORY;
     if (status == ESPY_OK && trace_all(facts, tokens, &all)) {
         status = number_places(facts, &arena, &all, &found);
-        if (status == ESPY_OK && fit_grid(&all, &found))
+        if (status == ESPY_OK && fit_grid(&all, &found)) {
+            status = find_input(facts, &arena, all.list[0].map, &found.of);
             *grid = found;
+        }
     }
     espy_arena_finish(&arena);
     return status;

@@ -222,6 +222,7 @@ struct espy_token_grid {
     uint32_t rows, columns, extra;
     uint32_t window[2];         // rows and columns of a window; 0: there are no windows
     uint32_t step[2], shift[2]; // with windows; step is 1 or the number of windows that way
+    const char *of;             // the input on whose picture they lie; NULL: the only one, or not known
 };
 
 // A place where the model attends. All pointers live as long as the model.
