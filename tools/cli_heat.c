@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "cli_number.h"
+#include "draw.h"
 
-enum { MATRIX_SIDE = 384, BARS_HEIGHT = 192, BARS_WIDTH = 512, SAMPLED_SIDE = 32 };
+enum { BARS_HEIGHT = 192, BARS_WIDTH = 512, SAMPLED_SIDE = 32 };
 
 void espy_heat_free(struct heat *heat)
 {
@@ -32,6 +33,16 @@ static void measure(struct heat *heat)
         heat->low = heat->values[i] < heat->low ? heat->values[i] : heat->low;
         heat->high = heat->values[i] > heat->high ? heat->values[i] : heat->high;
     }
+}
+
+void espy_heat_crop(struct heat *heat, uint32_t rows, uint32_t columns)
+{
+    for (uint32_t r = 1; r < rows; r++)
+        memmove(heat->values + (size_t)r * columns, heat->values + (size_t)r * heat->columns,
+                columns * sizeof *heat->values);
+    heat->rows = rows;
+    heat->columns = columns;
+    measure(heat);
 }
 
 static double get(const struct espy_tensor *map, size_t index)
@@ -190,10 +201,21 @@ static bool draw_tokens(const struct espy_attention_info *site, const struct esp
 // ---- rollout
 // -------------------------------------------------------------------------------------
 
+bool espy_heat_same_grid(const struct espy_token_grid *a, const struct espy_token_grid *b)
+{
+    const bool both = a->of && b->of;
+    bool same = a->rows == b->rows && a->columns == b->columns && a->extra == b->extra &&
+                (both ? !strcmp(a->of, b->of) : a->of == b->of);
+    for (uint32_t d = 0; d < 2; d++)
+        same = same && a->window[d] == b->window[d] && a->step[d] == b->step[d] &&
+               a->shift[d] == b->shift[d];
+    return same;
+}
+
 bool espy_heat_rolls(const struct espy_attention_info *site)
 {
     return !strcmp(site->kind, "softmax") && site->keys.rows && !site->keys.window[0] &&
-           !memcmp(&site->keys, &site->queries, sizeof site->keys);
+           espy_heat_same_grid(&site->keys, &site->queries);
 }
 
 // share of tokens after the layer -> share of tokens before it.
@@ -386,20 +408,6 @@ static bool draw_columns(const struct heat *heat, const float *values, struct pi
     return true;
 }
 
-static bool draw_matrix(const struct heat *heat, const float *values, struct picture *result,
-                        struct cli_message *message)
-{
-    const uint32_t side = heat->rows > heat->columns ? heat->rows : heat->columns;
-    const uint32_t each = side < MATRIX_SIDE ? MATRIX_SIDE / side : 1;
-    if (!espy_picture_create(heat->columns * each, heat->rows * each, result, message))
-        return false;
-    for (uint32_t y = 0; y < result->height; y++)
-        for (uint32_t x = 0; x < result->width; x++)
-            paint(result->rgb + ((size_t)y * result->width + x) * 3,
-                  values[(size_t)(y / each) * heat->columns + x / each]);
-    return true;
-}
-
 static int compare(const void *a, const void *b)
 {
     const float x = *(const float *)a, y = *(const float *)b;
@@ -418,8 +426,8 @@ static double brightest(const struct heat *heat, float *sorted)
 }
 
 bool espy_heat_draw(const struct heat *heat, const struct picture *picture,
-                    const struct picture_area *area, struct picture *result,
-                    struct cli_message *message)
+                    const struct picture_area *area, const struct heat_words *words,
+                    struct picture *result, struct cli_message *message)
 {
     const size_t count = (size_t)heat->rows * heat->columns;
     float *values = malloc((count + 1) * sizeof *values);
@@ -431,6 +439,14 @@ bool espy_heat_draw(const struct heat *heat, const struct picture *picture,
         const double share = span > 0 ? (heat->values[i] - heat->low) / span : 0.5;
         values[i] = share < 1 ? (float)share : 1;
     }
+    const bool labelled = words && heat->form == HEAT_MATRIX;
+    const struct draw_matrix matrix = {.rows = heat->rows,
+                                       .columns = heat->columns,
+                                       .values = values,
+                                       .labelled = labelled,
+                                       .row_texts = labelled ? words->rows : NULL,
+                                       .column_texts = labelled ? words->columns : NULL,
+                                       .caption = "rows attend to columns"};
     bool ok;
     if (heat->form == HEAT_BARS)
         ok = draw_columns(heat, values, result, message);
@@ -438,7 +454,7 @@ bool espy_heat_draw(const struct heat *heat, const struct picture *picture,
         ok =
             espy_picture_overlay(picture, values, heat->columns, heat->rows, area, result, message);
     else
-        ok = draw_matrix(heat, values, result, message);
+        ok = espy_draw_matrix(&matrix, result, message);
     free(values);
     return ok;
 }

@@ -30,6 +30,10 @@ struct heat_params {
 bool espy_heat_make(const struct espy_attention_info *site, const struct espy_tensor *map,
                     const struct heat_params *params, struct heat *heat,
                     struct cli_message *message);
+// Leaves of a matrix only so many rows and columns, the first ones.
+void espy_heat_crop(struct heat *heat, uint32_t rows, uint32_t columns);
+// true: tokens lie in the same places.
+bool espy_heat_same_grid(const struct espy_token_grid *a, const struct espy_token_grid *b);
 // true: the site is of attention of tokens to one another on the whole picture.
 bool espy_heat_rolls(const struct espy_attention_info *site);
 // Attention rollout: how much of each place has come into the class token (else all tokens, or the
@@ -40,9 +44,14 @@ bool espy_heat_rollout(const struct espy_attention_info *sites, const struct esp
                        struct cli_message *message);
 void espy_heat_free(struct heat *heat); // zeroed is fine
 
-// Draws it: over the picture, of which area is what the network sees; else by itself.
+// What a matrix's rows and columns are; NULL: numbers.
+struct heat_words {
+    const char *const *rows, *const *columns;
+};
+// Draws it: over the picture, of which area is what the network sees; else by itself. words NULL: a
+// matrix without anything beside it.
 bool espy_heat_draw(const struct heat *heat, const struct picture *picture,
-                    const struct picture_area *area, struct picture *result,
-                    struct cli_message *message);
+                    const struct picture_area *area, const struct heat_words *words,
+                    struct picture *result, struct cli_message *message);
 
 #endif // TOOLS_CLI_HEAT_H_

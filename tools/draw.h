@@ -69,6 +69,17 @@ struct draw_region {
 };
 void espy_draw_region(struct picture *picture, const struct draw_region *region);
 
+// Values 0 to 1 as a grid of colours.
+struct draw_matrix {
+    uint32_t rows, columns;
+    const float *values;       // [rows * columns]
+    bool labelled;             // the rest is looked at
+    const char *const *row_texts, *const *column_texts; // NULL: numbers from 0
+    const char *caption;       // below; or NULL
+};
+bool espy_draw_matrix(const struct draw_matrix *matrix, struct picture *result,
+                      struct cli_message *message);
+
 struct draw_key {
     const char *text;
     struct draw_color color;

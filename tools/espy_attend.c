@@ -4,7 +4,9 @@
 
 #include "cli_heat.h"
 #include "cli_json.h"
+#include "cli_number.h"
 #include "cli_session.h"
+#include "draw.h"
 #include "espy_commands.h"
 
 struct options {
@@ -13,7 +15,15 @@ struct options {
     uint32_t head; // 1-based, 0: the mean
 };
 
-enum { HEADS_MAX = 65536, SHEET_COLUMNS = 4, TILE_SIDE = 256, TILES_MAX = 256 };
+// Tiles of words are larger, so that these can be read.
+enum {
+    HEADS_MAX = 65536,
+    SHEET_COLUMNS = 4,
+    TILE_SIDE = 256,
+    WORDS_TILE_SIDE = 512,
+    TILE_TITLE = 14,
+    TILES_MAX = 256
+};
 
 static const struct cli_option option_rows[] = {
     CLI_COMMON_OPTIONS(struct options, common),
@@ -37,6 +47,9 @@ struct attend {
     struct cli_session session;
     struct cli_inputs inputs;
     const struct cli_input *picture; // the first input that is one; NULL: none
+    const struct cli_input *tokens;  // the only input of tokens; NULL: none, or several
+    uint32_t tile_side;
+    double x, y; // --query
     bool rollout;
     uint32_t count;
     struct espy_attention_info *sites; // [count]
@@ -81,7 +94,7 @@ static void keep_rollout(struct attend *attend, uint32_t count)
             continue;
         for (uint32_t k = 0; k < count; k++)
             like += site_at(attend, k, &other) && espy_heat_rolls(&other) &&
-                    !memcmp(&site.keys, &other.keys, sizeof site.keys);
+                    espy_heat_same_grid(&site.keys, &other.keys);
         if (like > best_count) {
             best = i;
             best_count = like;
@@ -92,7 +105,7 @@ static void keep_rollout(struct attend *attend, uint32_t count)
         return;
     for (uint32_t k = 0; k < count; k++)
         if (site_at(attend, k, &other) && espy_heat_rolls(&other) &&
-            !memcmp(&site.keys, &other.keys, sizeof site.keys))
+            espy_heat_same_grid(&site.keys, &other.keys))
             keep(attend, &other);
 }
 
@@ -128,31 +141,56 @@ static enum cli_exit choose_sites(struct attend *attend)
 // ---- the run
 // -------------------------------------------------------------------------------------
 
+// The picture that tokens lie on; NULL: none.
+static const struct cli_input *picture_of(const struct attend *attend,
+                                          const struct espy_token_grid *grid)
+{
+    const struct cli_inputs *inputs = &attend->inputs;
+    const uint32_t named = grid->of ? espy_inputs_find(inputs, grid->of) : inputs->count;
+    if (named == inputs->count)
+        return attend->picture;
+    return inputs->inputs[named].picture.rgb ? &inputs->inputs[named] : NULL;
+}
+
 static enum cli_exit find_query(struct attend *attend)
 {
     const char *text = attend->options->query;
     char *end = NULL;
     if (!text)
         return CLI_GO_ON;
-    if (!attend->picture)
-        return espy_cli_fail("--query is a place of a picture, and no input is one");
-    const struct picture_area *area = &attend->picture->area;
-    const double x = strtod(text, &end);
+    attend->x = strtod(text, &end);
     if (end == text || *end != ',')
         return espy_cli_usage("attend", "--query takes X,Y such as 120,80, not '%s'", text);
     text = end + 1;
-    const double y = strtod(text, &end);
-    attend->params.u = (x + 0.5 - area->left) / (area->right - area->left);
-    attend->params.v = (y + 0.5 - area->top) / (area->bottom - area->top);
+    attend->y = strtod(text, &end);
     attend->params.one_query = true;
     if (end == text || *end)
         return espy_cli_usage("attend", "--query takes X,Y such as 120,80, not '%s'",
                               attend->options->query);
-    if (!(attend->params.u >= 0 && attend->params.u < 1 && attend->params.v >= 0 &&
-          attend->params.v < 1))
-        return espy_cli_fail("--query %s is outside of what the network sees of the picture",
-                             attend->options->query);
-    return CLI_GO_ON;
+    return attend->picture ? CLI_GO_ON
+                           : espy_cli_fail("--query is a place of a picture, and no input is one");
+}
+
+// What is asked of a site: the query is a place on the picture where the site's queries lie.
+static bool find_params(const struct attend *attend, const struct espy_attention_info *site,
+                        struct heat_params *params, struct cli_message *message)
+{
+    const struct cli_input *picture = picture_of(attend, &site->queries);
+    *params = attend->params;
+    if (!params->one_query)
+        return true;
+    if (!picture)
+        return espy_message_set(message,
+                                "--query: the queries of site '%s' lie on input '%s', "
+                                "which is no picture",
+                                site->name, site->queries.of);
+    const struct picture_area *area = &picture->area;
+    params->u = (attend->x + 0.5 - area->left) / (area->right - area->left);
+    params->v = (attend->y + 0.5 - area->top) / (area->bottom - area->top);
+    return (params->u >= 0 && params->u < 1 && params->v >= 0 && params->v < 1) ||
+           espy_message_set(message,
+                            "--query %s is outside of what the network sees of the picture '%s'",
+                            attend->options->query, picture->info.name);
 }
 
 static enum cli_exit run_maps(struct attend *attend)
@@ -169,12 +207,86 @@ static enum cli_exit run_maps(struct attend *attend)
 // ---- drawing
 // -------------------------------------------------------------------------------------
 
-static bool draw(const struct attend *attend, const struct heat *heat, struct picture *result,
-                 struct cli_message *message)
+// How many tokens there are, and how many of them were given: what pads them comes after.
+static uint32_t token_count(const struct attend *attend, uint32_t *given)
 {
-    const struct cli_input *input = attend->picture;
-    return espy_heat_draw(heat, input ? &input->picture : NULL, input ? &input->area : NULL, result,
-                          message);
+    const struct cli_input *input = attend->tokens;
+    if (!input)
+        return 0;
+    const struct espy_tensor *tensor = &attend->inputs.tensors[input - attend->inputs.inputs];
+    const int64_t count = tensor->rank ? tensor->dims[tensor->rank - 1] : 0;
+    const size_t values = input->values.count;
+    *given = values > 0 && values < (uint64_t)count ? (uint32_t)values : (uint32_t)count;
+    return (uint32_t)count;
+}
+
+// The words of the first row of tokens, their numbers where they have none. malloc, in one piece;
+// NULL: out of memory.
+static const char **find_words(const struct attend *attend, uint32_t count)
+{
+    enum { NUMBER_SIZE = 24 };
+    const struct espy_value_info *info = &attend->tokens->info;
+    const struct espy_tensor *tensor =
+        &attend->inputs.tensors[attend->tokens - attend->inputs.inputs];
+    const char **words = malloc(count * (sizeof *words + NUMBER_SIZE) + 1);
+    char *numbers = (char *)(words + count);
+    for (uint32_t i = 0; words && i < count; i++, numbers += NUMBER_SIZE) {
+        const double id = espy_number_get(tensor->dtype, tensor->data, i);
+        (void)snprintf(numbers, NUMBER_SIZE, "%.0f", id);
+        words[i] = id >= 0 && id < info->label_count ? info->labels[(uint32_t)id] : numbers;
+    }
+    return words;
+}
+
+// Takes what pads the tokens off a matrix of them, but for columns that something attends to.
+static void crop_padding(struct heat *heat, uint32_t tokens, uint32_t given)
+{
+    const uint32_t rows = heat->rows == tokens ? given : heat->rows;
+    uint32_t columns = heat->columns == tokens ? given : heat->columns;
+    for (uint32_t r = 0; r < rows; r++)
+        for (uint32_t c = columns; c < heat->columns; c++)
+            if (heat->values[(size_t)r * heat->columns + c] > 1e-6F)
+                columns = c + 1;
+    espy_heat_crop(heat, rows, columns);
+}
+
+static void mark_query(const struct attend *attend, const struct cli_input *input,
+                       struct picture *result)
+{
+    const struct draw_color dark = {{0, 0, 0}}, light = {{255, 255, 255}};
+    const double factor = (double)result->width / input->picture.width;
+    const double x = (attend->x + 0.5) * factor, y = (attend->y + 0.5) * factor;
+    const double radius = 3 * espy_draw_unit(result);
+    if (!attend->params.one_query)
+        return;
+    espy_draw_disc(result, x, y, radius * 1.5, dark);
+    espy_draw_disc(result, x, y, radius, light);
+}
+
+static bool draw(const struct attend *attend, const struct espy_attention_info *site,
+                 struct heat *heat, struct picture *result, struct cli_message *message)
+{
+    const struct cli_input *input = picture_of(attend, &site->keys);
+    uint32_t given = 0;
+    const uint32_t tokens = token_count(attend, &given);
+    const bool is_matrix =
+        heat->form == HEAT_MATRIX && tokens > 0 && strcmp(site->kind, "transposed");
+    const bool down = is_matrix && heat->rows == tokens;
+    const bool across = is_matrix && heat->columns == tokens;
+    const char **words = down || across ? find_words(attend, tokens) : NULL;
+    if ((down || across) && !words)
+        return espy_message_set(message, "out of memory for words");
+    if (words)
+        crop_padding(heat, tokens, given);
+    const struct heat_words beside = {down ? words : NULL, across ? words : NULL};
+    const bool alone = attend->count == 1 || attend->tile_side == WORDS_TILE_SIDE;
+    const bool ok =
+        espy_heat_draw(heat, input ? &input->picture : NULL, input ? &input->area : NULL,
+                       alone ? &beside : NULL, result, message);
+    free(words);
+    if (ok && heat->form == HEAT_PLACES && input && input == picture_of(attend, &site->queries))
+        mark_query(attend, input, result);
+    return ok;
 }
 
 static void paste(const struct picture *tile, struct picture *sheet, uint32_t left, uint32_t top)
@@ -184,19 +296,30 @@ static void paste(const struct picture *tile, struct picture *sheet, uint32_t le
                tile->rgb + (size_t)y * tile->width * 3, (size_t)tile->width * 3);
 }
 
-// Makes the picture fit a tile of the sheet and lays it there.
-static bool add_tile(const struct picture *picture, uint32_t index, struct picture *sheet,
-                     struct cli_message *message)
+// Makes the picture fit a tile of the sheet and lays it there, with the site's name above it.
+static bool add_tile(const struct attend *attend, const struct picture *picture, uint32_t index,
+                     struct picture *sheet, struct cli_message *message)
 {
+    const struct draw_color ink = {{20, 20, 20}};
+    const uint32_t side = attend->tile_side - 4;
+    const uint32_t left = index % SHEET_COLUMNS * attend->tile_side + 2;
+    const uint32_t top = index / SHEET_COLUMNS * (attend->tile_side + TILE_TITLE) + 2;
     const uint32_t longer = picture->width > picture->height ? picture->width : picture->height;
-    const double scale = (double)(TILE_SIDE - 4) / longer;
+    const double scale = (double)side / longer;
     const uint32_t width = (uint32_t)(picture->width * scale),
                    height = (uint32_t)(picture->height * scale);
     struct picture tile;
+    char title[64], number[16];
+    (void)snprintf(number, sizeof number, "%u  ", index);
+    // The end of a name tells more than its start.
+    const char *name = attend->names[index];
+    while (*name && espy_draw_text_width(name, 1) + espy_draw_text_width(number, 1) + 8 > side)
+        name++;
+    (void)snprintf(title, sizeof title, "%s%s", number, name);
     if (!espy_picture_resize(picture, width ? width : 1, height ? height : 1, &tile, message))
         return false;
-    paste(&tile, sheet, index % SHEET_COLUMNS * TILE_SIDE + 2,
-          index / SHEET_COLUMNS * TILE_SIDE + 2);
+    espy_draw_text(sheet, left, top, 1, title, ink);
+    paste(&tile, sheet, left, top + TILE_TITLE);
     espy_picture_free(&tile);
     return true;
 }
@@ -226,15 +349,19 @@ static bool make_picture(const struct attend *attend, uint32_t index, cJSON *lis
                          struct picture *picture, struct cli_message *message)
 {
     struct heat heat;
-    const bool made = attend->rollout
-                          ? espy_heat_rollout(attend->sites, attend->maps, attend->count,
-                                              &attend->params, &heat, message)
-                          : espy_heat_make(&attend->sites[index], &attend->maps[index],
-                                           &attend->params, &heat, message);
+    struct heat_params params;
+    const struct espy_attention_info *site = &attend->sites[index];
+    if (!find_params(attend, site, &params, message))
+        return false;
+    const bool made =
+        attend->rollout
+            ? espy_heat_rollout(attend->sites, attend->maps, attend->count, &params, &heat, message)
+            : espy_heat_make(site, &attend->maps[index], &params, &heat, message);
     if (!made)
         return false;
-    describe(attend, &attend->sites[index], &heat, index, list);
-    const bool ok = draw(attend, &heat, picture, message);
+    const bool ok = draw(attend, site, &heat, picture, message);
+    if (ok)
+        describe(attend, site, &heat, index, list);
     espy_heat_free(&heat);
     return ok;
 }
@@ -244,7 +371,8 @@ static bool make_sheet(const struct attend *attend, cJSON *list, struct picture 
 {
     const uint32_t across = attend->count < SHEET_COLUMNS ? attend->count : SHEET_COLUMNS;
     const uint32_t down = (attend->count + SHEET_COLUMNS - 1) / SHEET_COLUMNS;
-    if (!espy_picture_create(across * TILE_SIDE, down * TILE_SIDE, sheet, message))
+    if (!espy_picture_create(across * attend->tile_side, down * (attend->tile_side + TILE_TITLE),
+                             sheet, message))
         return false;
     memset(sheet->rgb, 255, (size_t)sheet->width * sheet->height * 3);
     bool ok = true;
@@ -253,7 +381,7 @@ static bool make_sheet(const struct attend *attend, cJSON *list, struct picture 
         ok = make_picture(attend, i, list, &picture, message);
         if (!ok)
             break;
-        ok = add_tile(&picture, i, sheet, message);
+        ok = add_tile(attend, &picture, i, sheet, message);
         espy_picture_free(&picture);
     }
     if (!ok)
@@ -290,6 +418,23 @@ static enum cli_exit present(struct attend *attend)
     return espy_json_print(json, result);
 }
 
+static void find_inputs(struct attend *attend)
+{
+    uint32_t tokens = 0;
+    for (uint32_t i = 0; i < attend->inputs.count; i++) {
+        const struct cli_input *input = &attend->inputs.inputs[i];
+        if (!attend->picture && input->picture.rgb)
+            attend->picture = input;
+        if (input->info.role && !strcmp(input->info.role, "tokens")) {
+            attend->tokens = input;
+            tokens++;
+        }
+    }
+    if (tokens > 1)
+        attend->tokens = NULL;
+    attend->tile_side = attend->tokens ? WORDS_TILE_SIDE : TILE_SIDE;
+}
+
 static enum cli_exit attend_model(struct attend *attend, const char *model, const char *file)
 {
     struct cli_message message;
@@ -304,9 +449,7 @@ static enum cli_exit attend_model(struct attend *attend, const char *model, cons
     if (result == CLI_GO_ON &&
         !espy_inputs_init(&attend->inputs, attend->session.model, &params, &message))
         result = espy_cli_fail_message(&message);
-    for (uint32_t i = 0; i < attend->inputs.count && !attend->picture; i++)
-        if (attend->inputs.inputs[i].picture.rgb)
-            attend->picture = &attend->inputs.inputs[i];
+    find_inputs(attend);
     if (result == CLI_GO_ON)
         result = find_query(attend);
     if (result == CLI_GO_ON)

@@ -9,6 +9,7 @@
 #include "cli_random.h"
 #include "cli_values.h"
 #include "npy.h"
+#include "picture.h"
 #include "program.h"
 
 static const char model_json[] =
@@ -24,6 +25,23 @@ static const char model_json[] =
     "  {\"op\": \"Neg\", \"name\": \"2\", \"inputs\": [\"k\"], \"outputs\": [\"c\"]},"
     "  {\"op\": \"Neg\", \"name\": \"3\", \"inputs\": [\"f\"], \"outputs\": [\"d\"]}]}";
 
+// Words, a class and the size of a picture.
+static const char words_json[] =
+    "{\"espy\": 1, \"inputs\": ["
+    "  {\"name\": \"ids\", \"dtype\": \"int32\", \"shape\": [1, \"n\"], \"role\": \"tokens\","
+    "   \"labels\": [\"<pad>\", \"the\", \"cat\"]},"
+    "  {\"name\": \"k\", \"dtype\": \"int64\", \"shape\": [1], \"role\": \"class\","
+    "   \"labels\": [\"red fox\", \"hen\"]},"
+    "  {\"name\": \"x\", \"dtype\": \"uint8\", \"shape\": [1, \"h\", \"w\", 3], \"role\": "
+    "\"image\","
+    "   \"preprocess\": {\"layout\": \"nhwc\"}},"
+    "  {\"name\": \"s\", \"dtype\": \"int64\", \"shape\": [1, 2], \"role\": \"image_size\"}],"
+    " \"outputs\": [{\"name\": \"a\"}, {\"name\": \"b\"}, {\"name\": \"c\"}, {\"name\": \"x\"}],"
+    " \"nodes\": ["
+    "  {\"op\": \"Neg\", \"name\": \"0\", \"inputs\": [\"ids\"], \"outputs\": [\"a\"]},"
+    "  {\"op\": \"Neg\", \"name\": \"1\", \"inputs\": [\"k\"], \"outputs\": [\"b\"]},"
+    "  {\"op\": \"Neg\", \"name\": \"2\", \"inputs\": [\"s\"], \"outputs\": [\"c\"]}]}";
+
 static struct result result;
 
 static void must(const char *const *arguments)
@@ -33,10 +51,10 @@ static void must(const char *const *arguments)
                  result.err);
 }
 
-static void make_folder(char folder[64])
+static void make_folder(char folder[64], const char *model)
 {
     struct cli_message message;
-    const struct cli_part json = {model_json, sizeof model_json - 1};
+    const struct cli_part json = {model, strlen(model)};
     (void)snprintf(folder, 64, "/tmp/espy-cli-XXXXXX");
     cr_assert_not_null(mkdtemp(folder));
     cr_assert_eq(chdir(folder), 0);
@@ -46,8 +64,8 @@ static void make_folder(char folder[64])
 
 static void remove_folder(const char *folder)
 {
-    static const char *const names[] = {"model.json", "model.espy", "7",    "a.npy",
-                                        "b.npy",      "c.npy",      "d.npy"};
+    static const char *const names[] = {"model.json", "model.espy", "7",     "a.npy", "b.npy",
+                                        "c.npy",      "d.npy",      "p.png", "x.npy"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         (void)unlink(names[i]);
     cr_expect_eq(rmdir(folder), 0, "the program left a file in %s", folder);
@@ -161,7 +179,7 @@ Test(inputs, values_pad_tokens_shape_the_input_and_latents_follow_the_seed)
                         z[] = {0.6421964498929749, 1.0307979317284837, -1.3537358995473916,
                                1.0827956003664727};
     char folder[64];
-    make_folder(folder);
+    make_folder(folder, model_json);
     must((const char *[]){"run", "model.espy", "-i", "ids=1,5,9", "-i", "k=3", "-i",
                           "f=.5,-1e3,7,2", "--seed", "5", NULL});
     expect_array("a.npy", ESPY_INT64, 6, ids);
@@ -183,7 +201,7 @@ Test(inputs, a_file_that_looks_like_a_value_has_a_path)
     const struct cli_part raw = {"\1\1\1\1", 4};
     struct cli_message message;
     char folder[64];
-    make_folder(folder);
+    make_folder(folder, model_json);
     cr_assert(espy_file_write("7", &raw, 1, &message));
     must((const char *[]){"run", "model.espy", "-i", "ids=1", "-i", "k=./7", "-i", "f=1,2", NULL});
     expect_array("c.npy", ESPY_INT32, 1, k);
@@ -210,7 +228,7 @@ Test(inputs, values_that_do_not_fit_are_explained)
         {{"ids=1", "f=1,2", "z=1,2,3,4"}, "missing input; give --input NAME=FILE for: 'k' 1 int32"},
     };
     char folder[64];
-    make_folder(folder);
+    make_folder(folder, model_json);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         run((const char *[]){"run", "model.espy", "-i", cases[i].inputs[0], "-i",
                              cases[i].inputs[1], "-i", cases[i].inputs[2], NULL},
@@ -218,6 +236,54 @@ Test(inputs, values_that_do_not_fit_are_explained)
         cr_expect_eq(result.code, 1, "case %zu: %d", i, result.code);
         cr_expect_eq(line_count(result.err), 1, "case %zu: %s", i, result.err);
         cr_expect_not_null(strstr(result.err, cases[i].says), "case %zu: %s", i, result.err);
+    }
+    remove_folder(folder);
+}
+
+Test(inputs, labels_name_tokens_and_classes_and_the_size_of_the_picture_is_known)
+{
+    char folder[64];
+    struct picture picture;
+    struct cli_message message;
+    struct npy array;
+    make_folder(folder, words_json);
+    cr_assert(espy_picture_create(30, 20, &picture, &message));
+    for (unsigned i = 0; i < 30 * 20 * 3; i++)
+        picture.rgb[i] = (uint8_t)i;
+    cr_assert(espy_picture_write_png("p.png", &picture, &message));
+    must((const char *[]){"run", "model.espy", "p.png", "-i", "ids=the cat the cat", "-i",
+                          "k=red fox", NULL});
+    expect_array("a.npy", ESPY_INT32, 4, (const double[]){-1, -2, -1, -2});
+    expect_array("b.npy", ESPY_INT64, 1, (const double[]){0});
+    expect_array("c.npy", ESPY_INT64, 2, (const double[]){-30, -20});
+    // The pixels are the picture's own.
+    cr_assert(espy_npy_read("x.npy", &array, &message), "%s", message.text);
+    cr_assert_eq(array.size, 30 * 20 * 3);
+    cr_expect_arr_eq(array.data, picture.rgb, array.size);
+    espy_npy_free(&array);
+    espy_picture_free(&picture);
+    must((const char *[]){"run", "model.espy", "p.png", "-i", "ids=2", "-i", "k=Hen", "-i", "s=3,4",
+                          NULL});
+    expect_array("b.npy", ESPY_INT64, 1, (const double[]){-1});
+    expect_array("c.npy", ESPY_INT64, 2, (const double[]){-3, -4});
+
+    static const struct {
+        const char *ids, *k, *says;
+    } wrong[] = {
+        {"ids=the dog", "k=hen",
+         "'dog' is neither a number nor one of its 3 labels, such as 'the'"},
+        {"ids=1,2,3", "k=hen", "input 'ids' takes 0 to 2, as many as it has labels, not 3"},
+        {"ids=1", "k=-1", "input 'k' takes 0 to 1, as many as it has labels, not -1"},
+        {"ids=1", "k=fox", "'fox' is neither"},
+        {"ids=1", "k=hen,hen", "input 'k' (1) takes 1 values, not 2"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        run((const char *[]){"run", "model.espy", "p.png", "-i", wrong[i].ids, "-i", wrong[i].k,
+                             NULL},
+            &result);
+        cr_expect_eq(result.code, 1, "case %zu", i);
+        cr_expect_eq(line_count(result.err), 1, "case %zu: %s", i, result.err);
+        cr_expect_not_null(strstr(result.err, wrong[i].says), "case %zu: %s", i, result.err);
     }
     remove_folder(folder);
 }
