@@ -12,6 +12,8 @@
 enum { LABEL_SIZE = 96 };
 // Keypoints with a score of their own that are less sure are not drawn.
 static const double point_score_min = 0.3;
+// Classes that are hardly to be seen are not in the legend.
+static const double legend_share_min = 0.0005;
 
 static bool role_is(const struct espy_value_info *info, const char *role)
 {
@@ -217,7 +219,7 @@ static bool lay_mask(const struct espy_value_info *info, const struct cli_mask *
     for (uint32_t i = 0; ok && i < mask->share_count; i++) {
         const struct cli_share *share = &mask->shares[i];
         hidden[share->index] = share->hidden;
-        if (share->hidden)
+        if (share->hidden || share->share < legend_share_min)
             continue;
         if (share->label)
             (void)snprintf(texts[i], LABEL_SIZE, "%s", share->label);

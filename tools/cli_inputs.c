@@ -516,9 +516,12 @@ static bool take_image_size(struct cli_inputs *inputs, uint32_t i, struct cli_me
     const struct espy_value_info *info = &inputs->inputs[i].info;
     struct espy_tensor *tensor = &inputs->tensors[i];
     uint32_t of = info->of ? espy_inputs_find(inputs, info->of) : only_input(inputs);
+    const int64_t dims[2] = {1, 2};
+    const uint32_t leading = info->rank != 1;
     uint32_t size[2];
     size_t count = 0;
-    if (!resolve_dims(inputs, i, message) || !allocate(tensor, &count, message))
+    if (!set_dims(inputs, i, 1 + leading, dims + !leading, info->name, message) ||
+        !allocate(tensor, &count, message))
         return false;
     if (of >= inputs->count || count != 2 || !find_frame(inputs, of, &size[0], &size[1]))
         return espy_message_set(message,

@@ -184,8 +184,9 @@ static bool tell_mask(const struct cli_listing *listing, uint32_t output, cJSON 
     for (uint32_t i = 0; i < mask.share_count; i++) {
         const struct cli_share *share = &mask.shares[i];
         if (!json) {
-            (void)printf("%6.2f %%  %s\n", share->share * 100,
-                         name_of(share->label, share->index, name));
+            if (share->share * 100 >= 0.005) // what is not 0.00
+                (void)printf("%6.2f %%  %s\n", share->share * 100,
+                             name_of(share->label, share->index, name));
             continue;
         }
         cJSON *entry = cJSON_CreateObject();

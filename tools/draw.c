@@ -2,22 +2,29 @@
 
 #include <math.h>
 
+// Each is the one of all saturated colours that is farthest, in OKLab, from those before it.
+static const struct draw_color palette[] = {
+    {{45, 225, 90}},   {{255, 0, 255}},   {{0, 0, 255}},     {{135, 45, 0}},    {{120, 195, 255}},
+    {{255, 195, 120}}, {{105, 45, 150}},  {{0, 105, 60}},    {{255, 15, 120}},  {{255, 165, 255}},
+    {{0, 90, 150}},    {{120, 0, 255}},   {{255, 90, 0}},    {{135, 255, 225}}, {{180, 90, 135}},
+    {{240, 240, 0}},   {{150, 135, 0}},   {{90, 120, 255}},  {{180, 0, 165}},   {{180, 105, 255}},
+    {{0, 180, 135}},   {{150, 135, 210}}, {{255, 150, 150}}, {{165, 210, 120}}, {{0, 150, 0}},
+    {{195, 0, 45}},    {{255, 90, 210}},  {{60, 45, 195}},   {{0, 150, 180}},   {{195, 120, 60}},
+    {{180, 0, 255}},   {{150, 0, 90}},    {{165, 255, 0}},   {{0, 210, 225}},   {{0, 150, 240}},
+    {{210, 180, 0}},   {{15, 255, 180}},  {{90, 90, 180}},   {{240, 90, 105}},  {{135, 15, 195}},
+    {{120, 75, 225}},  {{255, 120, 180}}, {{180, 105, 195}}, {{255, 150, 0}},   {{135, 195, 0}},
+    {{0, 255, 0}},     {{255, 0, 45}},    {{165, 255, 135}}, {{225, 90, 255}},  {{210, 0, 135}},
+    {{105, 165, 75}},  {{90, 105, 0}},    {{75, 45, 255}},   {{180, 75, 75}},   {{0, 90, 255}},
+    {{120, 45, 105}},  {{0, 105, 210}},   {{240, 225, 120}}, {{195, 150, 255}}, {{135, 15, 135}},
+    {{135, 165, 255}}, {{255, 0, 210}},   {{180, 15, 210}},  {{195, 75, 165}},  {{135, 90, 195}},
+    {{255, 165, 210}}, {{0, 225, 195}},   {{90, 0, 195}},    {{210, 45, 105}},  {{150, 90, 0}},
+    {{195, 75, 0}},    {{255, 135, 90}},  {{150, 15, 45}},   {{0, 195, 105}},   {{75, 135, 195}},
+    {{135, 120, 240}}, {{210, 135, 195}}, {{210, 150, 30}},  {{210, 120, 135}}, {{45, 120, 15}},
+};
+
 struct draw_color espy_draw_color(uint32_t index)
 {
-    // Hues by the golden ratio lie as far from the ones before as they can; every round of about
-    // eight is lighter or darker than the last.
-    static const double saturation[] = {0.85, 0.55, 0.95}, value[] = {1, 0.95, 0.75};
-    const double turns = 0.08 + index * 0.6180339887498949;
-    const double hue = (turns - floor(turns)) * 6;
-    const uint32_t round = index / 8 % 3;
-    struct draw_color color;
-    for (unsigned c = 0; c < 3; c++) {
-        const double k = fmod(5 - 2 * (double)c + hue, 6); // red, green, blue stand at 5, 3, 1
-        const double ramp = fmax(0, fmin(1, fmin(k, 4 - k)));
-        const double level = value[round] * (1 - saturation[round] * ramp);
-        color.rgb[c] = (uint8_t)(255 * level + 0.5);
-    }
-    return color;
+    return palette[index % (sizeof palette / sizeof *palette)];
 }
 
 struct draw_color espy_draw_ink(struct draw_color ground)

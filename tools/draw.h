@@ -10,7 +10,8 @@ struct draw_color {
     uint8_t rgb[3];
 };
 
-// A colour for each index, far from those of its neighbours; the same whenever asked.
+// A colour for each index, the same whenever asked: no two of the first 80 are alike, and the lower
+// two are, the less.
 struct draw_color espy_draw_color(uint32_t index);
 // Black or white, whichever is legible on the colour.
 struct draw_color espy_draw_ink(struct draw_color ground);
@@ -72,10 +73,10 @@ void espy_draw_region(struct picture *picture, const struct draw_region *region)
 // Values 0 to 1 as a grid of colours.
 struct draw_matrix {
     uint32_t rows, columns;
-    const float *values;       // [rows * columns]
-    bool labelled;             // the rest is looked at
+    const float *values;                                // [rows * columns]
+    bool labelled;                                      // the rest is looked at
     const char *const *row_texts, *const *column_texts; // NULL: numbers from 0
-    const char *caption;       // below; or NULL
+    const char *caption;                                // below; or NULL
 };
 bool espy_draw_matrix(const struct draw_matrix *matrix, struct picture *result,
                       struct cli_message *message);

@@ -7,6 +7,7 @@
 
 struct label {
     const char *text;
+    double size;
     struct picture_area plate;
 };
 
@@ -30,9 +31,13 @@ static double shared(struct picture_area a, struct picture_area b)
                                          fmin(a.right, b.right), fmin(a.bottom, b.bottom)});
 }
 
-static double text_size(const struct scene *scene)
+// The size at which a text is not much wider than its box, between half and all of what the picture
+// asks for.
+static double fit_size(const struct scene *scene, const struct draw_box *box, const char *text)
 {
-    return 1.15 * scene->unit;
+    const double full = 1.15 * scene->unit, dots = espy_draw_text_width(text, 1) + 4;
+    const double fits = 1.3 * (box->box.right - box->box.left) / dots;
+    return fmax(1, fmin(full, fmax(full / 2, fits)));
 }
 
 // What a label at this place would hide: infinite where that is another label.
@@ -57,7 +62,8 @@ static double cost_of(const struct scene *scene, uint32_t index, struct picture_
 static bool place(const struct scene *scene, uint32_t index, const char *text, struct label *label)
 {
     const struct picture_area *box = &scene->boxes[index].box;
-    const double size = text_size(scene), height = DRAW_LINE_DOTS * size;
+    const double size = fit_size(scene, &scene->boxes[index], text);
+    const double height = DRAW_LINE_DOTS * size;
     const double width = ceil(espy_draw_text_width(text, size) + 4 * size);
     const double right = box->right - width, inside = scene->picture->width - width;
     const double left = fmax(0, fmin(box->left, inside));
@@ -72,7 +78,7 @@ static bool place(const struct scene *scene, uint32_t index, const char *text, s
         const double cost = cost_of(scene, index, plate) + 0.02 * i;
         if (cost < best) {
             best = cost;
-            *label = (struct label){text, plate};
+            *label = (struct label){text, size, plate};
         }
     }
     return isfinite(best);
@@ -83,11 +89,11 @@ static void find_label(const struct scene *scene, uint32_t index)
     const struct draw_box *box = &scene->boxes[index];
     struct label *label = &scene->labels[index];
     const double width = box->box.right - box->box.left;
-    const double longest = fmax(3 * width, 40 * scene->unit);
+    const double longest = fmax(2.5 * width, 30 * scene->unit);
     *label = (struct label){0};
     if (!box->has_box || !box->text)
         return;
-    const bool fits = espy_draw_text_width(box->text, text_size(scene)) <= longest;
+    const bool fits = espy_draw_text_width(box->text, fit_size(scene, box, box->text)) <= longest;
     if ((fits || !box->short_text) && place(scene, index, box->text, label))
         return;
     if (box->short_text && place(scene, index, box->short_text, label))
@@ -120,7 +126,7 @@ static void draw_label(const struct scene *scene, uint32_t index)
 {
     const struct label *label = &scene->labels[index];
     const struct draw_color color = scene->boxes[index].color;
-    const double size = text_size(scene);
+    const double size = label->size;
     if (!label->text)
         return;
     espy_draw_fill(scene->picture, label->plate, color, 0.9);
