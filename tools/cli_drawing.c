@@ -65,6 +65,18 @@ struct objects {
     double *points;
 };
 
+// Where the mask of an object is looked for: at its box and a tenth around it.
+static struct picture_area surroundings(const struct objects *objects, uint32_t i,
+                                        const struct picture *picture)
+{
+    const struct picture_area *box = &objects->boxes[i].box;
+    const double across = (box->right - box->left) / 10, down = (box->bottom - box->top) / 10;
+    if (!objects->boxes[i].has_box)
+        return (struct picture_area){0, 0, picture->width, picture->height};
+    return (struct picture_area){box->left - across, box->top - down, box->right + across,
+                                 box->bottom + down};
+}
+
 static bool draw_masks(const struct objects *objects, struct picture *picture,
                        struct cli_message *message)
 {
@@ -88,12 +100,11 @@ static bool draw_masks(const struct objects *objects, struct picture *picture,
         const uint32_t row = objects->found.items[i].row;
         for (size_t k = 0; k < plane; k++)
             values[k] = (float)espy_number_get(masks->dtype, masks->data, row * plane + k);
-        const struct picture_area whole = {0, 0, picture->width, picture->height};
         const struct draw_region region = {.width = width,
                                            .height = height,
                                            .values = values,
                                            .area = times(objects->input->area, objects->factor),
-                                           .within = whole,
+                                           .within = surroundings(objects, i, picture),
                                            .color = objects->boxes[i].color};
         espy_draw_region(picture, &region);
     }

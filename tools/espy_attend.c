@@ -53,6 +53,7 @@ struct attend {
     bool rollout;
     uint32_t count;
     struct espy_attention_info *sites; // [count]
+    uint32_t *numbers;                 // [count]; as `inspect` lists them
     const char **names;                // [count]
     struct espy_tensor *maps;          // [count]
     struct heat_params params;
@@ -73,8 +74,9 @@ static bool is_site(const char *text, uint32_t index, const struct espy_attentio
     return !strcmp(text, site->name) || !strcmp(text, number);
 }
 
-static void keep(struct attend *attend, const struct espy_attention_info *site)
+static void keep(struct attend *attend, const struct espy_attention_info *site, uint32_t number)
 {
+    attend->numbers[attend->count] = number;
     attend->names[attend->count] = site->name;
     attend->sites[attend->count++] = *site;
 }
@@ -106,7 +108,7 @@ static void keep_rollout(struct attend *attend, uint32_t count)
     for (uint32_t k = 0; k < count; k++)
         if (site_at(attend, k, &other) && espy_heat_rolls(&other) &&
             espy_heat_same_grid(&site.keys, &other.keys))
-            keep(attend, &other);
+            keep(attend, &other, k);
 }
 
 static enum cli_exit choose_sites(struct attend *attend)
@@ -118,16 +120,17 @@ static enum cli_exit choose_sites(struct attend *attend)
         return espy_cli_fail("the model has no attention sites; convert it again if it was made "
                              "before files listed them");
     attend->sites = calloc(count, sizeof *attend->sites);
+    attend->numbers = calloc(count, sizeof *attend->numbers);
     attend->names = calloc(count, sizeof *attend->names);
     attend->maps = calloc(count, sizeof *attend->maps);
-    if (!attend->sites || !attend->names || !attend->maps)
+    if (!attend->sites || !attend->numbers || !attend->names || !attend->maps)
         return espy_cli_fail("out of memory");
     if (!asked)
         keep_rollout(attend, count);
     const bool all = (!asked && !attend->rollout) || (asked && !strcmp(asked, "all"));
     for (uint32_t i = 0; i < count && !attend->rollout; i++)
         if (site_at(attend, i, &site) && (all || (!attend->count && is_site(asked, i, &site))))
-            keep(attend, &site);
+            keep(attend, &site, i);
     if (!attend->count)
         return espy_cli_fail("--site %s: there is no such site; `espy inspect` lists %u", asked,
                              count);
@@ -310,7 +313,7 @@ static bool add_tile(const struct attend *attend, const struct picture *picture,
                    height = (uint32_t)(picture->height * scale);
     struct picture tile;
     char title[64], number[16];
-    (void)snprintf(number, sizeof number, "%u  ", index);
+    (void)snprintf(number, sizeof number, "%u  ", attend->numbers[index]);
     // The end of a name tells more than its start.
     const char *name = attend->names[index];
     while (*name && espy_draw_text_width(name, 1) + espy_draw_text_width(number, 1) + 8 > side)
@@ -329,7 +332,7 @@ static void describe(const struct attend *attend, const struct espy_attention_in
 {
     char name[256], kind[64];
     if (!list) {
-        (void)printf("%5u  %-14s %ux%u  %.4g to %.4g  %s\n", index,
+        (void)printf("%5u  %-14s %ux%u  %.4g to %.4g  %s\n", attend->numbers[index],
                      attend->rollout ? "rollout" : espy_cli_clean(site->kind, kind, sizeof kind),
                      heat->rows, heat->columns, heat->low, heat->high,
                      attend->rollout ? "" : espy_cli_clean(site->name, name, sizeof name));
@@ -475,6 +478,7 @@ static int run_attend(const struct cli_command *command, int argc, char **argv)
     espy_cli_close(&attend.session);
     free(attend.maps);
     free(attend.names);
+    free(attend.numbers);
     free(attend.sites);
     return espy_cli_finish_output(result);
 }

@@ -185,6 +185,57 @@ Test(drawing, boxes_have_the_colour_of_their_class_where_they_are)
     remove_folder(folder);
 }
 
+Test(drawing, keypoints_and_masks_of_objects)
+{
+    static const char points[] =
+        "{\"espy\": 1, \"inputs\": [{\"name\": \"x\", \"dtype\": \"float32\", \"shape\": [1, 3, "
+        "64, 64],"
+        "   \"role\": \"image\", \"preprocess\": {\"size\": [64, 64]}},"
+        "  {\"name\": \"k\", \"dtype\": \"float32\", \"shape\": [1, 3, 3]}],"
+        " \"outputs\": [{\"name\": \"k\", \"role\": \"keypoints\"}, {\"name\": \"y\"}],"
+        " \"nodes\": [{\"op\": \"Relu\", \"name\": \"0\", \"inputs\": [\"x\"], \"outputs\": "
+        "[\"y\"]}]}";
+    static const char masks[] =
+        "{\"espy\": 1, \"inputs\": [{\"name\": \"x\", \"dtype\": \"float32\", \"shape\": [1, 3, "
+        "64, 64],"
+        "   \"role\": \"image\", \"preprocess\": {\"size\": [64, 64]}},"
+        "  {\"name\": \"b\", \"dtype\": \"float32\", \"shape\": [2, 4]},"
+        "  {\"name\": \"m\", \"dtype\": \"float32\", \"shape\": [2, 1, 2, 2]}],"
+        " \"outputs\": [{\"name\": \"b\", \"role\": \"boxes\"}, {\"name\": \"m\", \"role\": "
+        "\"masks\"},"
+        "  {\"name\": \"y\"}],"
+        " \"nodes\": [{\"op\": \"Relu\", \"name\": \"0\", \"inputs\": [\"x\"], \"outputs\": "
+        "[\"y\"]}]}";
+    const struct draw_color first = espy_draw_color(0), grey = {{128, 128, 128}};
+    char folder[64];
+    struct picture picture;
+    struct cli_message message;
+    make_folder(folder);
+    make_model("%s", points);
+    // The second of three points has too little of a score of its own.
+    must((const char *[]){"run", "m.espy", "p.png", "-i", "k=16,32,1,32,32,.1,48,32,.9", "-o",
+                          "o.png", NULL});
+    cr_expect_not_null(strstr(result.out, "    (50.0 50.0) (100.0 50.0) (150.0 50.0)\n"), "%s",
+                       result.out);
+    cr_assert(espy_picture_read("o.png", &picture, &message), "%s", message.text);
+    cr_expect(is_color(&picture, 100, 100, first));
+    cr_expect(is_color(&picture, 200, 100, grey));
+    cr_expect(is_color(&picture, 300, 100, espy_draw_color(1)));
+    espy_picture_free(&picture);
+
+    // The left half of the first object; the second is nothing.
+    make_model("%s", masks);
+    must((const char *[]){"run", "m.espy", "p.png", "-i", "b=8,8,56,56,40,40,60,60", "-i",
+                          "m=1,0,1,0,0,0,0,0", "-o", "o.png", NULL});
+    cr_assert(espy_picture_read("o.png", &picture, &message), "%s", message.text);
+    for (unsigned c = 0; c < 3; c++)
+        cr_expect_eq(pixel(&picture, 120, 100)[c], (128 + first.rgb[c] + 1) / 2);
+    cr_expect(is_color(&picture, 220, 100, grey));
+    cr_expect(is_color(&picture, 15, 100, grey), "beside the box");
+    espy_picture_free(&picture);
+    remove_folder(folder);
+}
+
 Test(drawing, masks_depth_and_pictures_undo_the_letterbox)
 {
     const struct draw_color sky = espy_draw_color(1), road = espy_draw_color(0);
