@@ -202,12 +202,41 @@ static bool blank(uint32_t width, uint32_t height, struct picture *picture, uint
     return true;
 }
 
+static bool add_legend(const struct cli_mask *mask, struct picture *picture,
+                       struct cli_message *message)
+{
+    const size_t room = (size_t)mask->share_count + 1;
+    struct draw_key *keys = calloc(room, sizeof *keys);
+    char(*texts)[LABEL_SIZE] = calloc(room, sizeof *texts);
+    struct picture drawn;
+    uint32_t count = 0;
+    bool ok = (keys && texts) || espy_message_set(message, "out of memory for a legend");
+    for (uint32_t i = 0; ok && i < mask->share_count; i++) {
+        const struct cli_share *share = &mask->shares[i];
+        if (share->hidden || share->share < legend_share_min)
+            continue;
+        if (share->label)
+            (void)snprintf(texts[i], LABEL_SIZE, "%.80s", share->label);
+        else
+            (void)snprintf(texts[i], LABEL_SIZE, "class %u", share->index);
+        keys[count++] = (struct draw_key){texts[i], espy_draw_color(share->index)};
+    }
+    ok = ok && espy_draw_legend(picture, keys, count, &drawn, message);
+    if (ok) {
+        espy_picture_free(picture);
+        *picture = drawn;
+    }
+    free(keys);
+    free(texts);
+    return ok;
+}
+
 static bool lay_mask(const struct espy_value_info *info, const struct cli_mask *mask,
                      const struct cli_input *input, struct picture *picture,
                      struct cli_message *message)
 {
     const bool on_picture = input && input->picture.rgb;
-    uint32_t factor, keys = 0;
+    uint32_t factor;
     const bool made = on_picture ? copy_picture(info, input, picture, &factor, message)
                                  : blank(mask->width, mask->height, picture, &factor, message);
     if (!made)
@@ -216,45 +245,13 @@ static bool lay_mask(const struct espy_value_info *info, const struct cli_mask *
     const struct picture_area area = on_picture ? times(input->area, factor) : whole;
     if (mask->is_foreground) {
         const struct draw_region region = {mask->width, mask->height, mask->values,
-                                           area,        whole,        espy_draw_color(3)};
+                                           area,        whole,        espy_draw_color(1)};
         espy_draw_region(picture, &region);
         return true;
     }
-    uint32_t classes = 0;
-    for (uint32_t i = 0; i < mask->share_count; i++)
-        classes = mask->shares[i].index >= classes ? mask->shares[i].index + 1 : classes;
-    bool *hidden = calloc((size_t)classes + 1, sizeof *hidden);
-    struct draw_key *legend = calloc((size_t)mask->share_count + 1, sizeof *legend);
-    char(*texts)[LABEL_SIZE] = calloc((size_t)mask->share_count + 1, sizeof *texts);
-    bool ok = hidden && legend && texts;
-    for (uint32_t i = 0; ok && i < mask->share_count; i++) {
-        const struct cli_share *share = &mask->shares[i];
-        hidden[share->index] = share->hidden;
-        if (share->hidden || share->share < legend_share_min)
-            continue;
-        if (share->label)
-            (void)snprintf(texts[i], LABEL_SIZE, "%s", share->label);
-        else
-            (void)snprintf(texts[i], LABEL_SIZE, "class %u", share->index);
-        legend[keys++] = (struct draw_key){texts[i], espy_draw_color(share->index)};
-    }
-    if (ok) {
-        const struct draw_classes drawn = {mask->width, mask->height, mask->indices,
-                                           hidden,      classes,      area};
-        struct picture with_legend;
-        espy_draw_classes(picture, &drawn);
-        ok = espy_draw_legend(picture, legend, keys, &with_legend, message);
-        if (ok) {
-            espy_picture_free(picture);
-            *picture = with_legend;
-        }
-    } else {
-        (void)espy_message_set(message, "out of memory for a mask");
-    }
-    free(hidden);
-    free(legend);
-    free(texts);
-    return ok;
+    const struct draw_classes classes = {mask->width, mask->height, mask->indices, area};
+    espy_draw_classes(picture, &classes);
+    return add_legend(mask, picture, message);
 }
 
 static bool draw_mask(const struct espy_value_info *info, const struct espy_tensor *tensor,

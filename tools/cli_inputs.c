@@ -2,18 +2,14 @@
 
 #include "cli_inputs.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
+#include "cli_fill.h"
 #include "cli_number.h"
-#include "cli_random.h"
-#include "format/graph.h"
 #include "npy.h"
 
-enum { SHAPE_TEXT_SIZE = 256 };
 #define INPUT_FILE_SIZE_MAX ((size_t)1 << 36)
 
 uint32_t espy_inputs_find(const struct cli_inputs *inputs, const char *name)
@@ -39,7 +35,7 @@ const struct cli_input *espy_inputs_of(const struct cli_inputs *inputs,
 // ---- which input
 // -----------------------------------------------------------------------------------
 
-static bool role_is(const struct espy_value_info *info, const char *role)
+bool espy_inputs_role_is(const struct espy_value_info *info, const char *role)
 {
     return info->role && !strcmp(info->role, role);
 }
@@ -47,7 +43,7 @@ static bool role_is(const struct espy_value_info *info, const char *role)
 // true: what the input holds need not be given.
 static bool fills_itself(const struct espy_value_info *info)
 {
-    return role_is(info, "latent") || role_is(info, "image_size");
+    return espy_inputs_role_is(info, "latent") || espy_inputs_role_is(info, "image_size");
 }
 
 // " 'images' 1x3x224x224 float32, ..." for messages.
@@ -69,13 +65,13 @@ static void list_inputs(const struct cli_inputs *inputs, bool missing_only, char
 }
 
 // The input that a file or shape without a name is for: the only one, or the only picture.
-static uint32_t only_input(const struct cli_inputs *inputs)
+uint32_t espy_inputs_only(const struct cli_inputs *inputs)
 {
     uint32_t found = inputs->count;
     if (inputs->count == 1)
         return 0;
     for (uint32_t i = 0; i < inputs->count; i++) {
-        if (!role_is(&inputs->inputs[i].info, "image"))
+        if (!espy_inputs_role_is(&inputs->inputs[i].info, "image"))
             continue;
         if (found != inputs->count)
             return inputs->count;
@@ -105,140 +101,13 @@ static bool pick_input(const struct cli_inputs *inputs, const char *option, cons
             return true;
         }
     }
-    *index = only_input(inputs);
+    *index = espy_inputs_only(inputs);
     *rest = text;
     if (*index < inputs->count && is_path(text))
         return true;
     list_inputs(inputs, false, list, sizeof list);
     return espy_message_set(message, "%s%s%s: no input of that name; use NAME=... with one of: %s",
                             option, *option ? " " : "", text, list);
-}
-
-// ---- dims
-// ----------------------------------------------------------------------------------------
-
-static bool bind_symbol(struct cli_inputs *inputs, const char *symbol, int64_t size,
-                        const char *input, struct cli_message *message)
-{
-    for (uint32_t i = 0; i < inputs->symbol_count; i++) {
-        const struct cli_symbol *known = &inputs->symbols[i];
-        if (strcmp(known->name, symbol) != 0)
-            continue;
-        if (known->size == size)
-            return true;
-        return espy_message_set(message,
-                                "dimension '%s' is %" PRId64 " in input '%s' but %" PRId64
-                                " in input '%s'; they must be equal",
-                                symbol, known->size, known->input, size, input);
-    }
-    inputs->symbols[inputs->symbol_count++] = (struct cli_symbol){symbol, input, size};
-    return true;
-}
-
-// A dimension's size: the model's, what --shape made of it, or what its symbol got elsewhere; -1
-// where nothing has said it yet.
-static int64_t known_dim(const struct cli_inputs *inputs, uint32_t i, uint32_t d)
-{
-    const char *symbol = inputs->inputs[i].info.symbols[d];
-    const int64_t size = inputs->tensors[i].dims[d];
-    for (uint32_t s = 0; size < 0 && symbol && s < inputs->symbol_count; s++)
-        if (!strcmp(inputs->symbols[s].name, symbol))
-            return inputs->symbols[s].size;
-    return size;
-}
-
-// Gives input i concrete dims; one leading 1 (the batch) may be left out.
-static bool set_dims(struct cli_inputs *inputs, uint32_t i, uint32_t rank, const int64_t *dims,
-                     const char *source, struct cli_message *message)
-{
-    struct cli_input *input = &inputs->inputs[i];
-    struct espy_tensor *tensor = &inputs->tensors[i];
-    const struct espy_value_info *info = &input->info;
-    int64_t full[ESPY_RANK_MAX] = {1};
-    char got[SHAPE_TEXT_SIZE], wanted[SHAPE_TEXT_SIZE];
-    const uint32_t skip = rank + 1 == info->rank && (info->dims[0] == 1 || info->dims[0] == -1);
-    bool ok = rank + skip == info->rank;
-    for (uint32_t d = skip; ok && d < info->rank; d++) {
-        full[d] = dims[d - skip];
-        ok = info->dims[d] < 0 || info->dims[d] == full[d];
-    }
-    if (!ok) {
-        return espy_message_set(message, "%s: shape %s does not fit input '%s', which is %s",
-                                source, espy_shape_print(rank, dims, got, sizeof got), info->name,
-                                espy_shape_describe(info, wanted, sizeof wanted));
-    }
-    for (uint32_t d = 0; d < info->rank; d++) {
-        if (info->dims[d] < 0 && info->symbols[d] &&
-            !bind_symbol(inputs, info->symbols[d], full[d], info->name, message))
-            return false;
-        if (input->shaped && tensor->dims[d] != full[d]) {
-            return espy_message_set(
-                message, "%s: shape %s, but --shape says %s", source,
-                espy_shape_print(info->rank, full, got, sizeof got),
-                espy_shape_print(info->rank, tensor->dims, wanted, sizeof wanted));
-        }
-    }
-    memcpy(tensor->dims, full, sizeof full);
-    input->shaped = true;
-    return true;
-}
-
-// A shape to write after --shape: what is known, and for the rest what pictures often have.
-static const char *example_shape(const struct espy_value_info *info, char *buffer, size_t size)
-{
-    int64_t dims[ESPY_RANK_MAX];
-    for (uint32_t d = 0; d < info->rank; d++)
-        dims[d] = info->dims[d] >= 0 ? info->dims[d] : d == 0 ? 1 : info->rank < 3 ? 16 : 224;
-    return espy_shape_print(info->rank, dims, buffer, size);
-}
-
-static bool is_batch(const char *symbol)
-{
-    return symbol && (!strcmp(symbol, "N") || !strcmp(symbol, "n") || !strcmp(symbol, "B") ||
-                      !strcmp(symbol, "bs") || strstr(symbol, "batch") || strstr(symbol, "Batch"));
-}
-
-// Fills dims that no file gave from equal symbols elsewhere; a batch that nobody names is 1.
-static bool resolve_dims(struct cli_inputs *inputs, uint32_t i, struct cli_message *message)
-{
-    struct cli_input *input = &inputs->inputs[i];
-    const struct espy_value_info *info = &input->info;
-    int64_t dims[ESPY_RANK_MAX] = {0};
-    char shape[SHAPE_TEXT_SIZE], example[SHAPE_TEXT_SIZE];
-    if (input->shaped)
-        return true;
-    for (uint32_t d = 0; d < info->rank; d++) {
-        dims[d] = known_dim(inputs, i, d);
-        if (dims[d] < 0 && is_batch(info->symbols[d]))
-            dims[d] = 1;
-        if (dims[d] < 0) {
-            return espy_message_set(message,
-                                    "input '%s' has the shape %s: say how large with "
-                                    "--shape %s=%s or the like",
-                                    info->name, espy_shape_describe(info, shape, sizeof shape),
-                                    info->name, example_shape(info, example, sizeof example));
-        }
-    }
-    return set_dims(inputs, i, info->rank, dims, info->name, message);
-}
-
-// Elements of a tensor whose dims are concrete; allocates its data.
-static bool allocate(struct espy_tensor *tensor, size_t *count, struct cli_message *message)
-{
-    size_t total = 1;
-    for (uint32_t d = 0; d < tensor->rank; d++) {
-        const size_t dim = (size_t)tensor->dims[d];
-        if (dim && total > SIZE_MAX / 16 / dim)
-            return espy_message_set(message, "input '%s' is too large", tensor->name);
-        total *= dim;
-    }
-    espy_dtype_data_size(tensor->dtype, total, &tensor->size); // cannot overflow: total is small
-    tensor->data = calloc(1, tensor->size ? tensor->size : 1);
-    if (!tensor->data)
-        return espy_message_set(message, "out of memory for input '%s' (%zu bytes)", tensor->name,
-                                tensor->size);
-    *count = total;
-    return true;
 }
 
 // ---- files
@@ -253,8 +122,8 @@ static bool take_npy(struct cli_inputs *inputs, uint32_t i, const struct cli_byt
     size_t count = 0;
     if (!espy_npy_parse(input->path, bytes->data, bytes->size, &array, message))
         return false;
-    bool ok = set_dims(inputs, i, array.rank, array.dims, input->path, message) &&
-              allocate(tensor, &count, message);
+    bool ok = espy_inputs_set_dims(inputs, i, array.rank, array.dims, input->path, message) &&
+              espy_inputs_allocate(tensor, &count, message);
     if (ok && !espy_number_fits(array.dtype, array.data, count, tensor->dtype)) {
         ok = espy_message_set(message,
                               "%s: holds %s, input '%s' takes %s; convert it with "
@@ -297,12 +166,25 @@ static uint32_t height_index(const struct espy_value_info *info, const struct es
     return info->rank - (how->layout && !strcmp(how->layout, "nhwc") ? 3 : 2);
 }
 
+bool espy_inputs_frame(const struct cli_inputs *inputs, uint32_t i, uint32_t *width,
+                       uint32_t *height)
+{
+    struct espy_preprocess how;
+    const struct espy_value_info *info = &inputs->inputs[i].info;
+    if (!choose_preprocess(info, &how))
+        return false;
+    const int64_t *dims = inputs->tensors[i].dims + height_index(info, &how);
+    *height = (uint32_t)dims[0];
+    *width = (uint32_t)dims[1];
+    return true;
+}
+
 static bool fill_picture(struct cli_inputs *inputs, uint32_t i, struct cli_message *message)
 {
     struct cli_input *input = &inputs->inputs[i];
     struct espy_tensor *tensor = &inputs->tensors[i];
     size_t count = 0;
-    if (!allocate(tensor, &count, message))
+    if (!espy_inputs_allocate(tensor, &count, message))
         return false;
     float *values = malloc(count * sizeof *values);
     if (!values)
@@ -332,7 +214,8 @@ static bool take_picture(struct cli_inputs *inputs, uint32_t i, const struct cli
     if (!espy_picture_parse(input->path, bytes->data, bytes->size, &input->picture, message))
         return false;
     const uint32_t at = height_index(info, how);
-    const int64_t known[2] = {known_dim(inputs, i, at), known_dim(inputs, i, at + 1)};
+    const int64_t known[2] = {espy_inputs_known_dim(inputs, i, at),
+                              espy_inputs_known_dim(inputs, i, at + 1)};
     if (!how->height && known[0] > 0 && known[0] <= PICTURE_SIDE_MAX)
         how->height = (uint32_t)known[0];
     if (!how->width && known[1] > 0 && known[1] <= PICTURE_SIDE_MAX)
@@ -348,7 +231,7 @@ static bool take_picture(struct cli_inputs *inputs, uint32_t i, const struct cli
     frame[last ? 1 : 2] = width;
     input->frame_width = width;
     input->frame_height = height;
-    return set_dims(inputs, i, info->rank, dims, input->path, message) &&
+    return espy_inputs_set_dims(inputs, i, info->rank, dims, input->path, message) &&
            fill_picture(inputs, i, message);
 }
 
@@ -399,7 +282,8 @@ static bool take_input(struct cli_inputs *inputs, const char *option, const char
     input->path = given;
     if (espy_values_parse(given, &input->info, &input->values, &reason))
         return true;
-    if (!role_is(&input->info, "image") && strcmp(given, "-") != 0 && access(given, F_OK) != 0)
+    if (!espy_inputs_role_is(&input->info, "image") && strcmp(given, "-") != 0 &&
+        access(given, F_OK) != 0)
         return espy_message_set(message,
                                 "%s: there is no such file, and as values of input '%s': %s", given,
                                 input->info.name, reason.text);
@@ -412,7 +296,8 @@ static bool take_raw(struct cli_inputs *inputs, uint32_t i, struct cli_message *
     struct espy_tensor *tensor = &inputs->tensors[i];
     char shape[SHAPE_TEXT_SIZE];
     size_t count = 0;
-    if (!resolve_dims(inputs, i, message) || !allocate(tensor, &count, message))
+    if (!espy_inputs_resolve_dims(inputs, i, message) ||
+        !espy_inputs_allocate(tensor, &count, message))
         return false;
     if (input->raw.size != tensor->size) {
         return espy_message_set(message,
@@ -428,133 +313,6 @@ static bool take_raw(struct cli_inputs *inputs, uint32_t i, struct cli_message *
     return true;
 }
 
-// ---- values
-// --------------------------------------------------------------------------------------
-
-// Dims for so many values: one dimension that nothing else says follows from their number. Tokens
-// may be fewer than the last dimension takes.
-static bool shape_values(struct cli_inputs *inputs, uint32_t i, struct cli_message *message)
-{
-    struct cli_input *input = &inputs->inputs[i];
-    const struct espy_value_info *info = &input->info;
-    const size_t count = input->values.count;
-    int64_t dims[ESPY_RANK_MAX] = {0};
-    char shape[SHAPE_TEXT_SIZE];
-    uint32_t open = info->rank;
-    uint64_t known = 1;
-    for (uint32_t d = 0; d < info->rank; d++) {
-        dims[d] = known_dim(inputs, i, d);
-        if (dims[d] >= 0)
-            known *= dims[d] ? (uint64_t)dims[d] : 1;
-        else if (open == info->rank || is_batch(info->symbols[open]))
-            open = d; // a batch rather than another
-    }
-    for (uint32_t d = 0; d < info->rank; d++)
-        if (dims[d] < 0 && d != open && is_batch(info->symbols[d]))
-            dims[d] = 1;
-    if (open < info->rank) {
-        const bool whole = count % known == 0;
-        dims[open] = whole ? (int64_t)(count / known) : 1;
-    }
-    uint64_t places = 1;
-    for (uint32_t d = 0; d < info->rank; d++) {
-        if (dims[d] < 0)
-            return resolve_dims(inputs, i, message); // says what is missing
-        places *= (uint64_t)dims[d];
-    }
-    const bool padded = role_is(info, "tokens") && info->rank > 0 && count < places &&
-                        places == (uint64_t)dims[info->rank - 1];
-    if (places != count && !padded)
-        return espy_message_set(message, "input '%s' (%s) takes %s%" PRIu64 " values, not %zu",
-                                info->name, espy_shape_describe(info, shape, sizeof shape),
-                                role_is(info, "tokens") ? "at most " : "", places, count);
-    return set_dims(inputs, i, info->rank, dims, info->name, message);
-}
-
-static bool take_values(struct cli_inputs *inputs, uint32_t i, struct cli_message *message)
-{
-    struct cli_input *input = &inputs->inputs[i];
-    struct espy_tensor *tensor = &inputs->tensors[i];
-    size_t count = 0;
-    return shape_values(inputs, i, message) && allocate(tensor, &count, message) &&
-           espy_values_store(&input->values, &input->info, tensor->data, message);
-}
-
-// ---- what nobody gave
-// -------------------------------------------------------------------------------
-
-static bool take_latent(struct cli_inputs *inputs, uint32_t i, uint32_t seed,
-                        struct cli_message *message)
-{
-    struct espy_tensor *tensor = &inputs->tensors[i];
-    struct cli_random random;
-    size_t count = 0;
-    if (!resolve_dims(inputs, i, message) || !allocate(tensor, &count, message))
-        return false;
-    espy_random_init(&random, seed, i);
-    for (size_t k = 0; k < count; k++)
-        espy_number_set(tensor->dtype, tensor->data, k, espy_random_normal(&random));
-    return true;
-}
-
-static bool find_frame(const struct cli_inputs *inputs, uint32_t i, uint32_t *width,
-                       uint32_t *height)
-{
-    struct espy_preprocess how;
-    const struct espy_value_info *info = &inputs->inputs[i].info;
-    if (!choose_preprocess(info, &how))
-        return false;
-    const int64_t *dims = inputs->tensors[i].dims + height_index(info, &how);
-    *height = (uint32_t)dims[0];
-    *width = (uint32_t)dims[1];
-    return true;
-}
-
-// Width and height of the picture as the network sees it.
-static bool take_image_size(struct cli_inputs *inputs, uint32_t i, struct cli_message *message)
-{
-    const struct espy_value_info *info = &inputs->inputs[i].info;
-    struct espy_tensor *tensor = &inputs->tensors[i];
-    uint32_t of = info->of ? espy_inputs_find(inputs, info->of) : only_input(inputs);
-    const int64_t dims[2] = {1, 2};
-    const uint32_t leading = info->rank != 1;
-    uint32_t size[2];
-    size_t count = 0;
-    if (!set_dims(inputs, i, 1 + leading, dims + !leading, info->name, message) ||
-        !allocate(tensor, &count, message))
-        return false;
-    if (of >= inputs->count || count != 2 || !find_frame(inputs, of, &size[0], &size[1]))
-        return espy_message_set(message,
-                                "input '%s' is the size of a picture, but which is not "
-                                "known; give --input %s=WIDTH,HEIGHT",
-                                info->name, info->name);
-    for (size_t k = 0; k < count; k++)
-        espy_number_set(tensor->dtype, tensor->data, k, size[k]);
-    return true;
-}
-
-// The generator of "Numerical Recipes": the same numbers everywhere.
-static bool take_random(struct cli_inputs *inputs, uint32_t i, uint32_t seed,
-                        struct cli_message *message)
-{
-    const struct espy_value_info *info = &inputs->inputs[i].info;
-    struct espy_tensor *tensor = &inputs->tensors[i];
-    const bool image = role_is(info, "image");
-    const bool real = espy_number_is_float(tensor->dtype);
-    size_t count = 0;
-    if (!resolve_dims(inputs, i, message) || !allocate(tensor, &count, message))
-        return false;
-    uint32_t state = seed + i;
-    for (size_t k = 0; k < count; k++) {
-        state = state * 1664525u + 1013904223u;
-        const double unit = (state >> 8) / 16777216.0;
-        // Integers are mostly indices, of which 0 and 1 are the likeliest to be in range.
-        const double value = !real ? (unit >= 0.5) : image ? unit : 2 * unit - 1;
-        espy_number_set(tensor->dtype, tensor->data, k, value);
-    }
-    return true;
-}
-
 // ---- all together
 // ----------------------------------------------------------------------------------
 
@@ -567,7 +325,7 @@ static bool take_shape(struct cli_inputs *inputs, const char *text, struct cli_m
         return false;
     if (!espy_shape_parse(shape, &rank, dims))
         return espy_message_set(message, "--shape %s: not a shape; write NAME=1x3x224x224", text);
-    return set_dims(inputs, i, rank, dims, "--shape", message);
+    return espy_inputs_set_dims(inputs, i, rank, dims, "--shape", message);
 }
 
 static bool describe_inputs(struct cli_inputs *inputs, const espy_model *model,
@@ -605,21 +363,23 @@ static bool fill_rest(struct cli_inputs *inputs, const struct cli_inputs_params 
         if (inputs->inputs[i].raw.data)
             ok = take_raw(inputs, i, message);
         else if (inputs->inputs[i].values.count)
-            ok = take_values(inputs, i, message);
+            ok = espy_inputs_take_values(inputs, i, message);
         else if (params->shapes_only)
-            ok = resolve_dims(inputs, i, message);
+            ok = espy_inputs_resolve_dims(inputs, i, message);
     }
     for (uint32_t i = 0; ok && i < inputs->count; i++) {
         const struct espy_value_info *info = &inputs->inputs[i].info;
-        if (inputs->inputs[i].named || params->shapes_only || role_is(info, "image_size"))
+        if (inputs->inputs[i].named || params->shapes_only ||
+            espy_inputs_role_is(info, "image_size"))
             continue;
-        ok = role_is(info, "latent") ? take_latent(inputs, i, params->seed, message)
-                                     : take_random(inputs, i, params->seed, message);
+        ok = espy_inputs_role_is(info, "latent")
+                 ? espy_inputs_take_latent(inputs, i, params->seed, message)
+                 : espy_inputs_take_random(inputs, i, params->seed, message);
     }
     for (uint32_t i = 0; ok && i < inputs->count; i++) { // of pictures, which are there now
         if (!inputs->inputs[i].named && !params->shapes_only &&
-            role_is(&inputs->inputs[i].info, "image_size"))
-            ok = take_image_size(inputs, i, message);
+            espy_inputs_role_is(&inputs->inputs[i].info, "image_size"))
+            ok = espy_inputs_take_image_size(inputs, i, message);
     }
     return ok;
 }

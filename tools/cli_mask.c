@@ -17,6 +17,12 @@ static bool is_background(const struct espy_value_info *info, uint32_t index)
     return !*label || !strcmp(label, "__background__") || !strcmp(label, "background");
 }
 
+static bool is_hidden(const struct cli_mask *mask, const struct espy_value_info *info,
+                      uint32_t index)
+{
+    return mask->is_foreground ? index == 0 : is_background(info, index);
+}
+
 static int larger(const void *left, const void *right)
 {
     const struct cli_share *a = left, *b = right;
@@ -59,7 +65,7 @@ static bool measure(struct cli_mask *mask, const struct espy_value_info *info,
             continue;
         struct cli_share *share = &mask->shares[at++];
         *share = (struct cli_share){.index = i, .share = (double)counts[i] / (double)total};
-        share->hidden = mask->is_foreground ? i == 0 : is_background(info, i);
+        share->hidden = is_hidden(mask, info, i);
         if (mask->is_foreground)
             share->label = i ? "foreground" : "background";
         else if (i < info->label_count && *info->labels[i])
@@ -98,6 +104,9 @@ bool espy_mask_init(struct cli_mask *mask, const struct espy_value_info *info,
         }
     }
     ok = ok && measure(mask, info, input, message);
+    for (size_t i = 0; ok && i < count; i++)
+        if (mask->indices[i] >= 0 && is_hidden(mask, info, (uint32_t)mask->indices[i]))
+            mask->indices[i] = -1;
     if (!ok)
         espy_mask_finish(mask);
     return ok;

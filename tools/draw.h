@@ -55,9 +55,7 @@ bool espy_draw_boxes(struct picture *picture, const struct draw_box *boxes, uint
 // A class per place of a grid that lies over area.
 struct draw_classes {
     uint32_t width, height;
-    const int32_t *indices; // [width * height]
-    const bool *hidden;     // [class_count]; others and indices beyond are drawn
-    uint32_t class_count;
+    const int32_t *indices; // [width * height]; below 0: none
     struct picture_area area;
 };
 void espy_draw_classes(struct picture *picture, const struct draw_classes *classes);

@@ -51,11 +51,6 @@ static int32_t class_at(const struct draw_classes *classes, double u, double v)
     return best;
 }
 
-static bool is_hidden(const struct draw_classes *classes, int32_t index)
-{
-    return index < 0 || ((uint32_t)index < classes->class_count && classes->hidden[index]);
-}
-
 void espy_draw_classes(struct picture *picture, const struct draw_classes *classes)
 {
     const double across = classes->area.right - classes->area.left;
@@ -70,7 +65,7 @@ void espy_draw_classes(struct picture *picture, const struct draw_classes *class
                 if (u < 0 || u > 1 || v < 0 || v > 1)
                     continue;
                 const int32_t index = class_at(classes, u, v);
-                if (is_hidden(classes, index))
+                if (index < 0)
                     continue;
                 const struct draw_color color = espy_draw_color((uint32_t)index);
                 red += color.rgb[0];

@@ -2,10 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli_heat.h"
 #include "cli_json.h"
-#include "cli_number.h"
 #include "cli_session.h"
+#include "cli_words.h"
 #include "draw.h"
 #include "espy_commands.h"
 
@@ -47,7 +46,7 @@ struct attend {
     struct cli_session session;
     struct cli_inputs inputs;
     const struct cli_input *picture; // the first input that is one; NULL: none
-    const struct cli_input *tokens;  // the only input of tokens; NULL: none, or several
+    struct cli_words words;
     uint32_t tile_side;
     double x, y; // --query
     bool rollout;
@@ -210,49 +209,6 @@ static enum cli_exit run_maps(struct attend *attend)
 // ---- drawing
 // -------------------------------------------------------------------------------------
 
-// How many tokens there are, and how many of them were given: what pads them comes after.
-static uint32_t token_count(const struct attend *attend, uint32_t *given)
-{
-    const struct cli_input *input = attend->tokens;
-    if (!input)
-        return 0;
-    const struct espy_tensor *tensor = &attend->inputs.tensors[input - attend->inputs.inputs];
-    const int64_t count = tensor->rank ? tensor->dims[tensor->rank - 1] : 0;
-    const size_t values = input->values.count;
-    *given = values > 0 && values < (uint64_t)count ? (uint32_t)values : (uint32_t)count;
-    return (uint32_t)count;
-}
-
-// The words of the first row of tokens, their numbers where they have none. malloc, in one piece;
-// NULL: out of memory.
-static const char **find_words(const struct attend *attend, uint32_t count)
-{
-    enum { NUMBER_SIZE = 24 };
-    const struct espy_value_info *info = &attend->tokens->info;
-    const struct espy_tensor *tensor =
-        &attend->inputs.tensors[attend->tokens - attend->inputs.inputs];
-    const char **words = malloc(count * (sizeof *words + NUMBER_SIZE) + 1);
-    char *numbers = (char *)(words + count);
-    for (uint32_t i = 0; words && i < count; i++, numbers += NUMBER_SIZE) {
-        const double id = espy_number_get(tensor->dtype, tensor->data, i);
-        (void)snprintf(numbers, NUMBER_SIZE, "%.0f", id);
-        words[i] = id >= 0 && id < info->label_count ? info->labels[(uint32_t)id] : numbers;
-    }
-    return words;
-}
-
-// Takes what pads the tokens off a matrix of them, but for columns that something attends to.
-static void crop_padding(struct heat *heat, uint32_t tokens, uint32_t given)
-{
-    const uint32_t rows = heat->rows == tokens ? given : heat->rows;
-    uint32_t columns = heat->columns == tokens ? given : heat->columns;
-    for (uint32_t r = 0; r < rows; r++)
-        for (uint32_t c = columns; c < heat->columns; c++)
-            if (heat->values[(size_t)r * heat->columns + c] > 1e-6F)
-                columns = c + 1;
-    espy_heat_crop(heat, rows, columns);
-}
-
 static void mark_query(const struct attend *attend, const struct cli_input *input,
                        struct picture *result)
 {
@@ -270,23 +226,15 @@ static bool draw(const struct attend *attend, const struct espy_attention_info *
                  struct heat *heat, struct picture *result, struct cli_message *message)
 {
     const struct cli_input *input = picture_of(attend, &site->keys);
-    uint32_t given = 0;
-    const uint32_t tokens = token_count(attend, &given);
-    const bool is_matrix =
-        heat->form == HEAT_MATRIX && tokens > 0 && strcmp(site->kind, "transposed");
-    const bool down = is_matrix && heat->rows == tokens;
-    const bool across = is_matrix && heat->columns == tokens;
-    const char **words = down || across ? find_words(attend, tokens) : NULL;
-    if ((down || across) && !words)
-        return espy_message_set(message, "out of memory for words");
-    if (words)
-        crop_padding(heat, tokens, given);
-    const struct heat_words beside = {down ? words : NULL, across ? words : NULL};
-    const bool alone = attend->count == 1 || attend->tile_side == WORDS_TILE_SIDE;
+    // On a sheet of small tiles there is no room for anything beside a matrix.
+    const bool labelled = heat->form == HEAT_MATRIX && strcmp(site->kind, "transposed") != 0 &&
+                          (attend->count == 1 || attend->tile_side == WORDS_TILE_SIDE);
+    struct heat_words beside = {0};
+    if (labelled)
+        beside = espy_words_beside(&attend->words, heat);
     const bool ok =
         espy_heat_draw(heat, input ? &input->picture : NULL, input ? &input->area : NULL,
-                       alone ? &beside : NULL, result, message);
-    free(words);
+                       labelled ? &beside : NULL, result, message);
     if (ok && heat->form == HEAT_PLACES && input && input == picture_of(attend, &site->queries))
         mark_query(attend, input, result);
     return ok;
@@ -421,23 +369,6 @@ static enum cli_exit present(struct attend *attend)
     return espy_json_print(json, result);
 }
 
-static void find_inputs(struct attend *attend)
-{
-    uint32_t tokens = 0;
-    for (uint32_t i = 0; i < attend->inputs.count; i++) {
-        const struct cli_input *input = &attend->inputs.inputs[i];
-        if (!attend->picture && input->picture.rgb)
-            attend->picture = input;
-        if (input->info.role && !strcmp(input->info.role, "tokens")) {
-            attend->tokens = input;
-            tokens++;
-        }
-    }
-    if (tokens > 1)
-        attend->tokens = NULL;
-    attend->tile_side = attend->tokens ? WORDS_TILE_SIDE : TILE_SIDE;
-}
-
 static enum cli_exit attend_model(struct attend *attend, const char *model, const char *file)
 {
     struct cli_message message;
@@ -452,7 +383,12 @@ static enum cli_exit attend_model(struct attend *attend, const char *model, cons
     if (result == CLI_GO_ON &&
         !espy_inputs_init(&attend->inputs, attend->session.model, &params, &message))
         result = espy_cli_fail_message(&message);
-    find_inputs(attend);
+    if (result == CLI_GO_ON && !espy_words_init(&attend->words, &attend->inputs, &message))
+        result = espy_cli_fail_message(&message);
+    for (uint32_t i = 0; i < attend->inputs.count && !attend->picture; i++)
+        if (attend->inputs.inputs[i].picture.rgb)
+            attend->picture = &attend->inputs.inputs[i];
+    attend->tile_side = attend->words.count ? WORDS_TILE_SIDE : TILE_SIDE;
     if (result == CLI_GO_ON)
         result = find_query(attend);
     if (result == CLI_GO_ON)
@@ -474,6 +410,7 @@ static int run_attend(const struct cli_command *command, int argc, char **argv)
     attend.params.one_head = options.head > 0;
     attend.params.head = options.head > 0 ? options.head - 1 : 0;
     result = attend_model(&attend, operands[0], operands[1]);
+    espy_words_finish(&attend.words);
     espy_inputs_finish(&attend.inputs);
     espy_cli_close(&attend.session);
     free(attend.maps);
