@@ -95,6 +95,8 @@ void espy_draw_disc(struct picture *picture, double x, double y, double radius,
                     struct draw_color color)
 {
     int64_t left, right, top, bottom;
+    if (!isfinite(x + y + radius))
+        return;
     touched(x - radius - 1, x + radius + 1, picture->width, &left, &right);
     touched(y - radius - 1, y + radius + 1, picture->height, &top, &bottom);
     for (int64_t row = top; row < bottom; row++)

@@ -339,6 +339,7 @@ Test(drawing, edges_between_pixels_are_blended_and_outside_is_left_out)
     cr_expect_eq(pixel(&picture, 0, 0)[0], 150);
     cr_expect_eq(pixel(&picture, 7, 0)[0], 150);
     espy_draw_disc(&picture, -3, 20, 2, white);
+    espy_draw_disc(&picture, NAN, 4, 2, white);
     espy_draw_text(&picture, -100, 3, 1, "outside", white);
     espy_draw_text_up(&picture, 3, 1000, 1, "outside", white);
     const struct picture_area nowhere = {NAN, 0, NAN, 4};
