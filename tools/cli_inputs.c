@@ -46,22 +46,28 @@ static bool fills_itself(const struct espy_value_info *info)
     return espy_inputs_role_is(info, "latent") || espy_inputs_role_is(info, "image_size");
 }
 
-// " 'images' 1x3x224x224 float32, ..." for messages.
-static void list_inputs(const struct cli_inputs *inputs, bool missing_only, char *buffer,
-                        size_t size)
+// " 'images' 1x3x224x224 float32, ..." for messages. Returns how many there are, but for those that
+// there was no room for.
+static uint32_t list_inputs(const struct cli_inputs *inputs, bool missing_only, char *buffer,
+                            size_t size)
 {
+    uint32_t listed = 0;
     size_t at = 0;
     buffer[0] = '\0';
     for (uint32_t i = 0; i < inputs->count && at < size; i++) {
-        char shape[SHAPE_TEXT_SIZE];
+        char shape[SHAPE_TEXT_SIZE], labels[100];
         const struct espy_value_info *info = &inputs->inputs[i].info;
         if (missing_only && (inputs->inputs[i].named || fills_itself(info)))
             continue;
         const int length =
-            snprintf(buffer + at, size - at, "%s'%s' %s %s", at ? ", " : "", info->name,
-                     espy_shape_describe(info, shape, sizeof shape), espy_dtype_name(info->dtype));
+            snprintf(buffer + at, size - at, "%s'%s' %s %s%s%s%s", at ? ", " : "", info->name,
+                     espy_shape_describe(info, shape, sizeof shape), espy_dtype_name(info->dtype),
+                     info->label_count ? " (" : "", espy_labels_print(info, labels, sizeof labels),
+                     info->label_count ? ")" : "");
         at += length > 0 ? (size_t)length : size;
+        listed++;
     }
+    return listed;
 }
 
 // The input that a file or shape without a name is for: the only one, or the only picture.
@@ -105,7 +111,7 @@ static bool pick_input(const struct cli_inputs *inputs, const char *option, cons
     *rest = text;
     if (*index < inputs->count && is_path(text))
         return true;
-    list_inputs(inputs, false, list, sizeof list);
+    (void)list_inputs(inputs, false, list, sizeof list);
     return espy_message_set(message, "%s%s%s: no input of that name; use NAME=... with one of: %s",
                             option, *option ? " " : "", text, list);
 }
@@ -354,10 +360,11 @@ static bool fill_rest(struct cli_inputs *inputs, const struct cli_inputs_params 
 {
     char list[400];
     bool ok = true;
-    list_inputs(inputs, true, list, sizeof list);
-    if (*list && !params->random && !params->shapes_only) {
-        return espy_message_set(message, "missing input%s; give --input NAME=FILE for: %s",
-                                strchr(list, ',') ? "s" : "", list);
+    const uint32_t missing = list_inputs(inputs, true, list, sizeof list);
+    if (missing && !params->random && !params->shapes_only) {
+        return espy_message_set(message,
+                                "missing input%s; give --input NAME=FILE or NAME=VALUES for: %s",
+                                missing > 1 ? "s" : "", list);
     }
     for (uint32_t i = 0; ok && i < inputs->count; i++) {
         if (inputs->inputs[i].raw.data)

@@ -118,17 +118,22 @@ char *espy_result_path(const char *dir, const char *name)
 // ---- pictures
 // ------------------------------------------------------------------------------------
 
+enum { BATCH_MAX = 1024, SHEET_GAP = 2 };
+
 struct plane {
     uint32_t width, height, channels;
-    bool last; // channels last
+    uint32_t count; // of a batch
+    bool last;      // channels last
 };
 
 static bool find_plane(const struct espy_tensor *tensor, struct plane *plane)
 {
     const uint32_t lead = tensor->rank == 4;
     const int64_t *dims = tensor->dims + lead;
-    if ((tensor->rank != 3 && tensor->rank != 4) || (lead && tensor->dims[0] != 1))
+    if ((tensor->rank != 3 && tensor->rank != 4) ||
+        (lead && (tensor->dims[0] < 1 || tensor->dims[0] > BATCH_MAX)))
         return false;
+    plane->count = lead ? (uint32_t)tensor->dims[0] : 1;
     plane->last = dims[0] != 1 && dims[0] != 3;
     const int64_t channels = dims[plane->last ? 2 : 0];
     const int64_t height = dims[plane->last ? 0 : 1], width = dims[plane->last ? 1 : 2];
@@ -216,6 +221,72 @@ static bool undo_resize(const struct cli_input *input, struct picture *picture,
     return true;
 }
 
+// How elements become bytes.
+struct levels {
+    struct cli_range range;
+    const struct espy_preprocess *undo; // or NULL
+    bool bgr;
+};
+
+static struct levels find_levels(const struct espy_tensor *tensor, const struct cli_input *input,
+                                 const struct cli_range *asked)
+{
+    const struct espy_preprocess *how = input ? input->info.preprocess : NULL;
+    return (struct levels){.range = choose_range(tensor, asked),
+                           .undo = is_normalised(input) && !asked->given ? how : NULL,
+                           .bgr = how && how->color && !strcmp(how->color, "bgr")};
+}
+
+// Picture `index` of a batch.
+static void fill_picture(const struct espy_tensor *tensor, const struct plane *plane,
+                         uint32_t index, const struct levels *levels, struct picture *picture)
+{
+    const size_t pixels = (size_t)plane->width * plane->height;
+    const size_t first = pixels * plane->channels * index;
+    const struct espy_preprocess *undo = levels->undo;
+    const struct cli_range *range = &levels->range;
+    for (size_t i = 0; i < pixels; i++) {
+        for (uint32_t c = 0; c < 3; c++) {
+            const uint32_t from = plane->channels == 1 ? 0 : levels->bgr ? 2 - c : c;
+            const size_t at = plane->last ? i * plane->channels + from : from * pixels + i;
+            double value = espy_number_get(tensor->dtype, tensor->data, first + at);
+            if (undo) {
+                const double std = undo->std[from] != 0 ? undo->std[from] : 1;
+                value = (value * std + undo->mean[from]) * (undo->scale != 0 ? undo->scale : 1);
+            } else {
+                value = (value - range->low) / (range->high - range->low) * 255;
+            }
+            picture->rgb[i * 3 + c] = to_byte(value);
+        }
+    }
+}
+
+// All pictures of a batch side by side, as many rows as columns or one less.
+static bool make_sheet(const struct espy_tensor *tensor, const struct plane *plane,
+                       const struct levels *levels, struct picture *sheet,
+                       struct cli_message *message)
+{
+    const uint32_t columns = (uint32_t)ceil(sqrt(plane->count));
+    const uint32_t rows = (plane->count + columns - 1) / columns;
+    const uint32_t across = plane->width + SHEET_GAP, down = plane->height + SHEET_GAP;
+    struct picture one;
+    if (!espy_picture_create(plane->width, plane->height, &one, message))
+        return false;
+    const bool ok =
+        espy_picture_create(columns * across - SHEET_GAP, rows * down - SHEET_GAP, sheet, message);
+    if (ok)
+        memset(sheet->rgb, 255, (size_t)sheet->width * sheet->height * 3);
+    for (uint32_t i = 0; ok && i < plane->count; i++) {
+        const size_t left = (size_t)(i % columns) * across, top = (size_t)(i / columns) * down;
+        fill_picture(tensor, plane, i, levels, &one);
+        for (uint32_t y = 0; y < one.height; y++)
+            memcpy(sheet->rgb + ((top + y) * sheet->width + left) * 3,
+                   one.rgb + (size_t)y * one.width * 3, (size_t)one.width * 3);
+    }
+    espy_picture_free(&one);
+    return ok;
+}
+
 bool espy_result_picture(const struct espy_value_info *info, const struct espy_tensor *tensor,
                          const struct cli_input *input, const struct cli_range *range,
                          struct picture *picture, struct cli_message *message)
@@ -227,28 +298,12 @@ bool espy_result_picture(const struct espy_value_info *info, const struct espy_t
                                 info->name,
                                 espy_shape_print(tensor->rank, tensor->dims, shape, sizeof shape));
     }
+    const struct levels levels = find_levels(tensor, input, range);
+    if (plane.count > 1)
+        return make_sheet(tensor, &plane, &levels, picture, message);
     if (!espy_picture_create(plane.width, plane.height, picture, message))
         return false;
-    const bool undo = is_normalised(input) && !range->given;
-    const struct espy_preprocess *how = undo ? input->info.preprocess : NULL;
-    const struct cli_range used = choose_range(tensor, range);
-    const bool bgr = input && input->info.preprocess && input->info.preprocess->color &&
-                     !strcmp(input->info.preprocess->color, "bgr");
-    const size_t pixels = (size_t)plane.width * plane.height;
-    for (size_t i = 0; i < pixels; i++) {
-        for (uint32_t c = 0; c < 3; c++) {
-            const uint32_t from = plane.channels == 1 ? 0 : bgr ? 2 - c : c;
-            const size_t at = plane.last ? i * plane.channels + from : from * pixels + i;
-            double value = espy_number_get(tensor->dtype, tensor->data, at);
-            if (how) {
-                const double std = how->std[from] != 0 ? how->std[from] : 1;
-                value = (value * std + how->mean[from]) * (how->scale != 0 ? how->scale : 1);
-            } else {
-                value = (value - used.low) / (used.high - used.low) * 255;
-            }
-            picture->rgb[i * 3 + c] = to_byte(value);
-        }
-    }
+    fill_picture(tensor, &plane, 0, &levels, picture);
     if (!input || !input->picture.rgb || undo_resize(input, picture, message))
         return true;
     espy_picture_free(picture);

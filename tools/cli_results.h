@@ -28,9 +28,10 @@ struct cli_range {
     bool given;       // --range
     double low, high; // these become 0 and 255
 };
-// An output [1,C,H,W] or [1,H,W,C], batch optional, C 1 or 3, as a picture. input, which the output
-// is `of`, may be NULL; docs/cli.md says how the range is found. Where it is of a picture that was
-// resized, it becomes what of that the network saw, no smaller than either.
+// An output [N,C,H,W] or [N,H,W,C], batch optional, C 1 or 3, as a picture; several side by side.
+// input, which the output is `of`, may be NULL; docs/cli.md says how the range is found. Where it
+// is of a picture that was resized, it becomes what of that the network saw, no smaller than
+// either.
 bool espy_result_picture(const struct espy_value_info *info, const struct espy_tensor *tensor,
                          const struct cli_input *input, const struct cli_range *range,
                          struct picture *picture, struct cli_message *message);

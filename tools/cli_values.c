@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -18,7 +19,7 @@ struct cli_value {
     bool is_whole;
 };
 
-enum { PIECE_SHOWN_MAX = 60 };
+enum { PIECE_SHOWN_MAX = 60, LABELS_SHOWN = 160 };
 
 static int shown(size_t length)
 {
@@ -70,6 +71,21 @@ static bool find_label(const char *text, size_t length, const struct espy_value_
     return matches == 1;
 }
 
+const char *espy_labels_print(const struct espy_value_info *info, char *buffer, size_t size)
+{
+    size_t at = 0;
+    buffer[0] = '\0';
+    for (uint32_t i = 0; i < info->label_count; i++) {
+        const size_t length = strlen(info->labels[i]);
+        if (at + length + sizeof ", , ..." > size) {
+            (void)snprintf(buffer + at, size - at, "%s...", i ? ", " : "");
+            break;
+        }
+        at += (size_t)snprintf(buffer + at, size - at, "%s%s", i ? ", " : "", info->labels[i]);
+    }
+    return buffer;
+}
+
 static bool take(const char *text, size_t length, bool words, const struct espy_value_info *info,
                  struct cli_values *values, struct cli_message *message)
 {
@@ -82,12 +98,11 @@ static bool take(const char *text, size_t length, bool words, const struct espy_
         length--;
     *value = (struct cli_value){.text = text, .length = shown(length)};
     if (!(words && find_label(text, length, info, value)) && !parse_number(text, length, value)) {
+        char labels[LABELS_SHOWN];
         if (info->label_count)
-            return espy_message_set(message,
-                                    "'%.*s' is neither a number nor one of its %u labels, "
-                                    "such as '%.60s'",
-                                    shown(length), text, info->label_count,
-                                    info->labels[info->label_count / 2]);
+            return espy_message_set(message, "'%.*s' is neither a number nor a label: %s",
+                                    shown(length), text,
+                                    espy_labels_print(info, labels, sizeof labels));
         return espy_message_set(message, "'%.*s' is no number", shown(length), text);
     }
     values->count++;

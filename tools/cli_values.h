@@ -17,6 +17,8 @@ struct cli_values {
 // the message says which part is not.
 bool espy_values_parse(const char *text, const struct espy_value_info *info,
                        struct cli_values *values, struct cli_message *message);
+// "cat, dog, ..." for messages: the first labels, as many as there is room for. Returns buffer.
+const char *espy_labels_print(const struct espy_value_info *info, char *buffer, size_t size);
 void espy_values_free(struct cli_values *values); // zeroed is fine
 
 // Writes the values as elements of the input; data has room for all. Refuses what the type does not

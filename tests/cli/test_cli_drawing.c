@@ -279,6 +279,34 @@ Test(drawing, masks_depth_and_pictures_undo_the_letterbox)
     remove_folder(folder);
 }
 
+Test(drawing, pictures_of_a_batch_stand_side_by_side)
+{
+    static const char json[] =
+        "{\"espy\": 1, \"inputs\": [{\"name\": \"z\", \"dtype\": \"float32\", \"shape\": [\"n\", "
+        "1, 1, 2],"
+        "   \"role\": \"latent\"}], \"outputs\": [{\"name\": \"y\", \"role\": \"image\"}],"
+        " \"nodes\": [{\"op\": \"Relu\", \"name\": \"0\", \"inputs\": [\"z\"], \"outputs\": "
+        "[\"y\"]}]}";
+    char folder[64];
+    struct picture picture;
+    struct cli_message message;
+    make_folder(folder);
+    make_model("%s", json);
+    must((const char *[]){"run", "m.espy", "0,0.2,0.4,0.6,0.8,1", "-o", "o.png", NULL});
+    cr_assert(espy_picture_read("o.png", &picture, &message), "%s", message.text);
+    // Three of 2x1, two a row, two pixels apart.
+    cr_assert(picture.width == 6 && picture.height == 4, "%ux%u", picture.width, picture.height);
+    cr_expect_eq(pixel(&picture, 0, 0)[0], 0);
+    cr_expect_eq(pixel(&picture, 1, 0)[0], 51);
+    cr_expect_eq(pixel(&picture, 4, 0)[0], 102);
+    cr_expect_eq(pixel(&picture, 5, 0)[0], 153);
+    cr_expect_eq(pixel(&picture, 0, 3)[0], 204);
+    cr_expect_eq(pixel(&picture, 1, 3)[0], 255);
+    cr_expect_eq(pixel(&picture, 2, 0)[0], 255, "between them");
+    espy_picture_free(&picture);
+    remove_folder(folder);
+}
+
 Test(drawing, what_cannot_be_drawn_is_explained)
 {
     static const struct {

@@ -223,9 +223,11 @@ Test(inputs, values_that_do_not_fit_are_explained)
         {{"ids=1", "f=1,2", "k=3000000000"}, "takes whole numbers (int32), not '3000000000'"},
         {{"ids=1", "f=1,2,3", "k=1"}, "not 3"},
         {{"ids=1,2,3,4,5,6,7", "f=1,2", "k=1"}, "takes at most 6 values, not 7"},
-        {{"ids=1", "k=1", "z=1"}, "missing input; give --input NAME=FILE for: 'f' nx2 float32"},
+        {{"ids=1", "k=1", "z=1"},
+         "missing input; give --input NAME=FILE or NAME=VALUES for: 'f' nx2 float32"},
         {{"ids=1", "f=1,2", "f=1,2"}, "given twice: 1,2 and 1,2"},
-        {{"ids=1", "f=1,2", "z=1,2,3,4"}, "missing input; give --input NAME=FILE for: 'k' 1 int32"},
+        {{"ids=1", "f=1,2", "z=1,2,3,4"},
+         "missing input; give --input NAME=FILE or NAME=VALUES for: 'k' 1 int32"},
     };
     char folder[64];
     make_folder(folder, model_json);
@@ -270,13 +272,19 @@ Test(inputs, labels_name_tokens_and_classes_and_the_size_of_the_picture_is_known
     static const struct {
         const char *ids, *k, *says;
     } wrong[] = {
-        {"ids=the dog", "k=hen",
-         "'dog' is neither a number nor one of its 3 labels, such as 'the'"},
+        {"ids=the dog", "k=hen", "'dog' is neither a number nor a label: <pad>, the, cat"},
         {"ids=1,2,3", "k=hen", "input 'ids' takes 0 to 2, as many as it has labels, not 3"},
         {"ids=1", "k=-1", "input 'k' takes 0 to 1, as many as it has labels, not -1"},
         {"ids=1", "k=fox", "'fox' is neither"},
+        {"ids=1", "ids=2", "given twice: 1 and 2"},
         {"ids=1", "k=hen,hen", "input 'k' (1) takes 1 values, not 2"},
     };
+    run((const char *[]){"run", "model.espy", "p.png", NULL}, &result);
+    cr_expect_not_null(strstr(result.err,
+                              "missing inputs; give --input NAME=FILE or NAME=VALUES for: "
+                              "'ids' 1xn int32 (<pad>, the, cat), "
+                              "'k' 1 int64 (red fox, hen)\n"),
+                       "%s", result.err);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         run((const char *[]){"run", "model.espy", "p.png", "-i", wrong[i].ids, "-i", wrong[i].k,
                              NULL},

@@ -91,8 +91,8 @@ Test(run, classes_pictures_and_files_come_out)
 {
     char folder[64];
     make_folder(folder);
-    must((const char *[]){"run", "model.espy", "p.jpg", "-i", "s:0=s.npy", "-o", "map=map.png", "-o",
-                          "o.png", "--save-dir", "out", NULL});
+    must((const char *[]){"run", "model.espy", "p.jpg", "-i", "s:0=s.npy", "-o", "map=map.png",
+                          "-o", "o.png", "--save-dir", "out", NULL});
     cr_expect_not_null(strstr(result.out, " 64.39 %  bee\n 23.69 %  dog\n"), "%s", result.out);
     cr_expect_not_null(strstr(result.out, " ms on "));
 
@@ -172,7 +172,7 @@ Test(run, wrong_inputs_are_explained)
         {{"run", "model.espy", NULL}, 1, "'x' batchx1x4x6 float32, 's:0' batchx4 float32"},
         {{"run", "model.espy", "p.jpg", NULL},
          1,
-         "missing input; give --input NAME=FILE for: 's:0'"},
+         "missing input; give --input NAME=FILE or NAME=VALUES for: 's:0'"},
         {{"run", "model.espy", "p.jpg", "-i", "x=p.jpg", NULL}, 1, "given twice"},
         {{"run", "model.espy", "-i", "y=p.jpg", NULL}, 1, "no input of that name"},
         {{"run", "model.espy", "-i", "s:0=p.jpg", NULL}, 1, "is no picture"},
