@@ -35,8 +35,8 @@ struct draw_color espy_draw_ink(struct draw_color ground)
 
 double espy_draw_unit(const struct picture *picture)
 {
-    const uint32_t longer = picture->width > picture->height ? picture->width : picture->height;
-    return longer > 400 ? longer / 400.0 : 1;
+    const double side = sqrt((double)picture->width * picture->height);
+    return side > 325 ? side / 325 : 1; // 1.6 for 640x425
 }
 
 static void blend(struct picture *picture, int64_t x, int64_t y, struct draw_color color,
