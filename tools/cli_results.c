@@ -211,8 +211,8 @@ static bool undo_resize(const struct cli_input *input, struct picture *picture,
     for (uint32_t row = 0; row < part.height; row++)
         memcpy(part.rgb + (size_t)row * part.width * 3,
                picture->rgb + ((size_t)(y + row) * picture->width + x) * 3, (size_t)part.width * 3);
-    const bool ok = espy_picture_resize(&part, (uint32_t)rint((right - left) * scale),
-                                        (uint32_t)rint((bottom - top) * scale), &whole, message);
+    const bool ok = espy_picture_enlarge(&part, (uint32_t)rint((right - left) * scale),
+                                         (uint32_t)rint((bottom - top) * scale), &whole, message);
     espy_picture_free(&part);
     if (!ok)
         return false;

@@ -14,6 +14,7 @@ enum { WEIGHT_BITS = 22 };
 
 // For each place of the result, which source pixels count and how much.
 struct filter {
+    bool cubic;    // else triangle
     uint32_t taps; // room per place
     uint32_t *first, *count;
     int32_t *weights; // [places * taps]
@@ -27,11 +28,27 @@ static void filter_free(struct filter *filter)
     *filter = (struct filter){0};
 }
 
+static double reach_of(const struct filter *filter, double scale)
+{
+    return (filter->cubic ? 2 : 1) * (scale < 1 ? 1 : scale);
+}
+
+// Catmull and Rom's, or the triangle.
+static double weight_at(const struct filter *filter, double distance)
+{
+    const double d = fabs(distance);
+    if (!filter->cubic)
+        return d < 1 ? 1 - d : 0;
+    if (d < 1)
+        return (1.5 * d - 2.5) * d * d + 1;
+    return d < 2 ? ((2.5 - 0.5 * d) * d - 4) * d + 2 : 0;
+}
+
 static void filter_place(struct filter *filter, uint32_t place, uint32_t from, double scale)
 {
-    const double stretch = scale < 1 ? 1 : scale;
+    const double stretch = scale < 1 ? 1 : scale, reach = reach_of(filter, scale);
     const double center = ((double)place + 0.5) * scale;
-    const double low = center - stretch + 0.5, high = center + stretch + 0.5;
+    const double low = center - reach + 0.5, high = center + reach + 0.5;
     const uint32_t first = low < 0 ? 0 : (uint32_t)low;
     const uint32_t end = high > from ? from : (uint32_t)high;
     int32_t *weights = filter->weights + (size_t)place * filter->taps;
@@ -40,12 +57,12 @@ static void filter_place(struct filter *filter, uint32_t place, uint32_t from, d
     assert(end - first <= filter->taps);
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < end - first; i++) {
-            const double distance = fabs(((double)(i + first) - center + 0.5) / stretch);
-            const double weight = distance < 1 ? 1 - distance : 0;
+            const double weight = weight_at(filter, ((double)(i + first) - center + 0.5) / stretch);
+            const double share = pass ? weight / sum * (1 << WEIGHT_BITS) : 0;
             if (pass == 0)
                 sum += weight;
             else
-                weights[i] = (int32_t)(weight / sum * (1 << WEIGHT_BITS) + 0.5);
+                weights[i] = (int32_t)(share + (share < 0 ? -0.5 : 0.5));
         }
     }
     filter->first[place] = first;
@@ -55,7 +72,7 @@ static void filter_place(struct filter *filter, uint32_t place, uint32_t from, d
 static bool filter_init(struct filter *filter, uint32_t from, uint32_t to)
 {
     const double scale = (double)from / (double)to;
-    filter->taps = (uint32_t)ceil(scale < 1 ? 1 : scale) * 2 + 1;
+    filter->taps = (uint32_t)ceil(reach_of(filter, scale)) * 2 + 1;
     filter->first = calloc(to, sizeof *filter->first);
     filter->count = calloc(to, sizeof *filter->count);
     filter->weights = calloc((size_t)to * filter->taps, sizeof *filter->weights);
@@ -76,7 +93,7 @@ static void weigh(const uint8_t *pixels, size_t step, const int32_t *weights, ui
             sums[c] += (int64_t)pixels[c] * weights[i];
     }
     for (unsigned c = 0; c < 3; c++) {
-        const int64_t value = sums[c] >> WEIGHT_BITS;
+        const int64_t value = sums[c] < 0 ? 0 : sums[c] >> WEIGHT_BITS;
         rgb[c] = (uint8_t)(value > 255 ? 255 : value);
     }
 }
@@ -105,10 +122,10 @@ static void resize_columns(const struct picture *from, const struct filter *filt
     }
 }
 
-bool espy_picture_resize(const struct picture *picture, uint32_t width, uint32_t height,
-                         struct picture *result, struct cli_message *message)
+static bool resize(const struct picture *picture, uint32_t width, uint32_t height, bool cubic,
+                   struct picture *result, struct cli_message *message)
 {
-    struct filter across = {0}, down = {0};
+    struct filter across = {.cubic = cubic}, down = {.cubic = cubic};
     struct picture narrow = {0}, found = {0};
     bool ok = espy_picture_create(width, picture->height, &narrow, message) &&
               espy_picture_create(width, height, &found, message);
@@ -126,6 +143,18 @@ bool espy_picture_resize(const struct picture *picture, uint32_t width, uint32_t
     espy_picture_free(&narrow);
     espy_picture_free(&found);
     return ok;
+}
+
+bool espy_picture_resize(const struct picture *picture, uint32_t width, uint32_t height,
+                         struct picture *result, struct cli_message *message)
+{
+    return resize(picture, width, height, false, result, message);
+}
+
+bool espy_picture_enlarge(const struct picture *picture, uint32_t width, uint32_t height,
+                          struct picture *result, struct cli_message *message)
+{
+    return resize(picture, width, height, true, result, message);
 }
 
 // ---- preprocessing

@@ -18,6 +18,10 @@ struct picture_area {
 bool espy_picture_resize(const struct picture *picture, uint32_t width, uint32_t height,
                          struct picture *result, struct cli_message *message);
 
+// The same with Pillow's BICUBIC, for looking at: sharper where it is enlarged.
+bool espy_picture_enlarge(const struct picture *picture, uint32_t width, uint32_t height,
+                          struct picture *result, struct cli_message *message);
+
 // The size that preprocess makes of a picture: its own height and width, or the picture's.
 void espy_picture_input_size(const struct picture *picture,
                              const struct espy_preprocess *preprocess, uint32_t *width,

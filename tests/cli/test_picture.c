@@ -174,6 +174,25 @@ Test(preprocess, resize_is_that_of_pillow)
     }
 }
 
+Test(preprocess, enlarging_is_that_of_pillow)
+{
+    static const struct {
+        uint32_t width, height, to_width, to_height, crc;
+    } cases[] = {
+        {31, 17, 64, 64, 0xC0D5D944u}, {31, 17, 100, 9, 0xF6211238u}, {64, 48, 20, 15, 0x16155208u},
+        {5, 5, 5, 5, 0xF75EABBDu},     {1, 7, 40, 3, 0x9F9B1DD9u},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct picture picture = noise(cases[i].width, cases[i].height), enlarged;
+        struct cli_message message = {""};
+        cr_assert(espy_picture_enlarge(&picture, cases[i].to_width, cases[i].to_height, &enlarged,
+                                       &message));
+        cr_expect_eq(crc_of(&enlarged), cases[i].crc, "case %zu: %08X", i, crc_of(&enlarged));
+        espy_picture_free(&enlarged);
+        espy_picture_free(&picture);
+    }
+}
+
 // Runs preprocess in bytes (scale 1, no normalisation, channels last) and takes the CRC.
 static uint32_t framed_crc(uint32_t width, uint32_t height, const char *resize, uint32_t side,
                            struct picture_area *area)
