@@ -5,69 +5,30 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "espy/espy.h"
 #include "picture.h"
-#include "suites/suite.h"
+#include "suites/example.h"
 
 enum { TILE = 64, ACROSS = 25, PICTURES = 500, BATCH = 50, LABELS = 8, MAP = 32 };
 #define SHAPES_DIR ESPY_SOURCE_DIR "/examples/shapes"
 
 struct shapes {
-    espy_context *context;
-    espy_device *device;
-    espy_model *model;
-    espy_session *session;
+    struct example example;
     struct picture sheet;
-    struct test_host test;
-    struct arena arena;
 };
 
-static void keep_error(void *user, espy_log_level level, const char *message)
+static void open_shapes(struct shapes *shapes)
 {
-    (void)level;
-    snprintf(user, 1024, "%s", message);
-}
-
-static void open_shapes(struct shapes *shapes, char *error)
-{
-    const struct espy_context_params context = {
-        .size = sizeof(context), .log = keep_error, .log_user = error};
-    const struct espy_device_params device = {.size = sizeof(device),
-                                              .name = getenv("ESPY_TEST_DEVICE"),
-                                              .cache_dir = "",
-                                              .validation = true};
     struct cli_message message;
-    struct suite_model converted;
-    memset(shapes, 0, sizeof(*shapes));
-    espy_test_host_init(&shapes->test);
-    espy_arena_init(&shapes->arena, &shapes->test.host);
-    cr_assert(espy_suite_convert(&shapes->test.host, SHAPES_DIR "/shapes.onnx", &converted) ==
-                  ESPY_OK, "%s", shapes->test.last_error);
-    cr_assert(espy_context_create(&context, &shapes->context) == ESPY_OK);
-    cr_assert(espy_device_create(shapes->context, &device, &shapes->device) == ESPY_OK, "%s",
-              error);
-    cr_assert(espy_model_load_memory(shapes->context, converted.bytes, converted.size,
-                                     &shapes->model) == ESPY_OK, "%s", error);
-    espy_suite_model_finish(&converted);
-    cr_assert(espy_session_create(shapes->device, shapes->model, NULL, &shapes->session) ==
-                  ESPY_OK, "%s", error);
+    espy_example_open(&shapes->example, SHAPES_DIR "/shapes.onnx", false);
     cr_assert(espy_picture_read(SHAPES_DIR "/test500.png", &shapes->sheet, &message));
     cr_assert(shapes->sheet.width == TILE * ACROSS);
 }
 
 static void close_shapes(struct shapes *shapes)
 {
-    cr_expect(espy_device_validation_count(shapes->device) == 0,
-              "the validation layer has complained");
     espy_picture_free(&shapes->sheet);
-    espy_session_destroy(&shapes->session);
-    espy_model_destroy(&shapes->model);
-    espy_device_destroy(&shapes->device);
-    espy_context_destroy(&shapes->context);
-    espy_arena_finish(&shapes->arena);
-    cr_expect(shapes->test.live_count == 0);
+    espy_example_close(&shapes->example);
 }
 
 // Tile `index` of the sheet as the model card says: RGB planes, (byte / 255 - 0.5) / 0.5.
@@ -83,7 +44,7 @@ static void fill_tile(const struct picture *sheet, uint32_t index, float *planes
 }
 
 static void run_tiles(struct shapes *shapes, uint32_t first, uint32_t count, float *logits,
-                      float *maps, const char *error)
+                      float *maps)
 {
     static float images[BATCH * 3 * TILE * TILE];
     for (uint32_t i = 0; i < count; i++)
@@ -97,7 +58,8 @@ static void run_tiles(struct shapes *shapes, uint32_t first, uint32_t count, flo
     struct espy_tensor outputs[2] = {
         {.name = "logits", .data = logits, .size = count * LABELS * sizeof(float)},
         {.name = "attention", .data = maps, .size = count * MAP * MAP * sizeof(float)}};
-    cr_assert(espy_session_run(shapes->session, &input, 1, outputs, 2) == ESPY_OK, "%s", error);
+    cr_assert(espy_session_run(shapes->example.session, &input, 1, outputs, 2) == ESPY_OK, "%s",
+              shapes->example.error);
     cr_assert(outputs[0].rank == 2 && outputs[0].dims[0] == count);
 }
 
@@ -114,13 +76,12 @@ Test(shapes, five_hundred_fresh_pictures_are_told_apart)
 {
     static float logits[BATCH * LABELS], maps[BATCH * MAP * MAP];
     struct shapes shapes;
-    char error[1024] = "";
-    open_shapes(&shapes, error);
-    const char *line = espy_suite_read_text(SHAPES_DIR "/test500.txt", &shapes.arena);
+    open_shapes(&shapes);
+    const char *line = espy_suite_read_text(SHAPES_DIR "/test500.txt", &shapes.example.arena);
     cr_assert(line != NULL);
     uint32_t right = 0;
     for (uint32_t first = 0; first < PICTURES; first += BATCH) {
-        run_tiles(&shapes, first, BATCH, logits, maps, error);
+        run_tiles(&shapes, first, BATCH, logits, maps);
         for (uint32_t i = 0; i < BATCH; i++) {
             char *end;
             right += best_label(logits + i * LABELS) == strtoul(line, &end, 10);
@@ -160,15 +121,14 @@ Test(shapes, logits_and_attention_are_the_exporters)
 {
     static float logits[BATCH * LABELS], maps[BATCH * MAP * MAP];
     struct shapes shapes;
-    char error[1024] = "";
-    open_shapes(&shapes, error);
+    open_shapes(&shapes);
     cJSON *json =
-        cJSON_Parse(espy_suite_read_text(SHAPES_DIR "/expected.json", &shapes.arena));
+        cJSON_Parse(espy_suite_read_text(SHAPES_DIR "/expected.json", &shapes.example.arena));
     const cJSON *rows = cJSON_GetObjectItem(json, "logits");
     const cJSON *map = cJSON_GetObjectItem(json, "attention");
     const uint32_t count = (uint32_t)cJSON_GetArraySize(rows);
     cr_assert(count > 0 && count <= BATCH);
-    run_tiles(&shapes, 0, count, logits, maps, error);
+    run_tiles(&shapes, 0, count, logits, maps);
     const double logits_error = distance(logits, rows, LABELS);
     cr_expect(logits_error <= 1e-4, "logits: relative L2 %.3g", logits_error);
     cr_assert(cJSON_GetArraySize(map) == MAP);
