@@ -1,5 +1,5 @@
 // Goal: the places where real networks attend are found, all of them and no others. Method: convert
-// the models of ../shared/arch and ../shared/models and the shipped one, and compare what was found
+// the models of ../shared/arch and ../shared/models and the shipped ones, and compare what was found
 // with the table of docs/attention.md, whose last column says what each network is known to have.
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -140,6 +140,7 @@ Test(attention, sites_of_real_networks_are_what_these_are_known_to_have)
     const uint32_t count = read_names(names);
     cr_assert(count > 40);
     check_file("examples/shapes", ESPY_SOURCE_DIR "/examples/shapes/shapes.onnx");
+    check_file("examples/detection", ESPY_SOURCE_DIR "/examples/detection/toys.onnx");
     if (shared == NULL)
         cr_skip_test("../shared is not there");
     for (uint32_t i = 0; i < count; i++) {
