@@ -162,6 +162,41 @@ Test(run, the_shipped_network_names_the_shape_and_shows_where)
     remove_folder(folder);
 }
 
+// What PyTorch finds in the picture, shrunk by Pillow, is within two pixels.
+Test(run, the_shipped_detector_lists_what_is_in_the_picture)
+{
+    static const struct {
+        const char *label;
+        double box[4];
+    } toys[] = {{"car", {177, 70, 475, 238}},  {"fish", {87, 338, 243, 423}},
+                {"fish", {38, 249, 157, 330}}, {"boat", {150, 155, 228, 245}},
+                {"tree", {81, 2, 251, 244}},   {"tree", {180, 36, 245, 132}}};
+    static const char detection[] = ESPY_SOURCE_DIR "/examples/detection/";
+    char folder[64], model[512], picture[512];
+    make_folder(folder);
+    (void)snprintf(model, sizeof model, "%stoys.onnx", detection);
+    (void)snprintf(picture, sizeof picture, "%ssample.png", detection);
+    must((const char *[]){"convert", model, "-o", "other.espy", NULL});
+    must((const char *[]){"run", "other.espy", picture, "-o", "o.png", NULL});
+    const char *line = result.out;
+    for (size_t i = 0; i < sizeof toys / sizeof *toys; i++) {
+        char label[16] = "";
+        double score = 0, box[4] = {0};
+        line = strchr(line, '\n');
+        cr_assert_not_null(line);
+        line++;
+        cr_assert_eq(sscanf(line, "%15s %lf %lf %lf %lf %lf", label, &score, &box[0], &box[1],
+                            &box[2], &box[3]), 6, "%s", result.out);
+        cr_expect_str_eq(label, toys[i].label);
+        cr_expect(score >= 0.5);
+        for (size_t k = 0; k < 4; k++)
+            cr_expect_float_eq(box[k], toys[i].box[k], 2, "%s", result.out);
+    }
+    cr_expect_not_null(strstr(line, "\nboxes "));
+    cr_expect_eq(access("o.png", R_OK), 0);
+    remove_folder(folder);
+}
+
 Test(run, wrong_inputs_are_explained)
 {
     static const struct {
