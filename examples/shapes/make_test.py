@@ -8,8 +8,9 @@
     test500.png    500 pictures of 64x64 RGB, 25 across and 20 down: picture i
                    has its top left corner at x = 64 (i % 25), y = 64 (i / 25)
     test500.txt    500 lines, line i is the label index of picture i
-    expected.json  accuracy on those pictures, logits of the first ten, the
-                   attention map of the first, by the trained PyTorch model
+    expected.json  accuracy on those pictures, logits and scalar gates of the
+                   first ten, the attention map of the first, by the trained
+                   PyTorch model
     sample.png, sample.jpg   two large pictures
 
 Tools: as for train.py, whose shapes.onnx must exist.
@@ -42,6 +43,20 @@ def exact(tensor):
     return float(str(np.float32(tensor.item())))
 
 
+def scalar_gates(model, pictures):
+    """What the two scalar gates multiply each picture's features by."""
+    gates = {}
+    hooks = [block.attention.linear.register_forward_hook(
+                 lambda layer, given, made, name=name:
+                 gates.update({name: torch.sigmoid(made)[:, 0]}))
+             for name, block in (("gate1/attention", model.gate1),
+                                 ("gate2/attention", model.gate2))]
+    predict(model, pictures)
+    for hook in hooks:
+        hook.remove()
+    return gates
+
+
 def write_test(model):
     pictures, masks, labels = dataset(SEED, ACROSS * DOWN)
     sheet = pictures.reshape(DOWN, ACROSS, SIZE, SIZE, 3).swapaxes(1, 2)
@@ -55,6 +70,8 @@ def write_test(model):
     with open(path("expected.json"), "w") as file:
         json.dump({"accuracy": round(float(accuracy), 4),
                    "logits": exact(logits[:10]),
+                   "gates": {name: exact(gate) for name, gate in
+                             scalar_gates(model, pictures[:10]).items()},
                    "attention": exact(attention[0, 0])}, file)
         file.write("\n")
     print(f"accuracy {accuracy:.4f}, map on shape {inside:.3f}, "
