@@ -27,7 +27,8 @@ static void make_session(struct shipped *shipped, bool maps)
     }
     params.attention_count = count;
     cr_assert(espy_session_create(shipped->device, shipped->model, &params, &shipped->session) ==
-                  ESPY_OK, "%s", shipped->error);
+                  ESPY_OK,
+              "%s", shipped->error);
 }
 
 void espy_shipped_open(struct shipped *shipped, const char *file, bool maps)
@@ -50,7 +51,8 @@ void espy_shipped_open(struct shipped *shipped, const char *file, bool maps)
     cr_assert(espy_device_create(shipped->context, &device, &shipped->device) == ESPY_OK, "%s",
               shipped->error);
     cr_assert(espy_model_load_memory(shipped->context, converted.bytes, converted.size,
-                                     &shipped->model) == ESPY_OK, "%s", shipped->error);
+                                     &shipped->model) == ESPY_OK,
+              "%s", shipped->error);
     espy_suite_model_finish(&converted);
     make_session(shipped, maps);
 }
