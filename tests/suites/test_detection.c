@@ -1,7 +1,6 @@
 // Goal: the shipped detector, run whole by Espy, is as good as its model card says, and finds what
 // the exporter's framework finds; its attention gate is the one that was computed there. Method:
 // the 200 held-out scenes of examples/detection, through the public API.
-#include <cjson/cJSON.h>
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
@@ -10,15 +9,15 @@
 
 #include "picture.h"
 #include "suites/detections.h"
-#include "suites/example.h"
 #include "suites/precision.h"
+#include "suites/shipped.h"
 
 enum { SIDE = 224, ACROSS = 10, SHEET = 50, PICTURES = 200, KINDS = 6 };
 enum { ROWS_MAX = 30, TOYS_MAX = 6 }; // of one picture
-#define DETECTION_DIR ESPY_SOURCE_DIR "/examples/detection"
+#define DETECTION_DIR SHIPPED_DIR "/detection"
 
 struct detector {
-    struct example example;
+    struct shipped shipped;
     struct picture sheet;
     uint32_t sheet_index;
     cJSON *expected;
@@ -46,18 +45,16 @@ static void open_sheet(struct detector *detector, uint32_t index)
 static void open_detector(struct detector *detector, bool attends)
 {
     memset(detector, 0, sizeof(*detector));
-    espy_example_open(&detector->example, DETECTION_DIR "/toys.onnx", attends);
+    espy_shipped_open(&detector->shipped, "detection/toys.onnx", attends);
     open_sheet(detector, 0);
-    detector->expected =
-        cJSON_Parse(espy_suite_read_text(DETECTION_DIR "/expected.json", &detector->example.arena));
-    cr_assert(detector->expected != NULL);
+    detector->expected = espy_shipped_json(&detector->shipped, "detection/expected.json");
 }
 
 static void close_detector(struct detector *detector)
 {
     cJSON_Delete(detector->expected);
     espy_picture_free(&detector->sheet);
-    espy_example_close(&detector->example);
+    espy_shipped_close(&detector->shipped);
 }
 
 // As the model card says: RGB planes, byte / 255.
@@ -86,9 +83,9 @@ static void run_picture(struct detector *detector, uint32_t index, struct espy_t
                                       .dims = {1, 3, SIDE, SIDE},
                                       .data = planes,
                                       .size = sizeof(planes)};
-    cr_assert(espy_session_run(detector->example.session, &input, 1, outputs, output_count) ==
+    cr_assert(espy_session_run(detector->shipped.session, &input, 1, outputs, output_count) ==
                   ESPY_OK,
-              "%s", detector->example.error);
+              "%s", detector->shipped.error);
 }
 
 static void detect(struct detector *detector, uint32_t index, struct found *found)
@@ -109,7 +106,7 @@ static struct located_list read_truths(struct detector *detector)
 {
     static struct located toys[PICTURES * TOYS_MAX];
     struct located_list list = {toys, 0};
-    const char *text = espy_suite_read_text(DETECTION_DIR "/test200.txt", &detector->example.arena);
+    const char *text = espy_suite_read_text(DETECTION_DIR "/test200.txt", &detector->shipped.arena);
     cr_assert(text != NULL);
     while (*text != '\0') {
         double numbers[6];
@@ -259,8 +256,8 @@ Test(detection, the_gate_is_the_only_site_and_the_exporters)
     uint32_t index = 0;
     const cJSON *item;
     open_detector(&detector, true);
-    cr_assert(espy_model_attention_count(detector.example.model) == 1);
-    cr_assert(espy_model_attention(detector.example.model, 0, &site) == ESPY_OK);
+    cr_assert(espy_model_attention_count(detector.shipped.model) == 1);
+    cr_assert(espy_model_attention(detector.shipped.model, 0, &site) == ESPY_OK);
     cr_expect_str_eq(site.kind, "channel_gate");
     cJSON_ArrayForEach(item, cJSON_GetObjectItem(detector.expected, "gate"))
     {
