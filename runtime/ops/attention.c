@@ -8,6 +8,7 @@
 
 #include "op/lower.h"
 #include "op/op.h"
+#include "ops/attention_panel.h"
 #include "ops/flash.h"
 #include "ops/panel_product.h"
 #include "shaders/attention_scores.spv.h"
@@ -528,7 +529,16 @@ static bool exposes_scores(const struct op_lower *c, const struct parts *p)
            attrs->qk_matmul_output_mode != ATTENTION_EXPOSE_SOFTMAX;
 }
 
-// Scores that are products plus at most numbers. false: this is not for that kernel.
+// Scores are products plus at most numbers.
+static bool plain_scores(const struct op_lower *c, const struct parts *p)
+{
+    const struct attention_attrs *attrs = c->attrs;
+    return p->lengths.buffer == VIEW_NONE && !exposes_scores(c, p) && attrs->softcap == 0 &&
+           attrs->left_window_size < 0 && right_reach(attrs) < 0 &&
+           (p->mask.buffer == VIEW_NONE || p->mask.dims[3] == p->s.keys);
+}
+
+// false: this is not for that kernel.
 static bool lower_plain_scores(struct op_lower *c, const struct parts *p, int64_t first,
                                int64_t taken)
 {
@@ -536,11 +546,7 @@ static bool lower_plain_scores(struct op_lower *c, const struct parts *p, int64_
     struct view keys = p->k;
     const struct view queries = turn_of(&p->q, first, taken), rows = score_rows(p, taken);
     const struct view mask = turn_of(&p->mask, first, taken);
-    const bool plain = p->lengths.buffer == VIEW_NONE && !exposes_scores(c, p) &&
-                       attrs->softcap == 0 && attrs->left_window_size < 0 &&
-                       right_reach(attrs) < 0 &&
-                       (mask.buffer == VIEW_NONE || mask.dims[3] == p->s.keys);
-    if (!plain || !repeat_heads(&p->s, &keys))
+    if (!plain_scores(c, p) || !repeat_heads(&p->s, &keys))
         return false;
     struct panel_product product = {.a = group_heads(&p->s, &queries),
                                     .b = keys,
@@ -556,6 +562,25 @@ static bool lower_plain_scores(struct op_lower *c, const struct parts *p, int64_
     if (!panel_product_suits(c, &product))
         return false;
     panel_product_lower(c, &product);
+    return true;
+}
+
+// All of it in one dispatch, on CPU drivers. false: this is not for that kernel.
+static bool lower_panel(struct op_lower *c, const struct parts *p)
+{
+    const struct attention_attrs *attrs = c->attrs;
+    if (p->exposed.buffer != VIEW_NONE || !plain_scores(c, p))
+        return false;
+    struct attention_panel panel = {.q = group_heads(&p->s, &p->q),
+                                    .k = p->k,
+                                    .v = p->v,
+                                    .y = group_heads(&p->s, &p->y),
+                                    .mask = group_heads(&p->s, &p->mask),
+                                    .scale = (float)scale_of(attrs, &p->s)};
+    if (!repeat_heads(&p->s, &panel.k) || !repeat_heads(&p->s, &panel.v) ||
+        !attention_panel_suits(c, &panel))
+        return false;
+    attention_panel_lower(c, &panel);
     return true;
 }
 
@@ -771,7 +796,7 @@ static espy_status lower(struct op_lower *c)
                                              : (struct view){.buffer = VIEW_NONE};
     if (espy_lower_status(c) != ESPY_OK || s->batch * s->q_heads * s->queries == 0)
         return espy_lower_status(c);
-    if (lower_flash(c, &p))
+    if (lower_flash(c, &p) || lower_panel(c, &p))
         return espy_lower_status(c);
     const int64_t step = queries_per_turn(c, s);
     const struct shape shape = {3, {s->batch * s->q_heads, step, 4 * (int64_t)tiles_of(s->keys)}};

@@ -1,0 +1,124 @@
+// Attention on CPU drivers: shaders/attention_panel.comp, one dispatch that keeps no scores in memory.
+#ifndef RUNTIME_OPS_ATTENTION_PANEL_H_
+#define RUNTIME_OPS_ATTENTION_PANEL_H_
+
+#include "ops/panel.h"
+#include "shaders/attention_panel.spv.h"
+
+struct attention_panel {
+    // [outer batch, inner batch, position, channel]; a head that several share has a stride of 0.
+    struct view q, k, v, y;
+    struct view mask; // float32 [.., .., query, key], added to the scores; VIEW_NONE: none
+    float scale;
+};
+
+enum { ATTENTION_PANEL_VECTORS_MAX = 2 };
+
+static inline uint32_t attention_panel_vectors(const struct op_lower *c,
+                                               const struct attention_panel *p)
+{
+    const int64_t width = 4 * (int64_t)c->caps->subgroup_size;
+    return (uint32_t)((p->v.dims[3] + width - 1) / width);
+}
+
+// Keys per lane: those for which all blocks together cost least. What comes with a block costs
+// about as much as 1.3 keys per lane.
+static inline uint32_t attention_panel_columns(int64_t keys, uint32_t lanes)
+{
+    enum { COLUMNS_MAX = 8 };
+    uint32_t best = 1;
+    double least = 0;
+    for (uint32_t columns = 1; columns <= COLUMNS_MAX; columns++) {
+        const int64_t width = (int64_t)lanes * columns;
+        const double cost = (double)((keys + width - 1) / width) * (columns + 1.3);
+        if (columns == 1 || cost < least) {
+            best = columns;
+            least = cost;
+        }
+    }
+    return best;
+}
+
+static inline bool attention_panel_suits(const struct op_lower *c, const struct attention_panel *p)
+{
+    enum { SIZE_MAX_16 = 65535, TRIPS_MAX = 60000 };
+    const struct view *views[] = {&p->q, &p->k, &p->v, &p->y};
+    for (uint32_t i = 0; i < 4; i++)
+        if (views[i]->storage != STORAGE_F32 || views[i]->dims[3] == 0 ||
+            views[i]->dims[3] > SIZE_MAX_16 || views[i]->dims[2] > SIZE_MAX_16 ||
+            !espy_view_vectors(views[i], 3, false))
+            return false;
+    const bool mask_fits =
+        p->mask.buffer == VIEW_NONE ||
+        (p->mask.storage == STORAGE_F32 && (p->mask.strides[3] == 0 || p->mask.strides[3] == 1));
+    if (!panel_suits(c, STORAGE_F32) || !mask_fits || p->k.dims[2] == 0 ||
+        attention_panel_vectors(c, p) > ATTENTION_PANEL_VECTORS_MAX)
+        return false;
+    const uint32_t lanes = c->caps->subgroup_size;
+    const int64_t block = (int64_t)lanes * attention_panel_columns(p->k.dims[2], lanes);
+    return (p->k.dims[2] / block + 1) * (p->q.dims[3] / 4 + lanes + 1) < TRIPS_MAX;
+}
+
+static inline struct attention_panel_spec attention_panel_spec_of(struct op_lower *c,
+                                                                  const struct attention_panel *p)
+{
+    struct attention_panel_spec spec = ATTENTION_PANEL_SPEC_DEFAULT;
+    spec.local_size_x = spec.lanes = c->caps->subgroup_size;
+    spec.cols = attention_panel_columns(p->k.dims[2], spec.lanes);
+    spec.pixels = panel_pixels(
+        p->q.dims[2],
+        panel_forms[espy_lower_choose(c, PANEL_FORMS, 0, "attention_panel",
+                                      "%lldx%lldx%lldx%lld,b%lld,%d", (long long)p->q.dims[2],
+                                      (long long)p->k.dims[2], (long long)p->q.dims[3],
+                                      (long long)p->v.dims[3],
+                                      (long long)(p->q.dims[0] * p->q.dims[1]),
+                                      p->mask.buffer != VIEW_NONE)]);
+    const int64_t block = (int64_t)spec.lanes * spec.cols;
+    spec.vectors = attention_panel_vectors(c, p);
+    spec.blocks = p->k.dims[2] <= block;
+    spec.ragged = p->k.dims[2] % block != 0;
+    spec.has_mask = p->mask.buffer != VIEW_NONE;
+    spec.mask_column = p->mask.strides[3] != 0;
+    spec.scale = p->scale;
+    return spec;
+}
+
+static inline void attention_panel_place(const struct view *view, int32_t *offset, int32_t *row,
+                                         int32_t batch[2])
+{
+    if (view->buffer == VIEW_NONE)
+        return;
+    *offset = (int32_t)view->offset;
+    *row = (int32_t)view->strides[2];
+    batch[0] = (int32_t)view->strides[0];
+    batch[1] = (int32_t)view->strides[1];
+}
+
+// Where attention_panel_suits.
+static inline void attention_panel_lower(struct op_lower *c, const struct attention_panel *p)
+{
+    struct attention_panel_spec spec = attention_panel_spec_of(c, p);
+    struct attention_panel_push push = {
+        .batches = (uint32_t)(p->q.dims[0] * p->q.dims[1]),
+        .batch_inner = (uint32_t)p->q.dims[1],
+        .lengths = (uint32_t)(p->q.dims[2] | p->k.dims[2] << 16),
+        .widths = (uint32_t)(p->q.dims[3] | p->v.dims[3] << 16)};
+    attention_panel_place(&p->q, &push.q_offset, &push.q_row, push.q_batch);
+    attention_panel_place(&p->k, &push.k_offset, &push.k_row, push.k_batch);
+    attention_panel_place(&p->v, &push.v_offset, &push.v_row, push.v_batch);
+    attention_panel_place(&p->y, &push.y_offset, &push.y_row, push.y_batch);
+    attention_panel_place(&p->mask, &push.mask_offset, &push.mask_row, push.mask_batch);
+    LOWER_EPILOGUE(c, &spec, &push);
+    struct op_dispatch dispatch = {.shader = attention_panel_shaders.variants[VARIANT_NONE],
+                                   .bindings = {p->q, p->k, p->v, p->mask, p->y},
+                                   .binding_count = 5,
+                                   .push = &push,
+                                   .push_size = sizeof(push),
+                                   .spec = &spec,
+                                   .spec_size = sizeof(spec)};
+    const size_t tiles = ((size_t)p->q.dims[2] + spec.pixels - 1) / spec.pixels;
+    espy_lower_grid(c, push.batches * tiles, 1, dispatch.groups);
+    espy_lower_dispatch(c, &dispatch);
+}
+
+#endif // RUNTIME_OPS_ATTENTION_PANEL_H_

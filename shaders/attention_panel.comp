@@ -1,0 +1,207 @@
+// Attention in one dispatch, for CPU drivers: one workgroup = one subgroup = PIXELS queries of a head.
+// Keys are taken LANES * COLS at a time, COLS neighbouring ones per lane. Their scores stay in
+// registers, where the softmax makes weights of them, which every lane is handed one after the other
+// to multiply its channels of the values. A running maximum says how to scale what was summed so far.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+#include "index.glsl"
+#include "panel.glsl"
+
+const float LOWEST = -3.4028234e38;  // finite, so that minus infinity has a difference to it
+const uint NOTHING = 0xff800000u;    // minus infinity, which removes a key
+
+layout(constant_id = 6) const uint VECTORS = 1; // a lane's channels of the values, by fours
+layout(constant_id = 7) const uint BLOCKS = 0;  // 1: all keys are taken at once
+layout(constant_id = 8) const uint RAGGED = 1;  // 1: the last block is not full
+layout(constant_id = 9) const uint HAS_MASK = 0;
+layout(constant_id = 10) const uint MASK_COLUMN = 1; // the mask's step from a key to the next
+layout(constant_id = 11) const float SCALE = 1.0;
+
+layout(binding = 0, rgba32f) readonly uniform imageBuffer q4;
+layout(binding = 1, rgba32f) readonly uniform imageBuffer k4;
+layout(binding = 2, rgba32f) readonly uniform imageBuffer v4;
+layout(binding = 3, r32f) readonly uniform imageBuffer mask;
+layout(binding = 4) writeonly buffer Y4 { vec4 y4[]; };
+
+layout(push_constant) uniform Push {
+    uint batches, batch_inner; // batches = outer x inner
+    uint lengths;              // queries, and keys << 16
+    uint widths;               // channels of a query, and of a value << 16
+    int q_offset, k_offset, v_offset, mask_offset, y_offset;
+    int q_row, k_row, v_row, mask_row, y_row;
+    int q_batch[2], k_batch[2], v_batch[2], mask_batch[2], y_batch[2]; // outer, inner
+    float step_a[4];
+    float step_b[4];
+} push;
+
+#include "epilogue.glsl"
+
+vec4 weighted[PIXELS][VECTORS]; // sums of values so far
+float highest[PIXELS];          // of each query's scores so far
+float totals[PIXELS];           // of the weights so far, those of this lane's keys
+int q_rows[READS], v_columns[VECTORS];
+
+int base(ivec2 place, int offset, int strides[2])
+{
+    return offset + place.x * strides[0] + place.y * strides[1];
+}
+
+// The value of the lane at the same place in the other half of 2 * `step` lanes; `none` past them.
+float across(float value, uint step, float none)
+{
+    return step < LANES ? subgroupShuffle(value, gl_SubgroupInvocationID ^ step) : none;
+}
+
+// Not loops: what is called from an unrolled loop must have none left, or drivers do not unroll it.
+float over_lanes_max(float value)
+{
+    value = max(value, across(value, 1, value));
+    value = max(value, across(value, 2, value));
+    value = max(value, across(value, 4, value));
+    value = max(value, across(value, 8, value));
+    return max(value, across(value, 16, value));
+}
+
+float over_lanes_sum(float value)
+{
+    value += across(value, 1, 0.0);
+    value += across(value, 2, 0.0);
+    value += across(value, 4, 0.0);
+    value += across(value, 8, 0.0);
+    return value + across(value, 16, 0.0);
+}
+
+// Products of the queries with the lane's keys, from `key` on.
+void score(int k_base, uint key, uint keys)
+{
+    int k_rows[COLS];
+    [[unroll]] for (uint c = 0; c < COLS; c++)
+        k_rows[c] = (k_base + int(min(key + c, keys - 1)) * push.k_row) >> 2;
+    [[unroll]] for (uint p = 0; p < PIXELS; p++)
+        [[unroll]] for (uint c = 0; c < COLS; c++)
+            sums[p][c] = 0.0;
+    const uint quads = (push.widths & 0xffffu) / 4;
+    for (uint quad = 0; quad < quads; quad++) {
+        vec4 queries[READS], columns[COLS];
+        [[unroll]] for (uint r = 0; r < READS; r++)
+            queries[r] = imageLoad(q4, q_rows[r] + int(quad));
+        [[unroll]] for (uint c = 0; c < COLS; c++)
+            columns[c] = imageLoad(k4, k_rows[c] + int(quad));
+        panel_add(queries, columns);
+    }
+}
+
+// Makes weights of one query's scores.
+void weigh(uint p, uint key, uint keys, int mask_at)
+{
+    float high = uintBitsToFloat(NOTHING);
+    [[unroll]] for (uint c = 0; c < COLS; c++) {
+        float value = sums[p][c] * SCALE;
+        if (HAS_MASK != 0)
+            value += imageLoad(mask, mask_at + int(min(key + c, keys - 1)) * int(MASK_COLUMN)).x;
+        if (RAGGED != 0 && key + c >= keys)
+            value = uintBitsToFloat(NOTHING);
+        sums[p][c] = value;
+        high = max(high, value);
+    }
+    high = max(highest[p], over_lanes_max(high));
+    const float start = max(high, LOWEST);
+    if (BLOCKS != 1) {
+        const float kept = exp(max(highest[p], LOWEST) - start);
+        totals[p] *= kept;
+        [[unroll]] for (uint v = 0; v < VECTORS; v++)
+            weighted[p][v] *= kept;
+    }
+    highest[p] = high;
+    [[unroll]] for (uint c = 0; c < COLS; c++) {
+        sums[p][c] = exp(sums[p][c] - start);
+        totals[p] += sums[p][c];
+    }
+}
+
+// Adds the values of the block's keys, COLS of them at a time.
+void add_values(int v_base, uint first, uint keys)
+{
+    const uint lanes = min(LANES, (keys - first + COLS - 1) / COLS);
+    for (uint lane = 0; lane < lanes; lane++) {
+        vec4 values[COLS][VECTORS];
+        [[unroll]] for (uint c = 0; c < COLS; c++) {
+            const uint key = first + lane * COLS + c;
+            const int at = (v_base + int(min(key, keys - 1)) * push.v_row) >> 2;
+            [[unroll]] for (uint v = 0; v < VECTORS; v++) {
+                values[c][v] = imageLoad(v4, at + v_columns[v]);
+                if (RAGGED != 0 && key >= keys) // 0 times infinity
+                    values[c][v] = vec4(0.0);
+            }
+        }
+        [[unroll]] for (uint p = 0; p < PIXELS; p++) {
+            [[unroll]] for (uint c = 0; c < COLS; c++) {
+                const float weight = subgroupShuffle(sums[p][c], lane);
+                [[unroll]] for (uint v = 0; v < VECTORS; v++)
+                    weighted[p][v] += weight * values[c][v];
+            }
+        }
+    }
+}
+
+void store(uint p, int y_at, uint width)
+{
+    const float total = over_lanes_sum(totals[p]);
+    // A row with nothing left gets zeros. Its total does not tell: some drivers make a little more
+    // than 0 of minus infinity.
+    const float scale = highest[p] == uintBitsToFloat(NOTHING) ? 0.0 : 1.0 / total;
+    [[unroll]] for (uint v = 0; v < VECTORS; v++) {
+        const uint channel = 4 * (v * LANES + gl_SubgroupInvocationID);
+        vec4 value = weighted[p][v] * scale;
+        [[unroll]] for (uint j = 0; j < 4; j++)
+            value[j] = epilogue(value[j]);
+        if (channel < width)
+            y4[(y_at + int(channel)) >> 2] = value;
+    }
+}
+
+void main()
+{
+    const uint queries = push.lengths & 0xffffu, keys = push.lengths >> 16;
+    const uint width = push.widths >> 16, tiles = (queries + PIXELS - 1) / PIXELS;
+    const uint id = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
+    const uint batch = id / tiles, first = (id - batch * tiles) * PIXELS;
+    if (batch >= push.batches)
+        return;
+    const uint outer = batch / push.batch_inner;
+    const ivec2 place = ivec2(outer, batch - outer * push.batch_inner);
+    const int q_base = base(place, push.q_offset, push.q_batch);
+    const int k_base = base(place, push.k_offset, push.k_batch);
+    const int v_base = base(place, push.v_offset, push.v_batch);
+    const int mask_at = base(place, push.mask_offset, push.mask_batch);
+    [[unroll]] for (uint v = 0; v < VECTORS; v++) {
+        // Channels past the end repeat the first ones and are not stored.
+        const uint vector = v * LANES + gl_SubgroupInvocationID;
+        v_columns[v] = 4 * vector < width ? int(vector) : 0;
+    }
+    [[unroll]] for (uint r = 0; r < READS; r++) {
+        // So do rows.
+        const uint row = min(first + r * LANES + gl_SubgroupInvocationID, queries - 1);
+        q_rows[r] = (q_base + int(row) * push.q_row) >> 2;
+    }
+    [[unroll]] for (uint p = 0; p < PIXELS; p++) {
+        highest[p] = uintBitsToFloat(NOTHING);
+        totals[p] = 0.0;
+        [[unroll]] for (uint v = 0; v < VECTORS; v++)
+            weighted[p][v] = vec4(0.0);
+    }
+    for (uint block = 0; block < keys; block += LANES * COLS) {
+        const uint key = block + gl_SubgroupInvocationID * COLS;
+        score(k_base, key, keys);
+        [[unroll]] for (uint p = 0; p < PIXELS; p++)
+            weigh(p, key, keys, mask_at + int(min(first + p, queries - 1)) * push.mask_row);
+        add_values(v_base, block, keys);
+    }
+    int y_at = base(place, push.y_offset, push.y_batch) + int(first) * push.y_row;
+    [[unroll]] for (uint p = 0; p < PIXELS; p++) {
+        if (first + p < queries)
+            store(p, y_at, width);
+        y_at += push.y_row;
+    }
+}
