@@ -24,13 +24,17 @@ layout(constant_id = 15) const uint NARROW = PANEL_FLOAT32; // the weights
 // vectors: in_channels counts all of it, and the kernel is one wide.
 layout(constant_id = 12) const uint ALONG = 0;
 
+// Not 0: the output has the operand's channels and these in turns (espy_lower_take_shuffle), as whole
+// vectors. 4: so has the operand.
+layout(constant_id = 16) const uint SHUFFLE = 0;
+
 layout(binding = 0, rgba32f) readonly uniform imageBuffer x4;
 layout(binding = 1, r32f) readonly uniform imageBuffer x;
 layout(binding = 2, rgba32f) readonly uniform imageBuffer weights4;
 layout(binding = 3, r32f) readonly uniform imageBuffer bias;
 layout(binding = 4) writeonly buffer Y { float y[]; };
 layout(binding = 4) writeonly buffer Y4 { vec4 y4[]; };
-layout(binding = 5, rgba32f) readonly uniform imageBuffer operand4; // lies as y does
+layout(binding = 5, rgba32f) readonly uniform imageBuffer operand4; // lies as y does, or SHUFFLE
 layout(binding = 6, r32f) readonly uniform imageBuffer operand;
 
 layout(push_constant) uniform Push {
@@ -43,7 +47,9 @@ layout(push_constant) uniform Push {
     uint in_h, in_w, out_h, out_w;
     uint kernel;       // height and width, 16 bits each
     uint y_pixel, y_offset; // pixels of the output may have other channels between them
-    uint stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w;
+    uint operand_pixel;     // SHUFFLE: elements from a pixel of the operand to the next
+    uint stride;            // height and width
+    uint dilation_h, dilation_w, pad_h, pad_w;
     float step_a[4];
     float step_b[4];
 } push;
@@ -66,9 +72,9 @@ void place_pixels(uint first)
             image[r] += int(pixel) * push.x_strides[4];
         } else {
             uint rest = pixel / push.out_w;
-            start_w[r] = window_start(pixel - rest * push.out_w, push.stride_w, push.pad_w);
+            start_w[r] = window_start(pixel - rest * push.out_w, push.stride & 0xffffu, push.pad_w);
             uint outer = rest / push.out_h;
-            start_h[r] = window_start(rest - outer * push.out_h, push.stride_h, push.pad_h);
+            start_h[r] = window_start(rest - outer * push.out_h, push.stride >> 16, push.pad_h);
             rest = OUT_D == 1 ? outer : outer / OUT_D;
             start_d[r] = window_start(outer - rest * OUT_D, STRIDE_D, PAD_D);
             image[r] += int(rest) * push.x_strides[0];
@@ -152,8 +158,28 @@ void add_tap(uint weight)
     }
 }
 
+void store_shuffled(uint pixel, uint p, uint channel)
+{
+    const uint from = pixel * push.operand_pixel + channel;
+    const uint to = (pixel * push.y_pixel + push.y_offset) / 4 + channel / 2;
+    vec4 other = SHUFFLE == 4 ? imageLoad(operand4, int(from / 4)) : vec4(0.0), own;
+    [[unroll]] for (uint c = 0; c < 4; c++) {
+        if (SHUFFLE != 4)
+            other[c] = imageLoad(operand, int(from + c)).x;
+        own[c] = epilogue(sums[p][c % COLS]);
+    }
+    if (channel < push.out_channels)
+        y4[to] = vec4(other.x, own.x, other.y, own.y);
+    if (channel + 2 < push.out_channels)
+        y4[to + 1] = vec4(other.z, own.z, other.w, own.w);
+}
+
 void store(uint pixel, uint p, uint channel, uint group)
 {
+    if (SHUFFLE != 0) {
+        store_shuffled(pixel, p, channel);
+        return;
+    }
     const uint to = pixel * push.y_pixel + push.y_offset + group * push.out_channels + channel;
     if (STORE_VECTOR == 4 && COLS == 4) {
         vec4 value = vec4(sums[p][0], sums[p][1 % COLS], sums[p][2 % COLS], sums[p][3 % COLS]);

@@ -214,6 +214,14 @@ bool espy_lower_take_tail(struct op_lower *c, bool dense);
 // The other tensor, in the shape of output 0 and lying as it does, from element 0 of its buffer on;
 // VIEW_NONE where no tail was taken.
 struct view espy_lower_tail_operand(struct op_lower *c, const struct view *output);
+// The nodes after this one may put its channels and those of another tensor of its shape, which is
+// there already, in turns: the other's first, its first, the other's second (a Concat, and the
+// Reshape, Transpose, Reshape of a channel shuffle in two groups). A kernel that can write both says
+// so before it makes output 0. true: *y is this operator's share of the output of the last of those
+// nodes, channels-last with a step of 2 from channel to channel, and *other is what has to be written
+// before each of its elements, channels-last from element 0 of its buffer on; pixels of it may lie
+// further apart than they have channels.
+bool espy_lower_take_shuffle(struct op_lower *c, struct view *y, struct view *other);
 
 // ---- failing -------------------------------------------------------------------------------------
 

@@ -339,13 +339,14 @@ static bool is_linear(const struct window *window, const struct view *x)
 static bool suits_panel(const struct op_lower *c, const struct conv *conv,
                         const struct window *window)
 {
-    enum { OUT_MIN = 3, GROUP_OUT_MIN = 8, PIXELS_MIN = 32 };
+    enum { OUT_MIN = 3, GROUP_OUT_MIN = 8, PIXELS_MIN = 32, STRIDE_MAX = 65535 };
     const int64_t pixels = conv->images * window_product(window->out, window->rank);
     const bool constant = espy_lower_is_constant(c, 1);
     const enum storage storage = espy_lower_storage(c, c->outputs[0].dtype);
     const int64_t depth = window_taps(window) * ((conv->group_in + 3) / 4 * 4);
     return (panel_suits(c, storage) || gemm_suits(c, storage, depth)) && conv->group_in > 0 &&
            window_product(window->in, window->rank) > 0 && // what lies outside is read somewhere
+           window->stride[1] <= STRIDE_MAX && window->stride[2] <= STRIDE_MAX &&
            conv->group_out >= (conv->groups > 1 ? GROUP_OUT_MIN : OUT_MIN) &&
            (constant || pixels >= PIXELS_MIN);
 }
@@ -387,12 +388,16 @@ static void lower_panel(struct op_lower *c, const struct conv *conv, const struc
     problem.w = espy_lower_input(c, 1);
     if (espy_lower_has(c, 2))
         problem.bias = window_plain_input(c, 2);
-    // The other tensor of a tail lies as the output does, so that has to be dense.
-    const bool dense = espy_lower_take_tail(c, false) ||
-                       !panel_suits(c, espy_lower_storage(c, c->outputs[0].dtype));
-    const struct view y =
-        dense ? espy_lower_channels_last_output(c, 0) : espy_lower_placed_output(c, 0);
-    problem.operand = espy_lower_tail_operand(c, &y);
+    struct view y;
+    problem.shuffled = panel_shuffles(c, conv->groups, conv->group_out) &&
+                       espy_lower_take_shuffle(c, &y, &problem.operand);
+    if (!problem.shuffled) {
+        // The other tensor of a tail lies as the output does, so that has to be dense.
+        const bool dense = espy_lower_take_tail(c, false) ||
+                           !panel_suits(c, espy_lower_storage(c, c->outputs[0].dtype));
+        y = dense ? espy_lower_channels_last_output(c, 0) : espy_lower_placed_output(c, 0);
+        problem.operand = espy_lower_tail_operand(c, &y);
+    }
     if (problem.x.buffer == VIEW_NONE || problem.w.buffer == VIEW_NONE || y.buffer == VIEW_NONE)
         return;
     problem.y_pixel = y.strides[y.rank - 1];

@@ -19,6 +19,7 @@ struct panel_problem {
     int32_t w_strides[5];    // output channel, input channel, d, h, w
     bool vector;             // the input channels of a pixel can be read four at a time
     struct view operand;     // of the tail; lies as the output does
+    bool shuffled;           // operand and y are what espy_lower_take_shuffle gives
     int64_t y_pixel;         // elements from a pixel of the output to the next
 };
 
@@ -59,6 +60,13 @@ static inline uint32_t panel_pixels(int64_t pixels, uint32_t pixels_max)
 // more workgroups of little work.
 static const uint32_t panel_forms[] = {16, 24, 8, 12};
 enum { PANEL_FORMS = sizeof(panel_forms) / sizeof(panel_forms[0]) };
+
+// The kernel can write its channels and another tensor's in turns (espy_lower_take_shuffle).
+static inline bool panel_shuffles(const struct op_lower *c, int64_t groups, int64_t channels)
+{
+    return panel_suits(c, espy_lower_storage(c, c->outputs[0].dtype)) && groups == 1 &&
+           channels % 2 == 0 && panel_columns(channels, c->caps->subgroup_size) == 4;
+}
 
 // No position of the window leaves the input.
 static inline bool panel_stays_inside(const struct window *window)
@@ -191,14 +199,18 @@ static inline void panel_lower(struct op_lower *c, const struct panel_problem *p
                               .kernel = (uint32_t)(window->kernel[1] << 16 | kernel_w),
                               .y_pixel = (uint32_t)problem->y_pixel,
                               .y_offset = (uint32_t)y->offset,
-                              .stride_h = (uint32_t)window->stride[1],
-                              .stride_w = (uint32_t)window->stride[2],
+                              .stride = (uint32_t)(window->stride[1] << 16 | window->stride[2]),
                               .dilation_h = (uint32_t)window->dilation[1],
                               .dilation_w = (uint32_t)window->dilation[2],
                               .pad_h = (uint32_t)window->pad[1],
                               .pad_w = (uint32_t)window->pad[2]};
     for (uint32_t i = 0; i < 5; i++)
         push.x_strides[i] = problem->x_strides[i];
+    if (problem->shuffled) {
+        spec.shuffle = espy_view_vectors(&problem->operand, 1, true) ? 4 : 1;
+        push.operand_pixel = (uint32_t)problem->operand.strides[3];
+        push.y_offset--; // the operand's first channel
+    }
     LOWER_SHARED_EPILOGUE(c, &spec, &push);
     const struct view weights = panel_weights(c, problem, &spec, group_panels);
     struct op_dispatch dispatch = {.shader = panel_shaders.variants[VARIANT_NONE],

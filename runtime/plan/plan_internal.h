@@ -14,10 +14,11 @@ struct place {
 
 // What follows a node and may become the end of its kernel's epilogue.
 struct lower_tail {
-    uint32_t node;    // the Add or Mul; GRAPH_NONE: there is none
+    uint32_t node;    // the Add or Mul, or the last of a shuffle; GRAPH_NONE: there is none
     uint32_t operand; // the value that it reads besides
     uint32_t output;  // the value that it makes
     bool reshaped;    // there are changes of shape on the way
+    bool shuffles;    // no operation: channels in turn with the operand's (espy_lower_take_shuffle)
     uint32_t step_count;
     struct op_step steps[OP_STEPS_MAX]; // the node's own, the operation, and that node's
 };

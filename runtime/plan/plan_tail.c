@@ -1,5 +1,6 @@
-// Tails: an Add or Mul of two tensors of one shape that the kernel before it can do on its way. The
-// later of the two that it reads is made by that kernel; the other is there by then.
+// Tails: an Add or Mul of two tensors of one shape that the kernel before it can do on its way, or a
+// shuffle of the channels of two. The later of the two is made by that kernel; the other is there by
+// then.
 #include "plan/plan_internal.h"
 
 #include <assert.h>
@@ -60,6 +61,76 @@ static bool add_steps(const struct op_node *node, uint32_t function, struct lowe
     return true;
 }
 
+// Whether a node is nothing but this operator, on one value.
+static bool is_plain(const struct planner *planner, uint32_t index, const char *op, uint32_t value)
+{
+    const struct op_node *bound = &planner->plan->walk.nodes[index];
+    return strcmp(bound->op->name, op) == 0 && bound->step_count == 0 &&
+           planner->params->graph->nodes[index].inputs[0] == value;
+}
+
+// A value of the shape [images, a, b, rows, columns] that x, a feature map, makes so.
+static bool has_groups(const struct planner *planner, uint32_t value, const struct shape *x,
+                       int64_t a, int64_t b)
+{
+    const struct shape groups = {5, {x->dims[0], a, b, x->dims[2], x->dims[3]}};
+    return espy_shape_equal(shape_of(planner, value), &groups);
+}
+
+static bool swaps_groups(const struct graph_node *node)
+{
+    static const double swapped[] = {0, 2, 1, 3, 4};
+    const struct graph_attr *perm = espy_graph_find_attr(node, "perm");
+    if (perm == NULL || perm->type != GRAPH_ATTR_NUMBERS || perm->count != 5)
+        return false;
+    for (uint32_t i = 0; i < 5; i++)
+        if (perm->numbers[i] != swapped[i])
+            return false;
+    return true;
+}
+
+// The reader of a value that must have one only, and do just this; else GRAPH_NONE.
+static uint32_t next_of(const struct planner *planner, uint32_t value, const char *op)
+{
+    const uint32_t next = only_reader(planner, value);
+    return next != GRAPH_NONE && is_plain(planner, next, op, value) ? next : GRAPH_NONE;
+}
+
+// Concat of another tensor and this one, and the shuffle of both.
+static void find_shuffle(const struct planner *planner, uint32_t index, struct lower_tail *tail)
+{
+    const struct graph_node *nodes = planner->params->graph->nodes;
+    const uint32_t value = nodes[index].outputs[0], concat = only_reader(planner, value);
+    const struct shape *x = shape_of(planner, value);
+    if (concat == GRAPH_NONE || x->rank != 4 || nodes[concat].input_count != 2 ||
+        nodes[concat].inputs[1] != value || nodes[concat].inputs[0] == value ||
+        !is_plain(planner, concat, "Concat", nodes[concat].inputs[0]))
+        return;
+    const uint32_t other = nodes[concat].inputs[0], joined = nodes[concat].outputs[0];
+    const struct shape both = {4, {x->dims[0], 2 * x->dims[1], x->dims[2], x->dims[3]}};
+    const struct op_type *types = planner->plan->walk.types;
+    if (types[other].dtype != types[value].dtype ||
+        !espy_shape_equal(&types[other].shape, x) || !espy_shape_equal(&types[joined].shape, &both))
+        return;
+    const uint32_t apart = next_of(planner, joined, "Reshape");
+    if (apart == GRAPH_NONE || !has_groups(planner, nodes[apart].outputs[0], x, 2, x->dims[1]))
+        return;
+    const uint32_t turned = next_of(planner, nodes[apart].outputs[0], "Transpose");
+    if (turned == GRAPH_NONE || !swaps_groups(&nodes[turned]))
+        return;
+    const uint32_t last = next_of(planner, nodes[turned].outputs[0], "Reshape");
+    if (last == GRAPH_NONE || !is_there(planner, other) ||
+        !espy_shape_equal(shape_of(planner, nodes[last].outputs[0]), &both))
+        return;
+    const struct op_node *bound = &planner->plan->walk.nodes[index];
+    *tail = (struct lower_tail){.node = last,
+                                .operand = other,
+                                .output = nodes[last].outputs[0],
+                                .shuffles = true,
+                                .step_count = bound->step_count};
+    memcpy(tail->steps, bound->steps, sizeof(tail->steps));
+}
+
 void espy_planner_find_tail(const struct planner *planner, uint32_t index, struct lower_tail *tail)
 {
     const struct graph_node *nodes = planner->params->graph->nodes;
@@ -71,6 +142,9 @@ void espy_planner_find_tail(const struct planner *planner, uint32_t index, struc
     for (uint32_t o = 1; o < nodes[index].output_count; o++)
         if (nodes[index].outputs[o] != GRAPH_NONE)
             return;
+    find_shuffle(planner, index, tail);
+    if (tail->node != GRAPH_NONE)
+        return;
     uint32_t value = nodes[index].outputs[0];
     uint32_t next = only_reader(planner, value);
     while (next != GRAPH_NONE && changes_shape(bound[next].op) && bound[next].step_count == 0 &&
@@ -93,7 +167,7 @@ void espy_planner_find_tail(const struct planner *planner, uint32_t index, struc
 bool espy_lower_take_tail(struct op_lower *c, bool dense)
 {
     if (c->tail == NULL || c->tail->node == GRAPH_NONE || c->tail_taken ||
-        (c->tail->reshaped && !dense))
+        c->tail->shuffles || (c->tail->reshaped && !dense))
         return c->tail_taken;
     c->tail_taken = true;
     c->steps = c->tail->steps;
@@ -121,6 +195,47 @@ struct view espy_lower_tail_operand(struct op_lower *c, const struct view *outpu
     memcpy(copy.strides, output->strides, sizeof(copy.strides));
     espy_lower_copy(c, &view, &copy);
     return copy;
+}
+
+// Channels-last from element 0 of its buffer on, with the same step between all pixels.
+static bool is_spaced(const struct view *view)
+{
+    return view->offset == 0 && view->strides[1] == 1 &&
+           view->strides[2] == view->dims[3] * view->strides[3] &&
+           view->strides[0] == view->dims[2] * view->strides[2];
+}
+
+bool espy_lower_take_shuffle(struct op_lower *c, struct view *y, struct view *other)
+{
+    struct planner *planner = c->planner;
+    if (c->tail == NULL || c->tail->node == GRAPH_NONE || !c->tail->shuffles || c->tail_taken)
+        return false;
+    const uint32_t output = c->tail->output;
+    const struct shape *shape = shape_of(planner, output);
+    size_t count = 0;
+    *other = espy_planner_view(c, c->tail->operand);
+    if (other->buffer != VIEW_NONE && !is_spaced(other)) {
+        const struct view view = *other;
+        *other = espy_lower_temporary(c, view.dtype, &c->outputs[0].shape);
+        espy_view_make_channels_last(other);
+        espy_lower_copy(c, &view, other);
+    }
+    if (other->buffer == VIEW_NONE || !espy_shape_count(shape, &count))
+        return false;
+    const uint32_t buffer =
+        espy_planner_add_buffer(planner, PLAN_ARENA, c->outputs[0].dtype, count,
+                                planner->params->graph->values[output].name);
+    if (buffer == VIEW_NONE)
+        return false;
+    struct view whole = espy_planner_dense_view(planner, buffer, c->outputs[0].dtype, shape);
+    espy_view_make_channels_last(&whole);
+    c->tail_taken = true;
+    espy_lower_alias(c, 0, &whole);
+    *y = whole;
+    y->dims[1] /= 2;
+    y->strides[1] = 2;
+    y->offset = 1;
+    return true;
 }
 
 void espy_planner_finish_tail(struct op_lower *c)
