@@ -720,7 +720,10 @@ static struct view mask_input(struct op_lower *c, const struct sizes *s)
 {
     if (!espy_lower_has(c, MASK))
         return (struct view){.buffer = VIEW_NONE};
-    const struct view mask = espy_lower_input(c, MASK);
+    struct view mask = espy_lower_input(c, MASK);
+    // The kernels of software drivers want neighbouring keys to be neighbours.
+    if (c->caps->cpu && mask.buffer != VIEW_NONE && mask.strides[mask.rank - 1] > 1)
+        mask = espy_lower_dense_input(c, MASK);
     const struct shape *given = &c->inputs[MASK].shape;
     const struct shape all = {4, {s->batch, s->q_heads, s->queries, given->dims[given->rank - 1]}};
     return mask.buffer == VIEW_NONE ? mask : espy_view_broadcast(&mask, &all);

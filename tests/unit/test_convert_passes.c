@@ -398,6 +398,43 @@ Test(convert_passes, attention_is_recognised_with_scale_and_mask)
     expect(&p, "Attention");
 }
 
+// Scores of four windows with a bias per head and a mask per window, which is added to them with a
+// dimension of `images` in front.
+static void shifted_windows(struct passing *p, const char *tokens, int64_t images, bool biased)
+{
+    static const int64_t heads[4] = {0, 1, 3, 2};
+    const int64_t apart[5] = {images, 4 / images, 2, 5, 5}, back[4] = {4, 2, 5, 5};
+    start(p);
+    test_input(&p->onnx, "q", ONNX_FLOAT, tokens);
+    test_input(&p->onnx, "k", ONNX_FLOAT, tokens);
+    test_input(&p->onnx, "v", ONNX_FLOAT, tokens);
+    weight(p, "bias", "1 2 5 5", 0);
+    weight(p, "mask", images == 1 ? "1 4 1 5 5" : "1 2 1 5 5", 1);
+    integers(p, "apart", apart, 5);
+    integers(p, "back", back, 4);
+    test_ints(&p->onnx, test_node(&p->onnx, "Transpose", "k", "kt"), "perm", heads, 4);
+    test_node(&p->onnx, "MatMul", "q kt", "a");
+    if (biased)
+        test_node(&p->onnx, "Add", "a bias", "b");
+    test_node(&p->onnx, "Reshape", biased ? "b apart" : "a apart", "c");
+    test_node(&p->onnx, "Add", "c mask", "d");
+    test_node(&p->onnx, "Reshape", "d back", "e");
+    test_int(&p->onnx, test_node(&p->onnx, "Softmax", "e", "f"), "axis", -1);
+    test_node(&p->onnx, "MatMul", "f v", "y");
+    test_output(&p->onnx, "y");
+}
+
+Test(convert_passes, masks_of_windows_and_biases_of_heads_become_one)
+{
+    struct passing p;
+    shifted_windows(&p, "4 2 5 4", 1, true);
+    expect(&p, "Attention");
+    shifted_windows(&p, "4 2 5 4", 1, false);
+    expect(&p, "Attention");
+    shifted_windows(&p, "4 2 5 4", 2, true); // two images share the masks of their windows
+    expect(&p, "Transpose MatMul Add Reshape Add Reshape Softmax MatMul");
+}
+
 Test(convert_passes, attention_without_heads_gets_one_axis_more)
 {
     static const int64_t turn[3] = {0, 2, 1};

@@ -11,6 +11,7 @@ static bool is_op(const struct graph_node *node, const char *op)
 
 struct attention {
     uint32_t query, key, value, mask;
+    uint32_t windows;     // another mask, for which scores have one dimension of 1 more; or GRAPH_NONE
     double scale;
     double perm[ESPY_RANK_MAX]; // of key, to put it into rows
     uint32_t rank;
@@ -63,6 +64,48 @@ static bool match_scores(const struct pass *pass, uint32_t scores, struct attent
     found->key = strip_scale(pass, turn->inputs[0], false, &scale);
     found->scale = scale;
     return true;
+}
+
+// Shifted windows: scores [windows, heads, q, k] get a dimension of 1 in front, to which a mask of
+// each window is added, and lose it again. The mask is then as good as one more constant to add.
+static uint32_t strip_windows(const struct pass *pass, uint32_t value, struct attention *found)
+{
+    const struct facts *facts = pass->facts;
+    const struct graph_node *back = espy_pass_maker(pass, value, "Reshape");
+    if (!is_op(back, "Reshape") || !espy_pass_single_use(pass, value))
+        return value;
+    const uint32_t sum = back->inputs[0];
+    const struct graph_node *add = espy_pass_maker(pass, sum, "Add");
+    const struct shape *whole = &facts->types[sum].shape, *scores = &facts->types[value].shape;
+    struct shape longer = {.rank = scores->rank + 1, .dims = {1}};
+    if (!is_op(add, "Add") || !espy_pass_single_use(pass, sum) || scores->rank != 4)
+        return value;
+    memcpy(longer.dims + 1, scores->dims, scores->rank * sizeof(*scores->dims));
+    for (uint32_t i = 0; i < 2; i++) {
+        const uint32_t split = add->inputs[i], mask = add->inputs[1 - i];
+        const struct graph_node *apart = espy_pass_maker(pass, split, "Reshape");
+        const struct op_type *type = &facts->types[mask];
+        if (!is_op(apart, "Reshape") || !espy_pass_single_use(pass, split) ||
+            !espy_shape_equal(whole, &longer) ||
+            !espy_shape_equal(&facts->types[split].shape, &longer) ||
+            !espy_shape_equal(&facts->types[apart->inputs[0]].shape, scores) ||
+            type->shape.rank != longer.rank || type->shape.dims[0] != 1 ||
+            type->dtype != facts->types[value].dtype || facts->data[mask] == NULL)
+            continue;
+        found->windows = mask;
+        return apart->inputs[0];
+    }
+    return value;
+}
+
+// Both masks become one, which has more elements than the two.
+static bool windows_fit(const struct pass *pass, uint32_t sum, const struct attention *found)
+{
+    enum { ELEMENTS_MAX = 1 << 20 };
+    size_t count;
+    return found->windows == GRAPH_NONE || found->mask == GRAPH_NONE ||
+           (pass->facts->data[found->mask] != NULL &&
+            espy_shape_count(&pass->facts->types[sum].shape, &count) && count <= ELEMENTS_MAX);
 }
 
 static bool match_mask(const struct pass *pass, uint32_t sum, struct attention *found)
@@ -120,10 +163,11 @@ static bool match(const struct pass *pass, const struct graph_node *node, struct
     if (type->dtype == ESPY_DTYPE_NONE || (axis != -1 && axis + 1 != type->shape.rank) ||
         !espy_pass_single_use(pass, soft->inputs[0]))
         return false;
-    *found = (struct attention){.value = node->inputs[1], .mask = GRAPH_NONE};
-    return (match_scores(pass, soft->inputs[0], found) ||
-            match_mask(pass, soft->inputs[0], found)) &&
-           types_fit(pass, found);
+    *found =
+        (struct attention){.value = node->inputs[1], .mask = GRAPH_NONE, .windows = GRAPH_NONE};
+    const uint32_t sum = strip_windows(pass, soft->inputs[0], found);
+    return (match_scores(pass, sum, found) || match_mask(pass, sum, found)) &&
+           types_fit(pass, found) && windows_fit(pass, sum, found);
 }
 
 static espy_status add_view(struct pass *pass, const char *op, const char *hint, uint32_t axis,
@@ -147,8 +191,15 @@ static espy_status rewrite(struct pass *pass, uint32_t index, const struct atten
     }
     for (uint32_t i = 0; i < 3 && found->rank == 3; i++)
         TRY(add_view(pass, "Unsqueeze", name, 0, &inputs[i]));
+    if (found->windows != GRAPH_NONE) {
+        uint32_t masks[2] = {found->mask, found->windows};
+        TRY(add_view(pass, "Squeeze", name, 0, &masks[1]));
+        inputs[3] = masks[1];
+        if (found->mask != GRAPH_NONE)
+            TRY(espy_pass_add_node(pass, "Add", name, masks, 2, &inputs[3], NULL));
+    }
     uint32_t result;
-    const uint32_t input_count = found->mask == GRAPH_NONE ? 3 : 4;
+    const uint32_t input_count = inputs[3] == GRAPH_NONE ? 3 : 4;
     TRY(espy_pass_add_node(pass, "Attention", name, inputs, input_count, &result, &made));
     TRY(espy_graph_set_number(pass->graph, made, "scale", found->scale));
     pass->counts->patterns++;
