@@ -1,14 +1,24 @@
 // One invocation = a run of elements of the innermost dimension: strided to strided, unlooked at.
 // Rank and run are no specialization constants: a network has many copies, and each pipeline costs
 // a software driver 20 ms.
-// variants: w16 w32 w64
+//
+// As t32, elements are vectors of four floats, whose texels software drivers read at once: where both
+// views hold whole vectors.
+// variants: w16 w32 w64 t32
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "types.glsl"
 #include "index.glsl"
 
+#ifdef VARIANT_T32
+layout(binding = 0, rgba32f) readonly uniform imageBuffer source4;
+layout(binding = 1) writeonly buffer Target { vec4 target[]; };
+#define SOURCE(index) imageLoad(source4, index)
+#else
 layout(binding = 0) readonly buffer Source { STORED source[]; };
 layout(binding = 1) writeonly buffer Target { STORED target[]; };
+#define SOURCE(index) source[index]
+#endif
 
 layout(push_constant) uniform Push {
     uint count, rank, run;
@@ -38,7 +48,7 @@ void main()
     const int src_step = push.src_strides[push.rank - 1];
     const int dst_step = push.dst_strides[push.rank - 1];
     for (uint k = 0; k < length; k++) {
-        target[to] = source[from];
+        target[to] = SOURCE(from);
         from += src_step;
         to += dst_step;
     }

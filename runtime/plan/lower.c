@@ -683,6 +683,24 @@ static void fill_copy_push(const struct view *views, struct copy_push *push)
     }
 }
 
+// Makes views of vectors of four elements of both; false: they do not hold whole ones.
+static bool take_vectors(const struct op_lower *c, struct view *views)
+{
+    const uint32_t last = views[0].rank - 1;
+    if (!espy_lower_reads_texels(c, views[0].storage))
+        return false;
+    for (uint32_t i = 0; i < 2; i++)
+        if (!espy_view_vectors(&views[i], last, false))
+            return false;
+    for (uint32_t i = 0; i < 2; i++) {
+        views[i].offset /= 4;
+        views[i].dims[last] /= 4;
+        for (uint32_t d = 0; d < last; d++)
+            views[i].strides[d] /= 4;
+    }
+    return true;
+}
+
 void espy_lower_copy(struct op_lower *c, const struct view *src, const struct view *dst)
 {
     if (c->planner->status != ESPY_OK || src->buffer == VIEW_NONE || dst->buffer == VIEW_NONE)
@@ -698,10 +716,12 @@ void espy_lower_copy(struct op_lower *c, const struct view *src, const struct vi
     struct copy_spec spec = COPY_SPEC_DEFAULT;
     struct copy_push push = {0};
     push.rank = espy_view_collapse(views, 2);
+    const enum shader_variant variant =
+        take_vectors(c, views) ? VARIANT_T32 : espy_word_variant(src->storage);
     push.run = espy_lower_run(c, &views[0]);
     spec.local_size_x = c->caps->local_size;
     fill_copy_push(views, &push);
-    struct op_dispatch dispatch = {.shader = copy_shaders.variants[espy_word_variant(src->storage)],
+    struct op_dispatch dispatch = {.shader = copy_shaders.variants[variant],
                                    .bindings = {*src, *dst},
                                    .binding_count = 2,
                                    .push = &push,
