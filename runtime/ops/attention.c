@@ -1,7 +1,8 @@
 // Attention: softmax(scale Q K' + mask) V of many heads, with masks, windows, soft cap and caches.
 //
-// GPUs take one dispatch (flash.h) unless the scores are wanted. Else there are three: scores of all
-// queries and keys, softmax of each row in place, weighted sums of values. Scores are float32 whatever the inputs. Where they would take too much memory, the
+// GPUs (flash.h) and software drivers (attention_panel.h) take one dispatch unless the scores are
+// wanted. Else there are three: scores of all queries and keys, softmax of each row in place, weighted
+// sums of values. Scores are float32 whatever the inputs. Where they would take too much memory, the
 // queries are taken in several turns through the same scores.
 #include <math.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-// Attention on CPU drivers: shaders/attention_panel.comp, one dispatch that keeps no scores in memory.
+// Attention on CPU drivers: shaders/attention_panel.comp, one dispatch that keeps no scores in
+// memory.
 #ifndef RUNTIME_OPS_ATTENTION_PANEL_H_
 #define RUNTIME_OPS_ATTENTION_PANEL_H_
 
@@ -66,13 +67,11 @@ static inline struct attention_panel_spec attention_panel_spec_of(struct op_lowe
     spec.local_size_x = spec.lanes = c->caps->subgroup_size;
     spec.cols = attention_panel_columns(p->k.dims[2], spec.lanes);
     spec.pixels = panel_pixels(
-        p->q.dims[2],
-        panel_forms[espy_lower_choose(c, PANEL_FORMS, 0, "attention_panel",
-                                      "%lldx%lldx%lldx%lld,b%lld,%d", (long long)p->q.dims[2],
-                                      (long long)p->k.dims[2], (long long)p->q.dims[3],
-                                      (long long)p->v.dims[3],
-                                      (long long)(p->q.dims[0] * p->q.dims[1]),
-                                      p->mask.buffer != VIEW_NONE)]);
+        p->q.dims[2], panel_forms[espy_lower_choose(
+                          c, PANEL_FORMS, 0, "attention_panel", "%lldx%lldx%lldx%lld,b%lld,%d",
+                          (long long)p->q.dims[2], (long long)p->k.dims[2], (long long)p->q.dims[3],
+                          (long long)p->v.dims[3], (long long)(p->q.dims[0] * p->q.dims[1]),
+                          p->mask.buffer != VIEW_NONE)]);
     const int64_t block = (int64_t)spec.lanes * spec.cols;
     spec.vectors = attention_panel_vectors(c, p);
     spec.blocks = p->k.dims[2] <= block;
@@ -98,11 +97,10 @@ static inline void attention_panel_place(const struct view *view, int32_t *offse
 static inline void attention_panel_lower(struct op_lower *c, const struct attention_panel *p)
 {
     struct attention_panel_spec spec = attention_panel_spec_of(c, p);
-    struct attention_panel_push push = {
-        .batches = (uint32_t)(p->q.dims[0] * p->q.dims[1]),
-        .batch_inner = (uint32_t)p->q.dims[1],
-        .lengths = (uint32_t)(p->q.dims[2] | p->k.dims[2] << 16),
-        .widths = (uint32_t)(p->q.dims[3] | p->v.dims[3] << 16)};
+    struct attention_panel_push push = {.batches = (uint32_t)(p->q.dims[0] * p->q.dims[1]),
+                                        .batch_inner = (uint32_t)p->q.dims[1],
+                                        .lengths = (uint32_t)(p->q.dims[2] | p->k.dims[2] << 16),
+                                        .widths = (uint32_t)(p->q.dims[3] | p->v.dims[3] << 16)};
     attention_panel_place(&p->q, &push.q_offset, &push.q_row, push.q_batch);
     attention_panel_place(&p->k, &push.k_offset, &push.k_row, push.k_batch);
     attention_panel_place(&p->v, &push.v_offset, &push.v_row, push.v_batch);

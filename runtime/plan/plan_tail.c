@@ -1,6 +1,6 @@
-// Tails: an Add or Mul of two tensors of one shape that the kernel before it can do on its way, or a
-// shuffle of the channels of two. The later of the two is made by that kernel; the other is there by
-// then.
+// Tails: an Add or Mul of two tensors of one shape that the kernel before it can do on its way, or
+// a shuffle of the channels of two. The later of the two is made by that kernel; the other is there
+// by then.
 #include "plan/plan_internal.h"
 
 #include <assert.h>
@@ -109,8 +109,8 @@ static void find_shuffle(const struct planner *planner, uint32_t index, struct l
     const uint32_t other = nodes[concat].inputs[0], joined = nodes[concat].outputs[0];
     const struct shape both = {4, {x->dims[0], 2 * x->dims[1], x->dims[2], x->dims[3]}};
     const struct op_type *types = planner->plan->walk.types;
-    if (types[other].dtype != types[value].dtype ||
-        !espy_shape_equal(&types[other].shape, x) || !espy_shape_equal(&types[joined].shape, &both))
+    if (types[other].dtype != types[value].dtype || !espy_shape_equal(&types[other].shape, x) ||
+        !espy_shape_equal(&types[joined].shape, &both))
         return;
     const uint32_t apart = next_of(planner, joined, "Reshape");
     if (apart == GRAPH_NONE || !has_groups(planner, nodes[apart].outputs[0], x, 2, x->dims[1]))
@@ -166,8 +166,8 @@ void espy_planner_find_tail(const struct planner *planner, uint32_t index, struc
 
 bool espy_lower_take_tail(struct op_lower *c, bool dense)
 {
-    if (c->tail == NULL || c->tail->node == GRAPH_NONE || c->tail_taken ||
-        c->tail->shuffles || (c->tail->reshaped && !dense))
+    if (c->tail == NULL || c->tail->node == GRAPH_NONE || c->tail_taken || c->tail->shuffles ||
+        (c->tail->reshaped && !dense))
         return c->tail_taken;
     c->tail_taken = true;
     c->steps = c->tail->steps;
@@ -222,9 +222,8 @@ bool espy_lower_take_shuffle(struct op_lower *c, struct view *y, struct view *ot
     }
     if (other->buffer == VIEW_NONE || !espy_shape_count(shape, &count))
         return false;
-    const uint32_t buffer =
-        espy_planner_add_buffer(planner, PLAN_ARENA, c->outputs[0].dtype, count,
-                                planner->params->graph->values[output].name);
+    const uint32_t buffer = espy_planner_add_buffer(planner, PLAN_ARENA, c->outputs[0].dtype, count,
+                                                    planner->params->graph->values[output].name);
     if (buffer == VIEW_NONE)
         return false;
     struct view whole = espy_planner_dense_view(planner, buffer, c->outputs[0].dtype, shape);

@@ -1,6 +1,6 @@
-// Goal: a channel shuffle that the kernel before it writes computes what its nodes say, and what only
-// looks like one is left alone. Method: a unit of ShuffleNet in many forms, on the device and with
-// faked devices' plans, against the references.
+// Goal: a channel shuffle that the kernel before it writes computes what its nodes say, and what
+// only looks like one is left alone. Method: a unit of ShuffleNet in many forms, on the device and
+// with faked devices' plans, against the references.
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -147,8 +147,8 @@ static uint32_t copies(const struct form *form, const struct caps *caps)
     make_unit(&graph, form);
     for (uint32_t i = 0; i < graph.input_count; i++) {
         const uint32_t value = graph.inputs[i].value;
-        sources[i] = (struct op_source){.value = value,
-                                        .type = {ESPY_FLOAT32, graph.values[value].shape}};
+        sources[i] =
+            (struct op_source){.value = value, .type = {ESPY_FLOAT32, graph.values[value].shape}};
     }
     const struct plan_params params = {.host = &test.host,
                                        .graph = &graph,

@@ -11,7 +11,7 @@ static bool is_op(const struct graph_node *node, const char *op)
 
 struct attention {
     uint32_t query, key, value, mask;
-    uint32_t windows;     // another mask, for which scores have one dimension of 1 more; or GRAPH_NONE
+    uint32_t windows; // another mask, for which scores have one dimension of 1 more; or GRAPH_NONE
     double scale;
     double perm[ESPY_RANK_MAX]; // of key, to put it into rows
     uint32_t rank;
