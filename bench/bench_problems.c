@@ -18,6 +18,7 @@
 const struct problem espy_bench_problems[] = {
     CONV("3x3 56x56x64", .size = 56, .in = 64, .out = 64, .kernel = 3),
     CONV("3x3 28x28x128", .size = 28, .in = 128, .out = 128, .kernel = 3),
+    CONV("3x3 56x56 128 to 32", .size = 56, .in = 128, .out = 32, .kernel = 3),
     CONV("3x3 14x14x256", .size = 14, .in = 256, .out = 256, .kernel = 3),
     CONV("3x3 7x7x512", .size = 7, .in = 512, .out = 512, .kernel = 3),
     CONV("3x3/2 56x56x128", .size = 56, .in = 128, .out = 128, .kernel = 3, .stride = 2),

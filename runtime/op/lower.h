@@ -119,6 +119,10 @@ struct view espy_lower_count(struct op_lower *c);
 // Constant data made by lower (tables, repacked scalars): dense; bytes are copied.
 struct view espy_lower_constant(struct op_lower *c, espy_dtype dtype, const struct shape *shape,
                                 const void *bytes);
+// Weights that are kept in a form that takes `size` bytes more than they have in the file: false where
+// all such forms together would make the network more than a quarter (and 2 MiB) larger. true takes
+// it.
+bool espy_lower_spare(struct op_lower *c, uint64_t size);
 // A copy of src's elements to dst: same dims and storage, any strides. The planner's own kernel.
 void espy_lower_copy(struct op_lower *c, const struct view *src, const struct view *dst);
 

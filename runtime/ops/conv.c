@@ -6,6 +6,7 @@
 #include "ops/gemm.h"
 #include "ops/panel.h"
 #include "ops/window.h"
+#include "ops/winograd.h"
 #include "shaders/conv_depthwise.spv.h"
 #include "shaders/conv_depthwise_texel.spv.h"
 #include "shaders/conv_generic.spv.h"
@@ -410,7 +411,11 @@ static void lower_panel(struct op_lower *c, const struct conv *conv, const struc
             if (i != 1 && problem.x.dims[i] > 1)
                 problem.x_strides[4] = (int32_t)problem.x.strides[i];
     }
-    if (!gemm_lower_panel(c, &problem, &y))
+    if (gemm_lower_panel(c, &problem, &y))
+        return;
+    if (winograd_suits(c, &problem))
+        winograd_lower(c, &problem, &y);
+    else
         panel_lower(c, &problem, &y);
 }
 

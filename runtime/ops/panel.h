@@ -14,6 +14,7 @@ struct panel_problem {
     int64_t pixels;          // of the output, all images together
     struct window window;    // three-dimensional
     bool linear;             // pixel i lies i * x_strides[4] from the first
+    bool inner;              // more is to come: the node's steps do not follow this product
     struct view x, w, bias;  // bias: dense from element 0 of its buffer, or VIEW_NONE
     int32_t x_strides[5];    // n, c, d, h, w
     int32_t w_strides[5];    // output channel, input channel, d, h, w
@@ -173,17 +174,30 @@ static inline struct panel_spec panel_spec_of(struct op_lower *c,
     return spec;
 }
 
-// y: channels-last, pixels problem->y_pixel apart.
-static inline void panel_lower(struct op_lower *c, const struct panel_problem *problem,
-                               const struct view *y)
+// A problem's kernel, and its weights as the kernel wants them.
+struct panel {
+    struct panel_spec spec;
+    int64_t group_panels;
+    struct view weights;
+};
+
+static inline struct panel panel_of(struct op_lower *c, const struct panel_problem *problem)
+{
+    struct panel panel = {.spec = panel_spec_of(c, problem)};
+    const int64_t width = (int64_t)panel.spec.lanes * panel.spec.cols;
+    panel.group_panels = (problem->out + width - 1) / width;
+    panel.weights = panel_weights(c, problem, &panel.spec, panel.group_panels);
+    return panel;
+}
+
+// y: channels-last, pixels problem->y_pixel apart. The problem may have other pixels than the one that
+// the panel was made for.
+static inline void panel_multiply(struct op_lower *c, const struct panel_problem *problem,
+                                  const struct panel *panel, const struct view *y)
 {
     const struct window *window = &problem->window;
-    if (problem->x.buffer == VIEW_NONE || problem->w.buffer == VIEW_NONE ||
-        y->buffer == VIEW_NONE || problem->pixels * problem->out * problem->groups == 0)
-        return;
-    struct panel_spec spec = panel_spec_of(c, problem);
-    const int64_t width = (int64_t)spec.lanes * spec.cols;
-    const int64_t group_panels = (problem->out + width - 1) / width;
+    struct panel_spec spec = panel->spec;
+    const int64_t group_panels = panel->group_panels;
     const int64_t in = spec.along ? 4 * window->kernel[2] : problem->in;
     const int64_t kernel_w = spec.along ? 1 : window->kernel[2];
     struct panel_push push = {.pixels = (uint32_t)problem->pixels,
@@ -211,11 +225,11 @@ static inline void panel_lower(struct op_lower *c, const struct panel_problem *p
         push.operand_pixel = (uint32_t)problem->operand.strides[3];
         push.y_offset--; // the operand's first channel
     }
-    LOWER_SHARED_EPILOGUE(c, &spec, &push);
-    const struct view weights = panel_weights(c, problem, &spec, group_panels);
+    if (!problem->inner)
+        LOWER_SHARED_EPILOGUE(c, &spec, &push);
     struct op_dispatch dispatch = {.shader = panel_shaders.variants[VARIANT_NONE],
-                                   .bindings = {problem->x, problem->x, weights, problem->bias, *y,
-                                                problem->operand, problem->operand},
+                                   .bindings = {problem->x, problem->x, panel->weights, problem->bias,
+                                                *y, problem->operand, problem->operand},
                                    .binding_count = 7,
                                    .push = &push,
                                    .push_size = sizeof(push),
@@ -224,6 +238,16 @@ static inline void panel_lower(struct op_lower *c, const struct panel_problem *p
     const size_t tiles = (push.pixels + (size_t)spec.pixels - 1) / spec.pixels;
     espy_lower_grid(c, push.panels * tiles, 1, dispatch.groups);
     espy_lower_dispatch(c, &dispatch);
+}
+
+static inline void panel_lower(struct op_lower *c, const struct panel_problem *problem,
+                               const struct view *y)
+{
+    if (problem->x.buffer == VIEW_NONE || problem->w.buffer == VIEW_NONE ||
+        y->buffer == VIEW_NONE || problem->pixels * problem->out * problem->groups == 0)
+        return;
+    const struct panel panel = panel_of(c, problem);
+    panel_multiply(c, problem, &panel, y);
 }
 
 #endif // RUNTIME_OPS_PANEL_H_

@@ -400,6 +400,14 @@ struct view espy_lower_temporary(struct op_lower *c, espy_dtype dtype, const str
     return view;
 }
 
+bool espy_lower_spare(struct op_lower *c, uint64_t size)
+{
+    if (size > c->planner->spare_size)
+        return false;
+    c->planner->spare_size -= size;
+    return true;
+}
+
 struct view espy_lower_count(struct op_lower *c)
 {
     const struct graph_node *node = &c->planner->params->graph->nodes[c->planner->node];

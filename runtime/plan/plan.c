@@ -430,6 +430,16 @@ static espy_status copy_lists(struct planner *planner)
     return copied ? ESPY_OK : ESPY_OUT_OF_MEMORY;
 }
 
+// A quarter of the constants, or what hardly counts beside a driver.
+static uint64_t spare_size(const struct graph *graph)
+{
+    enum { SPARE_PART = 4, SPARE_MIN = 2 << 20 };
+    uint64_t size = 0;
+    for (uint32_t v = 0; v < graph->value_count; v++)
+        size += graph->values[v].data_size;
+    return size / SPARE_PART > SPARE_MIN ? size / SPARE_PART : SPARE_MIN;
+}
+
 static espy_status build(struct planner *planner)
 {
     const struct plan_params *params = planner->params;
@@ -457,6 +467,7 @@ static espy_status build(struct planner *planner)
     for (uint32_t n = 0; n < graph->node_count; n++)
         planner->bends = planner->bends || espy_steps_bend(planner->plan->walk.nodes[n].steps,
                                                            planner->plan->walk.nodes[n].step_count);
+    planner->spare_size = spare_size(graph);
     for (uint32_t n = 0; n < graph->node_count; n++)
         TRY(lower_node(planner, n));
     TRY(add_outputs(planner));
