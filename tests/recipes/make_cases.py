@@ -27,10 +27,11 @@ def tensor(array):
 
 
 def case(name, heads, outputs=None, picture=(64, 96), channels=3, pictures="picture", more=None,
-         softmax=None, error=None, alone=False, **how):
+         softmax=None, error=None, alone=False, feed=None, **how):
     """A network of a picture, which it does not look at, and of heads that it hands on. outputs:
     name to (role, array). more: inputs that are no heads. alone: there is no picture beside the
-    heads. how: presets, recipe, labels, only, and a label that one class then has."""
+    heads. feed: inputs whose shapes the recipe changes, as they then are. how: presets, recipe, labels,
+    only, and a label that one class then has."""
     heads = {key: array.astype(np.float32) if array.dtype.kind == "f" else array
              for key, array in heads.items()}
     more = more or {}
@@ -50,7 +51,7 @@ def case(name, heads, outputs=None, picture=(64, 96), channels=3, pictures="pict
     if error:
         entry["error"] = error
     else:
-        entry["inputs"] = {key: tensor(array) for key, array in (more | given).items()}
+        entry["inputs"] = {key: tensor(array) for key, array in (more | given | (feed or {})).items()}
         entry["outputs"] = {key: {"role": role} | tensor(array)
                             for key, (role, array) in outputs.items()}
     cases.append(entry)
@@ -246,6 +247,61 @@ def pictures():
               .astype(np.uint8))}, presets=["picture"], only=["y"], alone=True)
 
 
+def borders():
+    """The network sees 9x12 of a picture of 5x8: two rows and columns more on each side."""
+    small = floats(1, 3, 5, 8, scale=0.4, shift=0.5)
+    last = small.transpose(0, 2, 3, 1)
+    sides = ((0, 0), (0, 0), (2, 2), (2, 2))
+
+    def recipe(preprocess=None, **keys):
+        return {"inputs": {"*": {"role": "image"} | ({"preprocess": preprocess} if preprocess else {})},
+                "steps": [{"step": "border", "by": 2} | keys], "outputs": {"y": {}}}
+
+    y = np.pad(small, ((0, 0), (0, 0), (9, 9), (9, 9)), mode="reflect")
+    case("step border, reflect, wider than the picture", {"y": y}, {"y": (None, y)},
+         recipe=recipe(by=9, mode="reflect"), feed={"y_in": small}, alone=True)
+    for mode, keys in (("edge", {}), ("reflect", {"mode": "reflect"})):
+        y = np.pad(small, sides, mode=mode)
+        case(f"step border, {mode}", {"y": y}, {"y": (None, y)}, recipe=recipe(**keys),
+             feed={"y_in": small}, alone=True)
+        case(f"step border, {mode}, channels last", {"y": y.transpose(0, 2, 3, 1)},
+             {"y": (None, y.transpose(0, 2, 3, 1))}, recipe=recipe({"layout": "nhwc"}, **keys),
+             feed={"y_in": last}, alone=True)
+    y = np.pad(small, sides, mode="edge")
+    case("step border, then the input again", {"y": y}, {"y": (None, y), "seen": (None, small * 2)},
+         recipe={"inputs": {"*": {"role": "image"}},
+                 "steps": [{"step": "border", "by": 2},
+                           {"step": "scale", "of": "y_in", "factor": 2, "as": "seen"}],
+                 "outputs": {"y": {}, "seen": {}}}, feed={"y_in": small}, alone=True)
+    x = floats(1, 6, 4)
+    case("step border, then cells of all that the network sees", {"x": x},
+         {"x": (None, corners((x[..., :2].astype(np.float64) + grid(64, 96, [32])[:, :2]) * 32,
+                              x[..., 2:].astype(np.float64) * 32).astype(np.float32))},
+         recipe={"steps": [{"step": "border", "by": 3},
+                           {"step": "cell_boxes", "of": "x", "strides": [32], "size": "linear"}],
+                 "inputs": {"picture": {"role": "image"}}, "outputs": {"x": {}}})
+    wide = np.pad(np.round(floats(1, 3, 2, 3, scale=8, shift=8)) / 16, ((0, 0), (0, 0), (18, 18),
+                                                                       (18, 18)), mode="edge")
+    case("waifu2x", {"y": wide}, {"y": ("image", np.floor(np.clip(wide.astype(np.float64), 0, 1) * 255
+                                                          + 0.5).astype(np.uint8))},
+         presets=["waifu2x"], feed={"y_in": wide[:, :, 18:-18, 18:-18]}, alone=True)
+
+    def refuse(name, error, *steps, heads=None, **how):
+        case(f"refused: border {name}", heads or {"y": y}, error=error, alone=True,
+             recipe={"steps": [{"step": "border"} | keys for keys in steps], "outputs": {"y": {}}}, **how)
+
+    refuse("of no size", '"by" must be an integer in 1..', {})
+    refuse("of another mode", '"mode" must be one of edge, reflect', {"by": 2, "mode": "wrap"})
+    refuse("with a key that it has not", '"of" is no key of it; there are: by mode', {"by": 2, "of": "y"})
+    refuse("around a border", "the picture has a border already", {"by": 1}, {"by": 1})
+    refuse("that leaves nothing", "sees 9 pixels, of which a border of 5 on both sides leaves none",
+           {"by": 5})
+    refuse("of a list", "does not have the four dimensions of a picture", {"by": 1},
+           heads={"y": floats(1, 9)})
+    refuse("of one of two", "which input is the picture?", {"by": 1},
+           heads={"y": y, "z": y})
+
+
 def masks():
     for preset, classes, more, label in (("segmentation", 21, ["voc"], [15, "person"]),
                                          ("segmentation", 19, ["cityscapes"], [13, "car"]),
@@ -412,7 +468,7 @@ def mistakes():
 
 
 for make in (yolox, yolov8, yunet, ultraface, blazeface, suppression, classifiers, pictures, masks,
-             points_and_depth, detr, steps, mistakes):
+             points_and_depth, detr, steps, mistakes, borders):
     make()
 with open(HERE / "cases.json", "w", encoding="utf-8") as file:
     file.write("[\n" + ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in cases) + "\n]\n")

@@ -436,6 +436,59 @@ Test(recipes, networks_of_pixels_see_what_the_host_makes_of_the_picture)
     close_lab(&lab);
 }
 
+// The network sees 48x64, of which 6 rows and columns on each side are the border.
+Test(recipes, a_border_lies_around_what_the_host_makes_of_the_picture)
+{
+    enum { BY = 6, HEIGHT = NET_HEIGHT - 2 * BY, WIDTH = NET_WIDTH - 2 * BY };
+    static const char recipe[] =
+        "{\"inputs\":{\"*\":{\"role\":\"image\",\"preprocess\":{\"scale\":255}}},"
+        "\"steps\":[{\"step\":\"border\",\"by\":6}],\"outputs\":{\"y\":{\"role\":\"image\"}}}";
+    static const char model[] =
+        "{\"espy\":1,\"inputs\":[{\"name\":\"x\",\"dtype\":\"float32\",\"shape\":[1,3,48,64]}],"
+        "\"outputs\":[{\"name\":\"y\"}],\"nodes\":[{\"op\":\"Identity\",\"name\":\"n\","
+        "\"inputs\":[\"x\"],\"outputs\":[\"y\"]}]}";
+    static float small[3 * HEIGHT * WIDTH];
+    struct lab lab;
+    struct espy_value_info info;
+    struct cli_message message;
+    open_lab(&lab);
+    struct convert_params params = {.model_path = write_file(&lab, "model.json", model),
+                                    .recipe_path = write_file(&lab, "recipe.json", recipe)};
+    cr_assert(convert(&lab, &params) == ESPY_OK, "%s", lab.test.last_error);
+    cr_assert(espy_model_input(lab.model, 0, &info) == ESPY_OK);
+    cr_assert(info.rank == 4 && info.dims[2] == HEIGHT && info.dims[3] == WIDTH);
+    cr_assert(info.preprocess != NULL && info.preprocess->height == HEIGHT &&
+              info.preprocess->width == WIDTH);
+    struct picture picture = make_picture(200, 90);
+    cr_assert(espy_picture_preprocess(&picture, info.preprocess, small, NULL, &message));
+    close_model(&lab);
+
+    params.pixels = true;
+    cr_assert(convert(&lab, &params) == ESPY_OK, "%s", lab.test.last_error);
+    const struct espy_tensor input = {.name = "x",
+                                      .dtype = ESPY_UINT8,
+                                      .rank = 4,
+                                      .dims = {1, 90, 200, 3},
+                                      .data = picture.rgb,
+                                      .size = (size_t)90 * 200 * 3};
+    struct espy_tensor output = {.name = "y"};
+    cr_assert(espy_session_run(lab.session, &input, 1, &output, 1) == ESPY_OK, "%s", lab.error);
+    cr_assert(output.dims[2] == NET_HEIGHT && output.dims[3] == NET_WIDTH);
+    for (int c = 0; c < 3; c++)
+        for (int y = 0; y < NET_HEIGHT; y++)
+            for (int x = 0; x < NET_WIDTH; x++) {
+                const int row = y < BY ? 0 : y >= BY + HEIGHT ? HEIGHT - 1 : y - BY;
+                const int column = x < BY ? 0 : x >= BY + WIDTH ? WIDTH - 1 : x - BY;
+                const float want = small[(c * HEIGHT + row) * WIDTH + column];
+                const float got =
+                    ((const float *)output.data)[(c * NET_HEIGHT + y) * NET_WIDTH + x];
+                cr_assert(fabs((double)(got - want)) * 255 < 1.01, "%d, %d, %d: %g, not %g", c, y,
+                          x, (double)got, (double)want);
+            }
+    espy_picture_free(&picture);
+    close_lab(&lab);
+}
+
 // A box, a point with a score and a map of a network that sees 64x64, of a picture of 200x100.
 static void convert_places(struct lab *lab, const char *resize, espy_status expected)
 {

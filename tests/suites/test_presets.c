@@ -289,3 +289,58 @@ Test(presets, pictures_and_masks_are_the_recorded_ones)
         close_lab(&lab);
     }
 }
+
+// ---- a border
+// --------------------------------------------------------------------------------------------
+
+enum { SEEN = 164, BORDER = 18, WHOLE = SEEN - 2 * BORDER };
+
+static struct espy_tensor paint(struct lab *lab, const char *preset, float *pixels, int64_t side)
+{
+    const char *const presets[PRESETS_MAX] = {preset};
+    struct convert_params params = {.presets = presets};
+    struct espy_value_info info;
+    convert(lab, "waifu2x_cunet", &params);
+    cr_assert(espy_model_input(lab->model, 0, &info) == ESPY_OK);
+    const struct espy_tensor in = {info.name, ESPY_FLOAT32,
+                                   4,         {1, 3, side, side},
+                                   pixels,    (size_t)(3 * side * side) * sizeof(float)};
+    cr_expect(info.dims[2] == side && info.preprocess->height == side);
+    cr_assert(espy_model_output(lab->model, 0, &info) == ESPY_OK);
+    struct espy_tensor out = {.name = info.name};
+    cr_assert(espy_session_run(lab->session, &in, 1, &out, 1) == ESPY_OK, "%s", lab->error);
+    cr_assert(out.size == (size_t)3 * 2 * WHOLE * 2 * WHOLE);
+    return out;
+}
+
+// The same network without the preset's border, which the previous test holds against what is
+// recorded, makes the same of a picture that already has one.
+Test(presets, waifu2x_shows_the_whole_picture)
+{
+    static float small[3 * WHOLE * WHOLE], seen[3 * SEEN * SEEN];
+    struct lab with, without;
+    struct tensor photo;
+    if (espy_suite_shared() == NULL)
+        cr_skip_test("there is no ../shared");
+    open_lab(&with);
+    open_lab(&without);
+    cr_assert(espy_suite_read_npy(shared_path(&with, "waifu2x_cunet", "anime_input_0.npy"),
+                                  &with.arena, &photo));
+    cr_assert(photo.count == 3 * SEEN * SEEN);
+    for (size_t c = 0; c < 3; c++)
+        for (size_t y = 0; y < SEEN; y++)
+            for (size_t x = 0; x < SEEN; x++) {
+                const size_t row = y < BORDER ? 0 : y - BORDER,
+                             column = x < BORDER ? 0 : x - BORDER;
+                const size_t at = (c * SEEN + (row < WHOLE ? row : WHOLE - 1) + BORDER) * SEEN +
+                                  (column < WHOLE ? column : WHOLE - 1) + BORDER;
+                seen[(c * SEEN + y) * SEEN + x] = ((const float *)photo.data)[at];
+                if (row < WHOLE && column < WHOLE && y >= BORDER && x >= BORDER)
+                    small[(c * WHOLE + row) * WHOLE + column] = ((const float *)photo.data)[at];
+            }
+    const struct espy_tensor got = paint(&with, "waifu2x", small, WHOLE);
+    const struct espy_tensor want = paint(&without, "picture", seen, SEEN);
+    cr_expect(memcmp(got.data, want.data, want.size) == 0, "the border is another");
+    close_lab(&without);
+    close_lab(&with);
+}

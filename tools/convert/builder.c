@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 // ---- the node that is rewritten
 // --------------------------------------------------------------------------------------------
@@ -112,6 +113,24 @@ void espy_build_result(struct builder *b, uint32_t output, uint32_t value)
                                  &b->made);
     if (b->status == ESPY_OK && rank >= 0)
         b->importer->notes[b->node->outputs[output]].rank = rank;
+}
+
+void espy_build_move_to_front(struct builder *b, uint32_t count)
+{
+    struct graph *graph = b->importer->graph;
+    if (b->status != ESPY_OK || graph->node_count == count)
+        return;
+    const uint32_t added = graph->node_count - count;
+    struct graph_node *first = espy_arena_array(&b->importer->memory, added, sizeof(*first));
+    if (first == NULL) {
+        b->status = ESPY_OUT_OF_MEMORY;
+        return;
+    }
+    memcpy(first, graph->nodes + count, added * sizeof(*first));
+    memmove(graph->nodes + added, graph->nodes, count * sizeof(*first));
+    memcpy(graph->nodes, first, added * sizeof(*first));
+    for (uint32_t i = 0; i < graph->site_count; i++)
+        graph->sites[i].node += added;
 }
 
 // ---- what is emitted

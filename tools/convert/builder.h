@@ -36,6 +36,8 @@ void espy_build_rename(struct builder *b, const char *op);
 void espy_build_refuse(struct builder *b, const char *format, ...) ESPY_PRINTF(2, 3);
 // Ties an output of the node to a value.
 void espy_build_result(struct builder *b, uint32_t output, uint32_t value);
+// The graph's nodes from `count` on go before the others, in a network that is imported whole.
+void espy_build_move_to_front(struct builder *b, uint32_t count);
 
 // ---- what is emitted
 // --------------------------------------------------------------------------------------------

@@ -314,22 +314,6 @@ static espy_status place_output(struct pixels *p, struct graph_io *io)
 // ---- all of it
 // --------------------------------------------------------------------------------------------
 
-// The nodes from `count` on go before the others.
-static espy_status move_to_front(struct pixels *p, uint32_t count)
-{
-    struct graph *graph = p->graph;
-    const uint32_t added = graph->node_count - count;
-    struct graph_node *first = espy_arena_array(&p->importer.memory, added, sizeof(*first));
-    if (first == NULL)
-        return ESPY_OUT_OF_MEMORY;
-    memcpy(first, graph->nodes + count, added * sizeof(*first));
-    memmove(graph->nodes + added, graph->nodes, count * sizeof(*first));
-    memcpy(graph->nodes, first, added * sizeof(*first));
-    for (uint32_t i = 0; i < graph->site_count; i++)
-        graph->sites[i].node += added;
-    return ESPY_OK;
-}
-
 static bool uses_symbol(const struct graph *graph, const char *symbol)
 {
     for (uint32_t v = 0; v < graph->value_count; v++)
@@ -405,8 +389,8 @@ static espy_status add_all(struct pixels *p)
     find_sizes(p);
     add_picture(p, input);
     add_image_sizes(p);
+    espy_build_move_to_front(&p->b, count);
     TRY(p->b.status);
-    TRY(move_to_front(p, count));
     for (uint32_t i = 0; i < graph->output_count; i++)
         TRY(place_output(p, &graph->outputs[i]));
     return p->b.status;

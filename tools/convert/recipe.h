@@ -14,6 +14,7 @@ struct recipe {
     struct graph *graph;
     const char *name;     // of the file or preset, for messages
     uint32_t class_count; // that the steps have seen; 0: not known
+    int64_t border;       // that the steps have laid around the picture, in pixels
     // While steps are added. Their first failure stays in b.status.
     struct importer importer;
     struct import_node node;
@@ -61,6 +62,7 @@ struct recipe_row {
 };
 extern const struct recipe_row espy_recipe_detection_rows[]; // recipe_detect.c
 extern const uint32_t espy_recipe_detection_count;
+void espy_recipe_border(struct recipe *recipe); // recipe_border.c
 
 // Fails with the step's place before the reason; later calls do nothing.
 void espy_recipe_refuse(struct recipe *recipe, const char *format, ...) ESPY_PRINTF(2, 3);
@@ -79,11 +81,16 @@ uint32_t espy_recipe_value(struct recipe *recipe, const char *key);
 uint32_t espy_recipe_floats(struct recipe *recipe, const char *key);
 // What is known of a value from before this step; NULL: nothing.
 const struct op_type *espy_recipe_type(const struct recipe *recipe, uint32_t value);
-// Fails where a value is known to have another rank, or another size of its last dimension (0: any).
+// Fails where a value is known to have another rank, or another size of its last dimension (0:
+// any).
 void espy_recipe_expect(struct recipe *recipe, const char *key, uint32_t value, uint32_t rank,
                         int64_t last);
-// Height and width of the picture that the network sees; a failure where they are not fixed.
+// Height and width of the picture that the network sees, with its border; a failure where they are
+// not fixed.
 void espy_recipe_picture_size(struct recipe *recipe, int64_t *height, int64_t *width);
+// The picture, of four dimensions, of which `axis` is its height and the one after its width. NULL
+// and a failure where there is none.
+const struct graph_io *espy_recipe_picture_axis(struct recipe *recipe, uint32_t *axis);
 uint32_t espy_recipe_constant(struct recipe *recipe, const struct shape *shape,
                               const double *numbers, uint32_t count); // of float32
 // Lets a name mean a value from here on.

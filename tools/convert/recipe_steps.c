@@ -174,27 +174,42 @@ void espy_recipe_expect(struct recipe *recipe, const char *key, uint32_t value, 
                            shape, (long long)type->shape.dims[0]);
 }
 
-void espy_recipe_picture_size(struct recipe *recipe, int64_t *height, int64_t *width)
+const struct graph_io *espy_recipe_picture_axis(struct recipe *recipe, uint32_t *axis)
 {
     const struct graph_io *picture = espy_recipe_picture(recipe->graph);
-    *height = *width = 1;
     if (picture == NULL) {
         espy_recipe_refuse(recipe, "which input is the picture? Give one the role \"image\"");
-        return;
+        return NULL;
     }
     const struct graph_value *value = &recipe->graph->values[picture->value];
     const int64_t *dims = value->shape.dims;
     const bool last = picture->preprocess != NULL ? strcmp(picture->preprocess->layout, "nhwc") == 0
                                                   : dims[1] != 1 && dims[1] != 3;
-    if (!value->has_shape || value->shape.rank != 4 || dims[last ? 1 : 2] <= 0 ||
-        dims[last ? 2 : 3] <= 0) {
+    *axis = last ? 1 : 2;
+    if (value->has_shape && value->shape.rank == 4)
+        return picture;
+    espy_recipe_refuse(recipe, "input '%.128s' does not have the four dimensions of a picture",
+                       value->name);
+    return NULL;
+}
+
+void espy_recipe_picture_size(struct recipe *recipe, int64_t *height, int64_t *width)
+{
+    uint32_t axis;
+    const struct graph_io *picture = espy_recipe_picture_axis(recipe, &axis);
+    *height = *width = 1;
+    if (picture == NULL)
+        return;
+    const struct graph_value *value = &recipe->graph->values[picture->value];
+    const int64_t *dims = value->shape.dims + axis;
+    if (dims[0] <= 0 || dims[1] <= 0) {
         espy_recipe_refuse(recipe,
                            "the size of input '%.128s' must be fixed: --shape NAME=1x3x320x320",
                            value->name);
         return;
     }
-    *height = dims[last ? 1 : 2];
-    *width = dims[last ? 2 : 3];
+    *height = dims[0] + 2 * recipe->border;
+    *width = dims[1] + 2 * recipe->border;
 }
 
 uint32_t espy_recipe_constant(struct recipe *recipe, const struct shape *shape,
@@ -381,6 +396,7 @@ static void step_argmax(struct recipe *recipe)
 
 static const struct recipe_row rows[] = {
     {"argmax", "of as axis", step_argmax},
+    {"border", "by mode", espy_recipe_border},
     {"bytes", "of as low high", step_bytes},
     {"exp", "of as", step_exp},
     {"join", "of as axis", step_join},
