@@ -7,7 +7,7 @@
 #include "cli_number.h"
 #include "draw.h"
 
-enum { BARS_HEIGHT = 192, BARS_WIDTH = 512, SAMPLED_SIDE = 32 };
+enum { BARS_HEIGHT = 256, BARS_WIDTH = 512, BARS_MAX = 32768, SAMPLED_SIDE = 32 };
 
 void espy_heat_free(struct heat *heat)
 {
@@ -319,7 +319,7 @@ static size_t first_picture(const struct espy_tensor *map)
 static bool draw_bars(const struct espy_tensor *map, struct heat *heat, struct cli_message *message)
 {
     const size_t count = first_picture(map);
-    if (count > BARS_WIDTH * 64 || !count)
+    if (count > BARS_MAX || !count)
         return espy_message_set(message, "a gate of %zu channels cannot be drawn", count);
     if (!start(HEAT_BARS, 1, (uint32_t)count, heat, message))
         return false;
@@ -381,33 +381,6 @@ bool espy_heat_make(const struct espy_attention_info *site, const struct espy_te
 // ---- drawing
 // -------------------------------------------------------------------------------------
 
-static void paint(uint8_t *rgb, double t)
-{
-    double color[3];
-    espy_picture_color(t, color);
-    for (unsigned c = 0; c < 3; c++)
-        rgb[c] = (uint8_t)(255 * color[c] + 0.5);
-}
-
-// From zero up; full height is 1, or the largest where that is more.
-static bool draw_columns(const struct heat *heat, const float *values, struct picture *result,
-                         struct cli_message *message)
-{
-    const uint32_t each = heat->columns < BARS_WIDTH ? BARS_WIDTH / heat->columns : 1;
-    if (!espy_picture_create(each * heat->columns, BARS_HEIGHT, result, message))
-        return false;
-    const double most = heat->high > 1 ? heat->high : 1;
-    memset(result->rgb, 255, (size_t)result->width * result->height * 3);
-    for (uint32_t x = 0; x < result->width; x++) {
-        const double share = fabs(heat->values[x / each]) / most;
-        const uint32_t top = BARS_HEIGHT - (uint32_t)(share * BARS_HEIGHT + 0.5);
-        const bool gap = each >= 4 && x % each == each - 1;
-        for (uint32_t y = top; y < BARS_HEIGHT && !gap; y++)
-            paint(result->rgb + ((size_t)y * result->width + x) * 3, values[x / each]);
-    }
-    return true;
-}
-
 static int compare(const void *a, const void *b)
 {
     const float x = *(const float *)a, y = *(const float *)b;
@@ -425,16 +398,29 @@ static double brightest(const struct heat *heat, float *sorted)
     return high > heat->low ? high : heat->high;
 }
 
+static bool draw_columns(const struct heat *heat, uint32_t side, struct picture *result,
+                         struct cli_message *message)
+{
+    const struct draw_bars bars = {.count = heat->columns,
+                                   .values = heat->values,
+                                   .low = heat->low,
+                                   .high = heat->high,
+                                   .width = side ? side : BARS_WIDTH,
+                                   .height = side ? side : BARS_HEIGHT};
+    return espy_draw_bars(&bars, result, message);
+}
+
 bool espy_heat_draw(const struct heat *heat, const struct picture *picture,
-                    const struct picture_area *area, const struct heat_words *words,
+                    const struct picture_area *area, const struct heat_words *words, uint32_t side,
                     struct picture *result, struct cli_message *message)
 {
+    if (heat->form == HEAT_BARS)
+        return draw_columns(heat, side, result, message);
     const size_t count = (size_t)heat->rows * heat->columns;
     float *values = malloc((count + 1) * sizeof *values);
     if (!values)
         return espy_message_set(message, "out of memory for a map");
-    const double span =
-        (heat->form == HEAT_BARS ? heat->high : brightest(heat, values)) - heat->low;
+    const double span = brightest(heat, values) - heat->low;
     for (size_t i = 0; i < count; i++) { // the whole range of colours, whatever the numbers
         const double share = span > 0 ? (heat->values[i] - heat->low) / span : 0.5;
         values[i] = share < 1 ? (float)share : 1;
@@ -448,9 +434,7 @@ bool espy_heat_draw(const struct heat *heat, const struct picture *picture,
                                        .column_texts = labelled ? words->columns : NULL,
                                        .caption = "rows attend to columns"};
     bool ok;
-    if (heat->form == HEAT_BARS)
-        ok = draw_columns(heat, values, result, message);
-    else if (heat->form == HEAT_PLACES && picture)
+    if (heat->form == HEAT_PLACES && picture)
         ok =
             espy_picture_overlay(picture, values, heat->columns, heat->rows, area, result, message);
     else

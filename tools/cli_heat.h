@@ -49,9 +49,10 @@ struct heat_words {
     const char *const *rows, *const *columns;
 };
 // Draws it: over the picture, of which area is what the network sees; else by itself. words NULL: a
-// matrix without anything beside it.
+// matrix without anything beside it. side: bars fill a square of that side; 0: a picture of their
+// own.
 bool espy_heat_draw(const struct heat *heat, const struct picture *picture,
-                    const struct picture_area *area, const struct heat_words *words,
+                    const struct picture_area *area, const struct heat_words *words, uint32_t side,
                     struct picture *result, struct cli_message *message);
 
 #endif // TOOLS_CLI_HEAT_H_

@@ -79,6 +79,17 @@ struct draw_matrix {
 bool espy_draw_matrix(const struct draw_matrix *matrix, struct picture *result,
                       struct cli_message *message);
 
+// Numbers as bars from zero, in a picture of this size; lines at zero, at 1 or what is above it,
+// and below zero where something is.
+struct draw_bars {
+    uint32_t count;
+    const float *values; // [count]
+    double low, high;    // of the values
+    uint32_t width, height;
+};
+bool espy_draw_bars(const struct draw_bars *bars, struct picture *result,
+                    struct cli_message *message);
+
 struct draw_key {
     const char *text;
     struct draw_color color;

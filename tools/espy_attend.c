@@ -21,6 +21,7 @@ enum {
     TILE_SIDE = 256,
     WORDS_TILE_SIDE = 512,
     TILE_TITLE = 14,
+    TILE_GAP = 2,
     TILES_MAX = 256
 };
 
@@ -234,7 +235,8 @@ static bool draw(const struct attend *attend, const struct espy_attention_info *
         beside = espy_words_beside(&attend->words, heat);
     const bool ok =
         espy_heat_draw(heat, input ? &input->picture : NULL, input ? &input->area : NULL,
-                       labelled ? &beside : NULL, result, message);
+                       labelled ? &beside : NULL,
+                       attend->count > 1 ? attend->tile_side - 2 * TILE_GAP : 0, result, message);
     if (ok && heat->form == HEAT_PLACES && input && input == picture_of(attend, &site->queries))
         mark_query(attend, input, result);
     return ok;
@@ -247,29 +249,48 @@ static void paste(const struct picture *tile, struct picture *sheet, uint32_t le
                tile->rgb + (size_t)y * tile->width * 3, (size_t)tile->width * 3);
 }
 
-// Makes the picture fit a tile of the sheet and lays it there, with the site's name above it.
-static bool add_tile(const struct attend *attend, const struct picture *picture, uint32_t index,
-                     struct picture *sheet, struct cli_message *message)
+// As many rows as tiles need, each as full as the others.
+static uint32_t sheet_columns(uint32_t count)
+{
+    const uint32_t rows = (count + SHEET_COLUMNS - 1) / SHEET_COLUMNS;
+    return (count + rows - 1) / rows;
+}
+
+// Above a tile: the site's number and name, and at the right what is darkest and brightest in it.
+static void write_title(const struct attend *attend, uint32_t index, const struct heat *heat,
+                        struct picture_area area, struct picture *sheet)
 {
     const struct draw_color ink = {{20, 20, 20}};
-    const uint32_t side = attend->tile_side - 4;
-    const uint32_t left = index % SHEET_COLUMNS * attend->tile_side + 2;
-    const uint32_t top = index / SHEET_COLUMNS * (attend->tile_side + TILE_TITLE) + 2;
+    char title[64], number[16], range[64] = "";
+    (void)snprintf(number, sizeof number, "%u  ", attend->numbers[index]);
+    if (heat->rows * heat->columns > 1)
+        (void)snprintf(range, sizeof range, "%.2g to %.2g", heat->low, heat->high);
+    const double range_width = espy_draw_text_width(range, 1);
+    const double room = area.right - area.left - range_width - espy_draw_text_width(number, 1) - 14;
+    // The end of a name tells more than its start.
+    const char *name = attend->names[index];
+    while (*name && espy_draw_text_width(name, 1) > room)
+        name++;
+    (void)snprintf(title, sizeof title, "%s%s", number, name);
+    espy_draw_text(sheet, area.left, area.top, 1, title, ink);
+    espy_draw_text(sheet, area.right - range_width - 6, area.top, 1, range, ink);
+}
+
+// Makes the picture fit a tile of the sheet and lays it there, with the site's name above it.
+static bool add_tile(const struct attend *attend, const struct picture *picture, uint32_t index,
+                     const struct heat *heat, struct picture *sheet, struct cli_message *message)
+{
+    const uint32_t side = attend->tile_side - 2 * TILE_GAP, across = sheet_columns(attend->count);
+    const uint32_t left = index % across * attend->tile_side + TILE_GAP;
+    const uint32_t top = index / across * (attend->tile_side + TILE_TITLE) + TILE_GAP;
     const uint32_t longer = picture->width > picture->height ? picture->width : picture->height;
     const double scale = (double)side / longer;
     const uint32_t width = (uint32_t)(picture->width * scale),
                    height = (uint32_t)(picture->height * scale);
     struct picture tile;
-    char title[64], number[16];
-    (void)snprintf(number, sizeof number, "%u  ", attend->numbers[index]);
-    // The end of a name tells more than its start.
-    const char *name = attend->names[index];
-    while (*name && espy_draw_text_width(name, 1) + espy_draw_text_width(number, 1) + 8 > side)
-        name++;
-    (void)snprintf(title, sizeof title, "%s%s", number, name);
     if (!espy_picture_resize(picture, width ? width : 1, height ? height : 1, &tile, message))
         return false;
-    espy_draw_text(sheet, left, top, 1, title, ink);
+    write_title(attend, index, heat, (struct picture_area){left, top, left + side, top}, sheet);
     paste(&tile, sheet, left, top + TILE_TITLE);
     espy_picture_free(&tile);
     return true;
@@ -295,33 +316,33 @@ static void describe(const struct attend *attend, const struct espy_attention_in
     (void)cJSON_AddItemToArray(list, entry);
 }
 
-// What is drawn of a site, or of all of them at once.
+// What is drawn of a site, or of all of them at once. heat keeps its numbers, without the values.
 static bool make_picture(const struct attend *attend, uint32_t index, cJSON *list,
-                         struct picture *picture, struct cli_message *message)
+                         struct picture *picture, struct heat *heat, struct cli_message *message)
 {
-    struct heat heat;
     struct heat_params params;
     const struct espy_attention_info *site = &attend->sites[index];
     if (!find_params(attend, site, &params, message))
         return false;
     const bool made =
         attend->rollout
-            ? espy_heat_rollout(attend->sites, attend->maps, attend->count, &params, &heat, message)
-            : espy_heat_make(site, &attend->maps[index], &params, &heat, message);
+            ? espy_heat_rollout(attend->sites, attend->maps, attend->count, &params, heat, message)
+            : espy_heat_make(site, &attend->maps[index], &params, heat, message);
     if (!made)
         return false;
-    const bool ok = draw(attend, site, &heat, picture, message);
+    const bool ok = draw(attend, site, heat, picture, message);
     if (ok)
-        describe(attend, site, &heat, index, list);
-    espy_heat_free(&heat);
+        describe(attend, site, heat, index, list);
+    free(heat->values);
+    heat->values = NULL;
     return ok;
 }
 
 static bool make_sheet(const struct attend *attend, cJSON *list, struct picture *sheet,
                        struct cli_message *message)
 {
-    const uint32_t across = attend->count < SHEET_COLUMNS ? attend->count : SHEET_COLUMNS;
-    const uint32_t down = (attend->count + SHEET_COLUMNS - 1) / SHEET_COLUMNS;
+    const uint32_t across = sheet_columns(attend->count);
+    const uint32_t down = (attend->count + across - 1) / across;
     if (!espy_picture_create(across * attend->tile_side, down * (attend->tile_side + TILE_TITLE),
                              sheet, message))
         return false;
@@ -329,10 +350,11 @@ static bool make_sheet(const struct attend *attend, cJSON *list, struct picture 
     bool ok = true;
     for (uint32_t i = 0; ok && i < attend->count; i++) {
         struct picture picture;
-        ok = make_picture(attend, i, list, &picture, message);
+        struct heat heat;
+        ok = make_picture(attend, i, list, &picture, &heat, message);
         if (!ok)
             break;
-        ok = add_tile(attend, &picture, i, sheet, message);
+        ok = add_tile(attend, &picture, i, &heat, sheet, message);
         espy_picture_free(&picture);
     }
     if (!ok)
@@ -346,11 +368,12 @@ static enum cli_exit present(struct attend *attend)
     const char *file = attend->options->output ? attend->options->output : "attention.png";
     struct cli_message message;
     struct picture picture;
+    struct heat heat;
     cJSON *json = as_json ? cJSON_CreateObject() : NULL;
     cJSON *list = as_json ? cJSON_AddArrayToObject(json, "maps") : NULL;
     const bool one = attend->rollout || attend->count == 1;
     enum cli_exit result = CLI_OK;
-    bool ok = one ? make_picture(attend, 0, list, &picture, &message)
+    bool ok = one ? make_picture(attend, 0, list, &picture, &heat, &message)
                   : make_sheet(attend, list, &picture, &message);
     if (ok) {
         ok = espy_picture_write_png(file, &picture, &message);

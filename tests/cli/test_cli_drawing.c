@@ -439,3 +439,51 @@ Test(drawing, labels_of_a_crowd_do_not_cover_each_other)
     cr_expect_gt(lettered, 400);
     espy_picture_free(&picture);
 }
+
+// Rows of a column that a bar fills, and the first of them.
+static uint32_t bar_at(const struct picture *picture, double u, uint32_t *top)
+{
+    uint32_t rows = 0;
+    for (uint32_t y = 0; y < picture->height; y++) {
+        const uint8_t *rgb =
+            picture->rgb + ((size_t)y * picture->width + (size_t)(u * picture->width)) * 3;
+        if (rgb[0] < rgb[1] + 40) // neither black, white nor grey
+            continue;
+        *top = rows++ ? *top : y;
+    }
+    return rows;
+}
+
+Test(drawing, bars_are_as_high_as_their_numbers)
+{
+    static float many[1000];
+    const float few[] = {0.5f, 1, 0, -0.25f};
+    struct draw_bars bars = {4, few, -0.25, 1, 420, 113};
+    struct picture picture;
+    struct cli_message message;
+    uint32_t tops[4], rows[4];
+    cr_assert(espy_draw_bars(&bars, &picture, &message));
+    cr_assert(picture.width == 420 && picture.height == 113);
+    for (unsigned i = 0; i < 4; i++)
+        rows[i] = bar_at(&picture, 0.1 + 0.9 * (i + 0.5) / 4, &tops[i]);
+    // Under the bars is a line of text, so that 1.25 is some 100 rows.
+    cr_expect(rows[1] > 75 && rows[1] <= 80, "%u", rows[1]);
+    cr_expect(rows[0] * 2 >= rows[1] - 1 && rows[0] * 2 <= rows[1] + 1, "%u", rows[0]);
+    cr_expect(rows[2] == 0 && rows[3] * 4 >= rows[1] - 3 && rows[3] * 4 <= rows[1] + 3, "%u, %u",
+              rows[2], rows[3]);
+    cr_expect(tops[0] + rows[0] == tops[1] + rows[1] && tops[3] == tops[1] + rows[1],
+              "one goes up from zero, the other down");
+    espy_picture_free(&picture);
+
+    for (size_t i = 0; i < 1000; i++)
+        many[i] = i < 500 ? 2 : i % 2 == 0 ? 0.5f : 1.5f;
+    bars = (struct draw_bars){1000, many, 0.5, 2, 420, 113};
+    cr_assert(espy_draw_bars(&bars, &picture, &message));
+    rows[0] = bar_at(&picture, 0.3, &tops[0]);
+    rows[1] = bar_at(&picture, 0.301, &tops[0]);
+    cr_expect(rows[0] > 95 && rows[0] == rows[1], "%u", rows[0]);
+    // Each column is the mean of two or three.
+    rows[2] = bar_at(&picture, 0.8, &tops[0]);
+    cr_expect(rows[2] * 4 > rows[0] && rows[2] * 4 < rows[0] * 3, "%u", rows[2]);
+    espy_picture_free(&picture);
+}
