@@ -405,7 +405,9 @@ static bool draw_columns(const struct heat *heat, uint32_t side, struct picture 
                                    .values = heat->values,
                                    .low = heat->low,
                                    .high = heat->high,
-                                   .width = side ? side : BARS_WIDTH,
+                                   .width = side                 ? side
+                                            : heat->columns == 1 ? BARS_HEIGHT
+                                                                 : BARS_WIDTH,
                                    .height = side ? side : BARS_HEIGHT};
     return espy_draw_bars(&bars, result, message);
 }
