@@ -1,7 +1,7 @@
-// Goal: the shipped network that makes pictures, run by Espy, makes those that PyTorch made, and
-// its attention is where PyTorch's was. Method: the inputs and numbers that examples/style holds,
-// through the public API. Of large arrays every third row and column, or a few queries, are
-// recorded.
+// Goal: the shipped networks that make pictures, run by Espy, make those that PyTorch made, and
+// their attention is where PyTorch's was. Method: the inputs and numbers that examples/style and
+// examples/generation hold, through the public API. Of large arrays every third row and column, or
+// a few queries, are recorded.
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,9 +9,10 @@
 #include "suites/shipped.h"
 
 #define STYLE_DIR SHIPPED_DIR "/style"
+#define GENERATION_DIR SHIPPED_DIR "/generation"
 
-// Of the 48x48 queries every 577th.
-enum { SIDE = 192, STEP = 3, STYLE_QUERIES = 577 };
+// Of the style network's 48x48 queries every 577th, of the generator's 16x16 every 37th.
+enum { SIDE = 192, STEP = 3, STYLE_QUERIES = 577, GENERATION_QUERIES = 37 };
 static const double tolerance = 1e-4;
 
 static void read_recorded(struct shipped *shipped, const char *path, struct tensor *tensor)
@@ -72,7 +73,7 @@ static struct tensor some_queries(struct shipped *shipped, const struct espy_ten
 }
 
 // Runs what has an image as its first output, and compares it and the map of the first site with
-// picture.npy and attention.npy of the folder.
+// what is recorded.
 static void run_and_compare(struct shipped *shipped, const struct espy_tensor inputs[2],
                             const char *picture_path, const char *attention_path,
                             int64_t query_step)
@@ -122,5 +123,30 @@ Test(pictures, style_transfer_is_the_exporters)
         read_planes(&shipped, "style", STYLE_DIR "/style.png")};
     run_and_compare(&shipped, inputs, STYLE_DIR "/expected_picture.npy",
                     STYLE_DIR "/expected_attention.npy", STYLE_QUERIES);
+    espy_shipped_close(&shipped);
+}
+
+static struct espy_tensor read_array(struct shipped *shipped, const char *name, const char *path)
+{
+    struct tensor tensor;
+    read_recorded(shipped, path, &tensor);
+    struct espy_tensor array = {.name = name,
+                                .dtype = tensor.type.dtype,
+                                .rank = tensor.type.shape.rank,
+                                .data = tensor.data,
+                                .size = tensor.count * espy_dtype_size(tensor.type.dtype)};
+    memcpy(array.dims, tensor.type.shape.dims, sizeof(array.dims));
+    return array;
+}
+
+Test(pictures, generation_is_the_exporters)
+{
+    struct shipped shipped;
+    espy_shipped_open(&shipped, "generation/generation.onnx", true);
+    const struct espy_tensor inputs[2] = {
+        read_array(&shipped, "latent", GENERATION_DIR "/latent.npy"),
+        read_array(&shipped, "class", GENERATION_DIR "/class.npy")};
+    run_and_compare(&shipped, inputs, GENERATION_DIR "/expected_picture.npy",
+                    GENERATION_DIR "/expected_attention.npy", GENERATION_QUERIES);
     espy_shipped_close(&shipped);
 }
