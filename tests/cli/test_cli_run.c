@@ -399,6 +399,16 @@ static unsigned empty_cache(const char *folder, const char *end)
     return found;
 }
 
+static void drop_cache(const char *folder, int choices)
+{
+    char cache[96];
+    (void)snprintf(cache, sizeof cache, "%s/cache/espy", folder);
+    cr_expect_eq(empty_cache(cache, ".choices"), choices);
+    (void)rmdir("cache/espy");
+    (void)rmdir("cache");
+    remove_folder(folder);
+}
+
 Test(tune, measures_once_and_keeps_it)
 {
     char folder[64], cache[96];
@@ -412,6 +422,14 @@ Test(tune, measures_once_and_keeps_it)
     cJSON *json = parse_json();
     const cJSON *problems = cJSON_GetObjectItemCaseSensitive(json, "problems");
     const int count = cJSON_GetArraySize(problems);
+    const cJSON *device = cJSON_GetObjectItemCaseSensitive(json, "device");
+    const cJSON *name = cJSON_GetObjectItemCaseSensitive(device, "name");
+    if (strstr(name->valuestring, "SwiftShader") != NULL) { // what suits it has one form each
+        cr_expect_eq(count, 0);
+        cJSON_Delete(json);
+        drop_cache(folder, 0);
+        return;
+    }
     cr_assert_gt(count, 2);
     cr_expect_eq(number(json, "wrong"), 0);
     cr_expect_gt(number(json, "before_ms"), 0);
@@ -432,11 +450,7 @@ Test(tune, measures_once_and_keeps_it)
     cr_expect_not_null(strstr(result.out, "nothing is kept"), "%s", result.out);
     must((const char *[]){"tune", "model.espy", "--no-cache", NULL});
     cr_expect_not_null(strstr(result.out, "nothing to measure"), "pointwise: %s", result.out);
-    (void)snprintf(cache, sizeof cache, "%s/cache/espy", folder);
-    cr_expect_eq(empty_cache(cache, ".choices"), 1);
-    (void)rmdir("cache/espy");
-    (void)rmdir("cache");
-    remove_folder(folder);
+    drop_cache(folder, 1);
 }
 
 Test(verify, passes_and_fails_with_its_code)

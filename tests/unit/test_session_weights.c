@@ -83,7 +83,7 @@ static struct tensor make_picture(struct arena *arena, int64_t side)
 
 Test(session_weights, plans_for_several_sizes_keep_one_copy)
 {
-    static const int64_t sides[PLANS] = {24, 40, 8, 56};
+    static const int64_t sides[PLANS] = {24, 40, 8, 32}; // the same kernels suit all
     struct test_host test;
     struct graph graph;
     struct vk_device *device = NULL;
