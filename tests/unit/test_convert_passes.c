@@ -85,8 +85,9 @@ static struct convert_model *convert(struct passing *p, bool keep_nodes,
     return model;
 }
 
-// Every value of the graph, by index.
-static struct tensor *evaluate(struct passing *p, const struct graph *graph, struct arena *arena)
+// Every value of the graph, by index. The symbol "n" is `size`, others are 4 more.
+static struct tensor *evaluate(struct passing *p, const struct graph *graph, int64_t size,
+                               struct arena *arena)
 {
     struct tensor *values = espy_arena_array(arena, graph->value_count, sizeof(*values));
     struct tensor inputs[4] = {0};
@@ -94,7 +95,11 @@ static struct tensor *evaluate(struct passing *p, const struct graph *graph, str
     for (uint32_t i = 0; i < graph->input_count; i++) {
         const struct graph_value *value = &graph->values[graph->inputs[i].value];
         inputs[i].type = (struct op_type){value->dtype, value->shape};
-        cr_assert(espy_shape_count(&value->shape, &inputs[i].count));
+        for (uint32_t d = 0; d < value->shape.rank; d++)
+            if (value->shape.dims[d] < 0)
+                inputs[i].type.shape.dims[d] =
+                    strcmp(espy_graph_symbol(value, d), "n") == 0 ? size : size + 4;
+        cr_assert(espy_shape_count(&inputs[i].type.shape, &inputs[i].count));
         inputs[i].data = espy_arena_alloc(arena, espy_tensor_size(&inputs[i]));
         for (size_t k = 0; k < inputs[i].count; k++)
             espy_tensor_set_number(&inputs[i], k, (double)(3 * next_float(&seed)));
@@ -117,35 +122,43 @@ static void compare_value(const struct passing *p, const char *name, const struc
               espy_test_difference(actual, expected, &result, difference, sizeof(difference)));
 }
 
+static void compare_graphs(struct passing *p, const struct graph *old, const struct graph *graph,
+                           int64_t size)
+{
+    struct arena arena;
+    espy_arena_init(&arena, &p->host.host);
+    const struct tensor *before = evaluate(p, old, size, &arena);
+    const struct tensor *after = evaluate(p, graph, size, &arena);
+    for (uint32_t v = 0; v < graph->value_count; v++)
+        for (uint32_t w = 0; after[v].data != NULL && w < old->value_count; w++)
+            if (before[w].data != NULL &&
+                strcmp(graph->values[v].name, old->values[w].name) == 0)
+                compare_value(p, old->values[w].name, &after[v], &before[w]);
+    espy_arena_finish(&arena);
+}
+
 // Converts, compares the results with those of the graph as it was, and what is left of it.
 static void expect(struct passing *p, const char *wanted)
 {
     char text[1024];
     struct convert_report reports[2];
-    struct arena arena;
     test_save(&p->onnx, test_path("model.onnx"));
-    espy_arena_init(&arena, &p->host.host);
     struct convert_model *plain = convert(p, true, &reports[0]);
     struct convert_model *passed = convert(p, false, &reports[1]);
     const struct graph *old = espy_convert_model_graph(plain);
     const struct graph *graph = espy_convert_model_graph(passed);
     describe(graph, text, sizeof(text));
     cr_expect_str_eq(text, wanted);
-    const struct tensor *before = evaluate(p, old, &arena), *after = evaluate(p, graph, &arena);
     cr_assert_eq(old->output_count, graph->output_count);
     for (uint32_t o = 0; o < graph->output_count; o++)
         cr_expect_str_eq(graph->values[graph->outputs[o].value].name,
                          old->values[old->outputs[o].value].name);
-    for (uint32_t v = 0; v < graph->value_count; v++)
-        for (uint32_t w = 0; after[v].data != NULL && w < old->value_count; w++)
-            if (before[w].data != NULL &&
-                strcmp(graph->values[v].name, old->values[w].name) == 0)
-                compare_value(p, old->values[w].name, &after[v], &before[w]);
+    compare_graphs(p, old, graph, 1);
+    compare_graphs(p, old, graph, 3);
     espy_convert_model_destroy(&plain);
     espy_convert_model_destroy(&passed);
     espy_convert_report_finish(&reports[0]);
     espy_convert_report_finish(&reports[1]);
-    espy_arena_finish(&arena);
     test_model_finish(&p->onnx);
     cr_expect_eq(p->host.live_count, 0);
 }
@@ -354,6 +367,85 @@ Test(convert_passes, layer_norm_is_recognised)
     expect(&p, "LayerNormalization");
     layer_norm(&p, true);
     expect(&p, "LayerNormalization Add");
+}
+
+// ---- symbols
+// ---------------------------------------------------------------------------------------------
+
+// Reshape to [rows of x, 5 * 8], with the rows from Shape and the rest from arithmetic on it.
+static void flatten_by_shape(struct passing *p)
+{
+    const int64_t zero[1] = {0}, one[1] = {1}, two[1] = {2};
+    integers(p, "zero", zero, 1);
+    integers(p, "one", one, 1);
+    integers(p, "two", two, 1);
+    test_node(&p->onnx, "Shape", "x", "shape");
+    test_node(&p->onnx, "Gather", "shape zero", "rows");
+    test_node(&p->onnx, "Gather", "shape one", "height");
+    test_node(&p->onnx, "Gather", "shape two", "width");
+    test_node(&p->onnx, "Mul", "height width", "columns");
+    test_int(&p->onnx, test_node(&p->onnx, "Concat", "rows columns", "matrix"), "axis", 0);
+    test_node(&p->onnx, "Reshape", "x matrix", "flat");
+}
+
+Test(convert_passes, what_no_size_changes_is_known)
+{
+    static const int64_t last[1] = {-1};
+    struct passing p;
+    start(&p);
+    test_input(&p.onnx, "x", ONNX_FLOAT, "n 5 8");
+    flatten_by_shape(&p);
+    weight(&p, "w", "40 6", 0);
+    test_node(&p.onnx, "MatMul", "flat w", "y");
+    test_output(&p.onnx, "y");
+    expect(&p, "Shape Gather Concat Reshape MatMul"); // the product of height and width is gone
+    start(&p);
+    test_input(&p.onnx, "x", ONNX_FLOAT, "n 5 8");
+    number(&p, "two", 2);
+    number(&p, "epsilon", 1e-3f);
+    test_ints(&p.onnx, test_node(&p.onnx, "ReduceMean", "x", "mean"), "axes", last, 1);
+    test_node(&p.onnx, "Sub", "x mean", "centred");
+    test_node(&p.onnx, "Pow", "centred two", "square");
+    test_ints(&p.onnx, test_node(&p.onnx, "ReduceMean", "square", "variance"), "axes", last, 1);
+    test_node(&p.onnx, "Add", "variance epsilon", "sum");
+    test_node(&p.onnx, "Sqrt", "sum", "deviation");
+    test_node(&p.onnx, "Div", "centred deviation", "normal");
+    weight(&p, "w", "8 6", 0);
+    weight(&p, "b", "6", 0);
+    test_node(&p.onnx, "MatMul", "normal w", "product");
+    test_node(&p.onnx, "Add", "product b", "y");
+    test_output(&p.onnx, "y");
+    expect(&p, "LayerNormalization Reshape Gemm Reshape");
+}
+
+// A network may compare sizes, and what is cut to a length may be shorter with some of them only.
+Test(convert_passes, what_some_size_may_change_is_not_known)
+{
+    static const int64_t zero[1] = {0}, one[1] = {1}, nine[1] = {9}, thousand[1] = {1000};
+    struct passing p;
+    start(&p);
+    test_input(&p.onnx, "x", ONNX_FLOAT, "n 2");
+    integers(&p, "thousand", thousand, 1);
+    integers(&p, "zero", zero, 1);
+    test_node(&p.onnx, "Shape", "x", "shape");
+    test_node(&p.onnx, "Gather", "shape zero", "rows");
+    test_node(&p.onnx, "Less", "rows thousand", "few"); // so it is with every size that is tried
+    test_node(&p.onnx, "Where", "few x mask", "y");
+    weight(&p, "mask", "2", 0);
+    test_output(&p.onnx, "y");
+    expect(&p, "Shape Gather Less Where");
+    start(&p);
+    test_input(&p.onnx, "x", ONNX_FLOAT, "n 2");
+    test_input(&p.onnx, "mask", ONNX_FLOAT, "m 2");
+    integers(&p, "zero", zero, 1);
+    integers(&p, "one", one, 1);
+    integers(&p, "nine", nine, 1);
+    test_node(&p.onnx, "Shape", "x", "shape");
+    test_node(&p.onnx, "Slice", "shape zero one", "rows");
+    test_node(&p.onnx, "Mul", "rows nine", "end"); // further than the mask goes, mostly
+    test_node(&p.onnx, "Slice", "mask zero end zero", "y");
+    test_output(&p.onnx, "y");
+    expect(&p, "Shape Slice Mul Slice");
 }
 
 Test(convert_passes, group_norm_is_recognised)

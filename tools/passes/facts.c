@@ -19,7 +19,17 @@ static void capture_log(void *user, espy_log_level level, const char *message)
         snprintf(capture->message, sizeof(capture->message), "%s", message);
 }
 
-static void note_sources(struct facts *facts)
+// An input's shape, with sizes for its symbols.
+static struct shape shape_of(const struct graph_value *value, const struct facts_sizes *sizes)
+{
+    struct shape shape = value->shape;
+    for (uint32_t d = 0; d < shape.rank; d++)
+        if (shape.dims[d] < 0)
+            shape.dims[d] = espy_facts_size(sizes, espy_graph_symbol(value, d));
+    return shape;
+}
+
+static void note_sources(struct facts *facts, const struct facts_sizes *sizes)
 {
     const struct graph *graph = facts->graph;
     for (uint32_t v = 0; v < graph->value_count; v++) {
@@ -36,10 +46,11 @@ static void note_sources(struct facts *facts)
     }
     for (uint32_t i = 0; i < graph->input_count; i++) {
         const uint32_t v = graph->inputs[i].value;
+        const struct shape shape = shape_of(&graph->values[v], sizes);
         size_t count;
-        if (graph->values[v].has_shape &&                      // not of a body's input
-            espy_shape_count(&graph->values[v].shape, &count)) // no symbols in it
-            facts->types[v] = (struct op_type){graph->values[v].dtype, graph->values[v].shape};
+        if (graph->values[v].has_shape &&    // not of a body's input
+            espy_shape_count(&shape, &count)) // no symbols in it
+            facts->types[v] = (struct op_type){graph->values[v].dtype, shape};
     }
     for (uint32_t i = 0; i < graph->output_count; i++) {
         facts->uses[graph->outputs[i].value]++;
@@ -394,8 +405,10 @@ espy_status espy_facts_init(struct facts *facts, const struct host *host, const 
     if (facts->types != NULL && facts->data != NULL && facts->makers != NULL &&
         facts->uses != NULL && facts->is_read != NULL && facts->is_asked != NULL &&
         facts->made_of != NULL && facts->is_output != NULL && facts->is_large != NULL) {
-        note_sources(facts);
+        note_sources(facts, params->sizes);
         status = try_nodes(facts, params);
+        if (status == ESPY_OK && params->samples)
+            status = espy_facts_sample(facts);
     }
     if (status != ESPY_OK)
         espy_facts_finish(facts);

@@ -46,7 +46,7 @@ static bool is_dim_known(const struct pass *pass, uint32_t value, int64_t axis, 
         if (at < 0 || at >= type->shape.rank)
             return false;
         *dim = type->shape.dims[at];
-        return true;
+        return *dim >= 0;
     }
     const struct graph_node *gather = espy_pass_maker(pass, value, "Gather");
     if (gather == NULL || espy_pass_input(gather, 1) == GRAPH_NONE)

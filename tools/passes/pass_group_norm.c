@@ -49,7 +49,7 @@ static bool match_core(const struct pass *pass, const struct graph_node *back,
            espy_shape_equal(&before->shape, &after->shape) && before->shape.rank >= 3 &&
            inner->rank >= 3 && inner->dims[0] == before->shape.dims[0] &&
            inner->dims[1] == found->groups && found->groups > 0 &&
-           before->shape.dims[1] % found->groups == 0;
+           before->shape.dims[1] >= 0 && before->shape.dims[1] % found->groups == 0;
 }
 
 // Follows the result into the only node that uses it, when that applies op per channel.

@@ -43,6 +43,25 @@ static bool is_neutral(const struct pass *pass, const struct graph_node *node, u
     return is_one_of(node->op, symmetric) && espy_pass_is_uniform(pass, node->inputs[0], neutral);
 }
 
+// A Slice ends where its input does at the latest: one that leaves a dim of unknown size as it is
+// with some sizes may not with others.
+static bool cuts_known_dims(const struct pass *pass, const struct graph_node *node)
+{
+    const struct shape *shape = &pass->facts->types[node->inputs[0]].shape;
+    const struct tensor axes = espy_pass_value(pass, espy_pass_input(node, 3));
+    bool known = espy_pass_value(pass, espy_pass_input(node, 1)).data != NULL &&
+                 espy_pass_value(pass, espy_pass_input(node, 2)).data != NULL;
+    for (uint32_t d = 0; d < shape->rank; d++) {
+        bool cut = axes.data == NULL;
+        for (size_t i = 0; i < axes.count; i++) {
+            const int64_t axis = espy_tensor_integer(&axes, i);
+            cut = cut || axis == d || axis + shape->rank == d;
+        }
+        known = known && (!cut || shape->dims[d] >= 0);
+    }
+    return known;
+}
+
 // true: output 0 of the node is its input *kept, unchanged.
 static bool is_identity(const struct pass *pass, const struct graph_node *node, uint32_t *kept)
 {
@@ -63,7 +82,7 @@ static bool is_identity(const struct pass *pass, const struct graph_node *node, 
     }
     if (strcmp(node->op, "Slice") == 0) { // same shape, and every step is 1
         const uint32_t steps = espy_pass_input(node, 4);
-        return same_type(pass, *kept, node->outputs[0]) &&
+        return cuts_known_dims(pass, node) && same_type(pass, *kept, node->outputs[0]) &&
                (steps == GRAPH_NONE || espy_pass_is_uniform(pass, steps, 1));
     }
     if (strcmp(node->op, "Pad") == 0)

@@ -34,7 +34,10 @@ static bool is_mean(const struct pass *pass, uint32_t value, uint32_t *from, uin
     // The last axes, all of them: ones from `axis` up.
     for (*axis = 0; (mask >> *axis & 1) == 0; ++*axis)
         continue;
-    return mask == (1u << rank) - (1u << *axis);
+    bool known = true; // a scale of ones may be made for them
+    for (uint32_t d = *axis; d < type->shape.rank; d++)
+        known = known && type->shape.dims[d] >= 0;
+    return known && mask == (1u << rank) - (1u << *axis);
 }
 
 // value = *from * *from

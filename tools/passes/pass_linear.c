@@ -11,6 +11,20 @@ struct linear {
     int64_t rows, depth, columns;
 };
 
+// All dims but the last together; -1 where one of them is not known. false: more are not.
+static bool count_rows(const struct shape *shape, int64_t *rows)
+{
+    struct shape known = {0};
+    size_t count;
+    for (uint32_t i = 0; i + 1 < shape->rank; i++)
+        if (shape->dims[i] >= 0)
+            known.dims[known.rank++] = shape->dims[i];
+    if (!espy_shape_count(&known, &count) || known.rank + 2 < shape->rank)
+        return false;
+    *rows = count == 0 ? 0 : known.rank + 1 < shape->rank ? -1 : (int64_t)count;
+    return true;
+}
+
 static bool match(const struct pass *pass, const struct graph_node *add, uint32_t side,
                   struct linear *linear)
 {
@@ -23,12 +37,12 @@ static bool match(const struct pass *pass, const struct graph_node *add, uint32_
     const struct tensor weight = espy_pass_value(pass, matmul->inputs[1]);
     const struct op_type *input = &pass->facts->types[matmul->inputs[0]];
     const struct op_type *type = &pass->facts->types[product];
-    size_t count;
+    int64_t rows;
     if (weight.data == NULL || weight.type.shape.rank != 2 || input->dtype == ESPY_DTYPE_NONE ||
         !espy_dtype_is_float(input->dtype) || input->shape.rank < 2 ||
         weight.type.dtype != input->dtype || bias.type.dtype != input->dtype ||
         !espy_shape_equal(&type->shape, &pass->facts->types[add->outputs[0]].shape) ||
-        !espy_shape_count(&type->shape, &count))
+        !count_rows(&type->shape, &rows))
         return false;
     *linear = (struct linear){.input = matmul->inputs[0],
                               .weight = matmul->inputs[1],
@@ -37,11 +51,11 @@ static bool match(const struct pass *pass, const struct graph_node *add, uint32_
                               .depth = weight.type.shape.dims[0],
                               .columns = weight.type.shape.dims[1]};
     const struct shape *shape = &bias.type.shape;
-    if (linear->columns == 0 || linear->depth == 0 || count == 0 ||
+    if (linear->columns == 0 || linear->depth == 0 || rows == 0 ||
         (int64_t)bias.count != linear->columns || shape->rank == 0 ||
         shape->dims[shape->rank - 1] != linear->columns)
         return false;
-    linear->rows = (int64_t)count / linear->columns;
+    linear->rows = rows;
     return true;
 }
 
@@ -52,7 +66,7 @@ static espy_status add_reshape(struct pass *pass, const char *hint, uint32_t fro
     double dims[ESPY_RANK_MAX];
     uint32_t inputs[2] = {from, GRAPH_NONE};
     for (uint32_t i = 0; i < shape->rank; i++)
-        dims[i] = (double)shape->dims[i];
+        dims[i] = shape->dims[i] < 0 ? -1 : (double)shape->dims[i];
     TRY(espy_pass_constant(pass, "shape", ESPY_INT64, &list, dims, shape->rank, &inputs[1]));
     return espy_pass_add_node(pass, "Reshape", hint, inputs, 2, to, NULL);
 }

@@ -30,7 +30,8 @@ struct rounds {
 
 static espy_status run_pass(struct rounds *rounds, espy_pass_fn run)
 {
-    const struct facts_params params = {.fold_elements_max = rounds->fold_elements_max};
+    const struct facts_params params = {.fold_elements_max = rounds->fold_elements_max,
+                                        .samples = true};
     if (rounds->facts.host == NULL)
         TRY(espy_facts_init(&rounds->facts, rounds->host, rounds->graph, &params));
     struct pass pass = {.host = rounds->host,

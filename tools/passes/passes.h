@@ -41,8 +41,18 @@ espy_status espy_passes_sites(const struct host *host, struct graph *graph);
 typedef espy_status (*espy_facts_refuse_fn)(void *user, const struct graph_node *node,
                                             const char *message);
 
+// Sizes that symbols stand for.
+struct facts_sizes {
+    uint32_t count;
+    const char *const *symbols;
+    const int64_t *sizes;
+};
+int64_t espy_facts_size(const struct facts_sizes *sizes, const char *symbol); // -1: it has none
+
 struct facts_params {
     size_t fold_elements_max;    // values larger than this are not computed; 0: none is
+    const struct facts_sizes *sizes; // of symbols; NULL: what depends on them is not known
+    bool samples;                // what does not depend on their sizes is known (facts_samples.c)
     espy_facts_refuse_fn refuse; // NULL: refused nodes are passed over in silence
     void *refuse_user;
 };
@@ -61,7 +71,9 @@ struct facts {
     bool has_names;                       // both maps are filled when a name is first made
     struct map value_names, node_names;
     uint32_t value_count;  // of the graph when the facts were taken
-    struct op_type *types; // [value_count]; dtype NONE: not known
+    // [value_count]; dtype NONE: not known. With samples a dim may be negative: it depends on the
+    // sizes of symbols, and is the same as every other dim with this number.
+    struct op_type *types;
     // [value_count]; elements. NULL: not known before the run, or of no more use.
     void **data;
     size_t *made_of;  // [value_count]; bytes of constants that a known value follows from
@@ -80,6 +92,8 @@ struct facts {
 espy_status espy_facts_init(struct facts *facts, const struct host *host, const struct graph *graph,
                             const struct facts_params *params);
 void espy_facts_finish(struct facts *facts); // zeroed is fine
+// Adds what does not depend on the sizes of symbols; part of espy_facts_init.
+espy_status espy_facts_sample(struct facts *facts);
 // What is known of a value; data NULL where that is not its elements.
 struct tensor espy_facts_value(const struct facts *facts, uint32_t value);
 // Whether a node's results are known and may stand in the file in its place.
