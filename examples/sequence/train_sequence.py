@@ -9,14 +9,12 @@ one thread is used, so two runs on one machine give the same network.
 Tools: Python 3.11, PyTorch 1.13, onnx 1.12, numpy 1.24: the packages
 python3-torch, python3-onnx and python3-numpy of Debian 12.
 """
-import json
 import math
 import os
+import sys
 import time
 
 import numpy as np
-import onnx
-import onnx.numpy_helper
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -24,6 +22,9 @@ import torch.nn.functional as F
 from passages import ANSWERS, LENGTH, WORDS, dataset
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.join(HERE, ".."))
+from training import finish, load_weights, round_to_half  # noqa: E402
+
 MODEL = os.path.join(HERE, "sequence.onnx")
 LOG = os.path.join(HERE, "train.log")
 
@@ -203,7 +204,9 @@ def train(model, log):
 
 
 def export(model):
+    """Rounds the weights to float16, which is what the file keeps."""
     model.eval()
+    round_to_half(model)
     torch.onnx.export(
         model, torch.zeros(1, LENGTH, dtype=torch.int64), MODEL,
         opset_version=13, do_constant_folding=False,
@@ -213,20 +216,12 @@ def export(model):
         "inputs": {"tokens": {"role": "tokens", "labels": WORDS}},
         "outputs": {"logits": {"role": "logits", "labels": ANSWERS}},
     }
-    graph = onnx.load(MODEL)
-    onnx.helper.set_model_props(graph, {"espy": json.dumps(usage)})
-    onnx.checker.check_model(graph)
-    onnx.save(graph, MODEL)
+    finish(MODEL, usage)
 
 
 def load():
     """The trained network: sequence.onnx is its own checkpoint."""
-    state = {t.name: torch.from_numpy(onnx.numpy_helper.to_array(t).copy())
-             for t in onnx.load(MODEL).graph.initializer}
-    model = Encoder()
-    needed = {name for name, _ in model.named_parameters()}
-    model.load_state_dict({k: state[k] for k in needed}, strict=False)
-    return model.eval()
+    return load_weights(Encoder(), MODEL)
 
 
 def main():
