@@ -1,6 +1,7 @@
-// What is true of a network whatever size its symbols stand for: it is looked at with three sizes
-// for each, and what is the same each time is known. The sizes of one symbol are those of no other,
-// and 1 is among those of a batch, because networks ask for it.
+// What is true of a network whatever its batches are: it is looked at with three sizes for each, and
+// what is the same each time is known. The sizes of one symbol are those of no other, and 1 is among
+// them, because networks ask for it. Networks whose pictures or lengths are open too are left alone:
+// what is padded to a multiple and cut again would look the same with many sizes, and is not.
 //
 // Of types everything is taken: a dim that differs gets a negative number of its own, the same for
 // all dims that are the same each time (a batch, or its product with a length). Of values only what
@@ -23,22 +24,17 @@ struct samples {
     int64_t (*varying)[SAMPLES]; // dims that differ: -2 - index is their number
 };
 
-// Batches come first and are any size; pictures want many powers of two. Of other lengths, such as
-// numbers of words, a network may hold a table, in which they should fit.
-static void choose_sizes(struct samples *samples, const char *symbol, uint32_t dim, uint32_t rank)
+static void choose_sizes(struct samples *samples, const char *symbol)
 {
-    static const int64_t batches[SAMPLES] = {1, 2, 5}, sides[SAMPLES] = {224, 256, 352},
-                         lengths[SAMPLES] = {6, 16, 40};
-    const bool batch = dim == 0 && rank > 1, side = rank == 4 && dim >= 2;
-    const int64_t *sizes = batch ? batches : side ? sides : lengths;
-    const int64_t step = batch ? 6 : side ? 32 : 8;
+    static const int64_t sizes[SAMPLES] = {1, 2, 5};
+    enum { STEP = 6 };
     const uint32_t index = samples->symbol_count++;
     samples->symbols[index] = symbol;
     for (uint32_t k = 0; k < SAMPLES; k++)
-        samples->sizes[k][index] = sizes[(k + index) % SAMPLES] + step * (index / SAMPLES);
+        samples->sizes[k][index] = sizes[(k + index) % SAMPLES] + STEP * (index / SAMPLES);
 }
 
-// false: there are none, or too many.
+// false: there are none, too many, or others than batches.
 static bool find_symbols(struct samples *samples)
 {
     const struct graph *graph = samples->facts->graph;
@@ -47,12 +43,14 @@ static bool find_symbols(struct samples *samples)
         for (uint32_t d = 0; value->has_shape && d < value->shape.rank; d++) {
             const char *symbol = espy_graph_symbol(value, d);
             bool is_new = symbol != NULL && value->shape.dims[d] < 0;
+            if (is_new && (d > 0 || value->shape.rank == 1))
+                return false;
             for (uint32_t s = 0; s < samples->symbol_count && is_new; s++)
                 is_new = strcmp(samples->symbols[s], symbol) != 0;
             if (is_new && samples->symbol_count == SYMBOLS_MAX)
                 return false;
             if (is_new)
-                choose_sizes(samples, symbol, d, value->shape.rank);
+                choose_sizes(samples, symbol);
         }
     }
     return samples->symbol_count > 0;
