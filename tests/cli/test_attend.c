@@ -4,7 +4,7 @@
 
 #include "cli_file.h"
 #include "picture_preprocess.h"
-#include "program.h"
+#include "must.h"
 
 // Two gates on the picture: one per place (bright places), one for all.
 static const char gates_json[] =
@@ -57,15 +57,6 @@ static const char shape_header[] = "{\"axes\":{\"dtype\":\"I64\",\"shape\":[4],"
 // Its only tensor: {1}.
 static const char axes_header[] = "{\"axes\":{\"dtype\":\"I64\",\"shape\":[1],"
                                   "\"data_offsets\":[0,8]}}";
-
-static struct result result;
-
-static void must(const char *const *arguments)
-{
-    run(arguments, &result);
-    cr_assert_eq(result.code, 0, "%s %s: %d: %s", arguments[0], arguments[1], result.code,
-                 result.err);
-}
 
 static void fails(const char *const *arguments, const char *words)
 {

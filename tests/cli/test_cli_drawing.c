@@ -8,7 +8,7 @@
 #include "cli_file.h"
 #include "draw.h"
 #include "npy.h"
-#include "program.h"
+#include "must.h"
 
 // A picture of 200x100 as the network sees it in 64x64, in one of the three ways; %s is the way.
 static const char objects_json[] =
@@ -39,15 +39,6 @@ static const char maps_json[] =
     "  {\"name\": \"y\", \"role\": \"image\", \"of\": \"x\"}],"
     " \"nodes\": [{\"op\": \"Relu\", \"name\": \"0\", \"inputs\": [\"x\"], \"outputs\": "
     "[\"y\"]}]}";
-
-static struct result result;
-
-static void must(const char *const *arguments)
-{
-    run(arguments, &result);
-    cr_assert_eq(result.code, 0, "%s %s: %d: %s", arguments[0], arguments[1], result.code,
-                 result.err);
-}
 
 static void make_folder(char folder[64])
 {

@@ -10,7 +10,7 @@
 #include "cli_values.h"
 #include "npy.h"
 #include "picture.h"
-#include "program.h"
+#include "must.h"
 
 static const char model_json[] =
     "{\"espy\": 1, \"inputs\": ["
@@ -41,15 +41,6 @@ static const char words_json[] =
     "  {\"op\": \"Neg\", \"name\": \"0\", \"inputs\": [\"ids\"], \"outputs\": [\"a\"]},"
     "  {\"op\": \"Neg\", \"name\": \"1\", \"inputs\": [\"k\"], \"outputs\": [\"b\"]},"
     "  {\"op\": \"Neg\", \"name\": \"2\", \"inputs\": [\"s\"], \"outputs\": [\"c\"]}]}";
-
-static struct result result;
-
-static void must(const char *const *arguments)
-{
-    run(arguments, &result);
-    cr_assert_eq(result.code, 0, "%s %s: %d: %s", arguments[0], arguments[1], result.code,
-                 result.err);
-}
 
 static void make_folder(char folder[64], const char *model)
 {

@@ -8,7 +8,7 @@
 #include "cli_file.h"
 #include "npy.h"
 #include "picture_preprocess.h"
-#include "program.h"
+#include "must.h"
 
 static const char model_json[] =
     "{\"espy\": 1, \"name\": \"tiny\","
@@ -25,15 +25,6 @@ static const char model_json[] =
     "   \"outputs\": [\"map\"]},"
     "  {\"op\": \"Relu\", \"name\": \"n1\", \"inputs\": [\"x\"], \"outputs\": [\"a/b:0\"]},"
     "  {\"op\": \"Neg\", \"name\": \"n2\", \"inputs\": [\"s:0\"], \"outputs\": [\"scores\"]}]}";
-
-static struct result result;
-
-static void must(const char *const *arguments)
-{
-    run(arguments, &result);
-    cr_assert_eq(result.code, 0, "%s %s: %d: %s", arguments[0], arguments[1], result.code,
-                 result.err);
-}
 
 // A folder with the model, a picture, scores as .npy (float64, without the batch) and raw.
 static void make_folder(char folder[64])
