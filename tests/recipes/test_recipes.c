@@ -14,67 +14,37 @@
 #include <unistd.h>
 
 #include "convert/convert.h"
-#include "espy/espy.h"
 #include "format/format.h"
 #include "picture_preprocess.h"
-#include "support/test_host.h"
+#include "suites/lab.h"
 #include "op/op.h"
 
 enum { LIST_MAX = 16, PATH_MAX_HERE = 256 };
 
-// ---- a lab: files, a device, a converted model
+// ---- files, a device, a converted model
 // --------------------------------------------------------------------------------------------
 
-struct lab {
-    struct test_host test;
-    struct arena arena;
-    char folder[PATH_MAX_HERE], error[1024];
-    espy_context *context;
-    espy_device *device;
-    espy_model *model;
-    espy_session *session;
-};
-
-static void keep_error(void *user, espy_log_level level, const char *message)
-{
-    (void)level;
-    snprintf(user, 1024, "%s", message);
-}
+static char folder[PATH_MAX_HERE]; // of the test
 
 static void open_lab(struct lab *lab)
 {
-    const struct espy_context_params context = {
-        .size = sizeof(context), .log = keep_error, .log_user = lab->error};
-    const struct espy_device_params device = {.size = sizeof(device),
-                                              .name = getenv("ESPY_TEST_DEVICE"),
-                                              .cache_dir = "",
-                                              .validation = true};
-    memset(lab, 0, sizeof(*lab));
-    espy_test_host_init(&lab->test);
-    espy_arena_init(&lab->arena, &lab->test.host);
-    snprintf(lab->folder, sizeof(lab->folder), "%s/recipes.XXXXXX", ESPY_BINARY_DIR);
-    cr_assert_not_null(mkdtemp(lab->folder));
-    cr_assert(espy_context_create(&context, &lab->context) == ESPY_OK);
-    cr_assert(espy_device_create(lab->context, &device, &lab->device) == ESPY_OK, "%s", lab->error);
+    espy_lab_open(lab);
+    snprintf(folder, sizeof(folder), "%s/recipes.XXXXXX", ESPY_BINARY_DIR);
+    cr_assert_not_null(mkdtemp(folder));
 }
 
 static const char *path_of(struct lab *lab, const char *name)
 {
-    return espy_arena_format(&lab->arena, "%s/%s", lab->folder, name);
+    return espy_arena_format(&lab->arena, "%s/%s", folder, name);
 }
 
 static void close_lab(struct lab *lab)
 {
     static const char *const files[] = {"model.json", "recipe.json", "labels.txt", "labels.json"};
-    cr_expect(espy_device_validation_count(lab->device) == 0,
-              "the validation layer has complained: %s", lab->error);
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
         (void)unlink(path_of(lab, files[i]));
-    (void)rmdir(lab->folder);
-    espy_device_destroy(&lab->device);
-    espy_context_destroy(&lab->context);
-    espy_arena_finish(&lab->arena);
-    cr_expect(lab->test.live_count == 0, "%zu allocations are not freed", lab->test.live_count);
+    (void)rmdir(folder);
+    espy_lab_close(lab);
 }
 
 static const char *write_file(struct lab *lab, const char *name, const char *text)

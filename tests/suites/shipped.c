@@ -8,72 +8,42 @@
 
 enum { SITES_MAX = 64, PATH_SIZE = 1024 };
 
-static void keep_error(void *user, espy_log_level level, const char *message)
-{
-    (void)level;
-    snprintf(user, 1024, "%s", message);
-}
-
-static void make_session(struct shipped *shipped, bool maps)
+static void make_session(struct lab *lab, bool maps)
 {
     const char *names[SITES_MAX];
     struct espy_session_params params = {.size = sizeof(params), .attention = names};
     struct espy_attention_info site;
-    const uint32_t count = maps ? espy_model_attention_count(shipped->model) : 0;
+    const uint32_t count = maps ? espy_model_attention_count(lab->model) : 0;
     cr_assert(count <= SITES_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        cr_assert(espy_model_attention(shipped->model, i, &site) == ESPY_OK);
+        cr_assert(espy_model_attention(lab->model, i, &site) == ESPY_OK);
         names[i] = site.name;
     }
     params.attention_count = count;
-    cr_assert(espy_session_create(shipped->device, shipped->model, &params, &shipped->session) ==
-                  ESPY_OK,
-              "%s", shipped->error);
+    cr_assert(espy_session_create(lab->device, lab->model, &params, &lab->session) == ESPY_OK, "%s",
+              lab->error);
 }
 
-void espy_shipped_open(struct shipped *shipped, const char *file, bool maps)
+void espy_shipped_open(struct lab *lab, const char *file, bool maps)
 {
-    const struct espy_context_params context = {
-        .size = sizeof(context), .log = keep_error, .log_user = shipped->error};
-    const struct espy_device_params device = {.size = sizeof(device),
-                                              .name = getenv("ESPY_TEST_DEVICE"),
-                                              .cache_dir = "",
-                                              .validation = true};
     struct suite_model converted;
     char path[PATH_SIZE];
-    memset(shipped, 0, sizeof(*shipped));
-    espy_test_host_init(&shipped->test);
-    espy_arena_init(&shipped->arena, &shipped->test.host);
+    espy_lab_open(lab);
     snprintf(path, sizeof(path), SHIPPED_DIR "/%s", file);
-    cr_assert(espy_suite_convert(&shipped->test.host, path, &converted) == ESPY_OK, "%s",
-              shipped->test.last_error);
-    cr_assert(espy_context_create(&context, &shipped->context) == ESPY_OK);
-    cr_assert(espy_device_create(shipped->context, &device, &shipped->device) == ESPY_OK, "%s",
-              shipped->error);
-    cr_assert(espy_model_load_memory(shipped->context, converted.bytes, converted.size,
-                                     &shipped->model) == ESPY_OK,
-              "%s", shipped->error);
+    cr_assert(espy_suite_convert(&lab->test.host, path, &converted) == ESPY_OK, "%s",
+              lab->test.last_error);
+    cr_assert(espy_model_load_memory(lab->context, converted.bytes, converted.size, &lab->model) ==
+                  ESPY_OK,
+              "%s", lab->error);
     espy_suite_model_finish(&converted);
-    make_session(shipped, maps);
+    make_session(lab, maps);
 }
 
-void espy_shipped_close(struct shipped *shipped)
-{
-    cr_expect(espy_device_validation_count(shipped->device) == 0,
-              "the validation layer has complained");
-    espy_session_destroy(&shipped->session);
-    espy_model_destroy(&shipped->model);
-    espy_device_destroy(&shipped->device);
-    espy_context_destroy(&shipped->context);
-    espy_arena_finish(&shipped->arena);
-    cr_expect(shipped->test.live_count == 0);
-}
-
-cJSON *espy_shipped_json(struct shipped *shipped, const char *file)
+cJSON *espy_shipped_json(struct lab *lab, const char *file)
 {
     char path[PATH_SIZE];
     snprintf(path, sizeof(path), SHIPPED_DIR "/%s", file);
-    cJSON *json = cJSON_Parse(espy_suite_read_text(path, &shipped->arena));
+    cJSON *json = cJSON_Parse(espy_suite_read_text(path, &lab->arena));
     cr_assert(json != NULL, "%s cannot be read", path);
     return json;
 }

@@ -5,29 +5,18 @@
 
 #include <cjson/cJSON.h>
 
-#include "espy/espy.h"
 #include "picture.h"
+#include "suites/lab.h"
 #include "suites/suite.h"
 
 #define SHIPPED_DIR ESPY_SOURCE_DIR "/examples"
 
-struct shipped {
-    espy_context *context;
-    espy_device *device;
-    espy_model *model;
-    espy_session *session;
-    struct test_host test;
-    struct arena arena;
-    char error[1024]; // the library's last message
-};
-
 // Converts examples/`file` and makes a session of it, with maps of every site if `maps`. What does
 // not work fails the test.
-void espy_shipped_open(struct shipped *shipped, const char *file, bool maps);
-void espy_shipped_close(struct shipped *shipped);
+void espy_shipped_open(struct lab *lab, const char *file, bool maps);
 
 // The JSON in examples/`file`, which the caller deletes.
-cJSON *espy_shipped_json(struct shipped *shipped, const char *file);
+cJSON *espy_shipped_json(struct lab *lab, const char *file);
 
 // The sheet of held-out pictures, examples/shapes/test500.png.
 enum { SHEET_TILE = 64, SHEET_ACROSS = 25, SHEET_PICTURES = 500 };

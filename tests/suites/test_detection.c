@@ -17,7 +17,7 @@ enum { ROWS_MAX = 30, TOYS_MAX = 6 }; // of one picture
 #define DETECTION_DIR SHIPPED_DIR "/detection"
 
 struct detector {
-    struct shipped shipped;
+    struct lab shipped;
     struct picture sheet;
     uint32_t sheet_index;
     cJSON *expected;
@@ -54,7 +54,7 @@ static void close_detector(struct detector *detector)
 {
     cJSON_Delete(detector->expected);
     espy_picture_free(&detector->sheet);
-    espy_shipped_close(&detector->shipped);
+    espy_lab_close(&detector->shipped);
 }
 
 // As the model card says: RGB planes, byte / 255.

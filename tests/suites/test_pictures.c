@@ -15,7 +15,7 @@
 enum { SIDE = 192, STEP = 3, STYLE_QUERIES = 577, GENERATION_QUERIES = 37 };
 static const double tolerance = 1e-4;
 
-static void read_recorded(struct shipped *shipped, const char *path, struct tensor *tensor)
+static void read_recorded(struct lab *shipped, const char *path, struct tensor *tensor)
 {
     cr_assert(espy_suite_read_npy(path, &shipped->arena, tensor), "%s cannot be read", path);
 }
@@ -30,7 +30,7 @@ static void expect_close(const struct tensor *actual, const struct tensor *expec
 }
 
 // Every third row and column of pictures, [n, 3, h, w].
-static struct tensor thin_out(struct shipped *shipped, const struct espy_tensor *pictures)
+static struct tensor thin_out(struct lab *shipped, const struct espy_tensor *pictures)
 {
     const int64_t height = pictures->dims[2], width = pictures->dims[3];
     const int64_t planes = pictures->dims[0] * pictures->dims[1];
@@ -52,7 +52,7 @@ static struct tensor thin_out(struct shipped *shipped, const struct espy_tensor 
 }
 
 // Rows 0, step, 2 * step, ... of the map of each picture.
-static struct tensor some_queries(struct shipped *shipped, const struct espy_tensor *map,
+static struct tensor some_queries(struct lab *shipped, const struct espy_tensor *map,
                                   int64_t step)
 {
     const int64_t queries = map->dims[map->rank - 2], keys = map->dims[map->rank - 1];
@@ -74,7 +74,7 @@ static struct tensor some_queries(struct shipped *shipped, const struct espy_ten
 
 // Runs what has an image as its first output, and compares it and the map of the first site with
 // what is recorded.
-static void run_and_compare(struct shipped *shipped, const struct espy_tensor inputs[2],
+static void run_and_compare(struct lab *shipped, const struct espy_tensor inputs[2],
                             const char *picture_path, const char *attention_path,
                             int64_t query_step)
 {
@@ -94,7 +94,7 @@ static void run_and_compare(struct shipped *shipped, const struct espy_tensor in
 }
 
 // RGB planes, 0 to 1.
-static struct espy_tensor read_planes(struct shipped *shipped, const char *name, const char *path)
+static struct espy_tensor read_planes(struct lab *shipped, const char *name, const char *path)
 {
     struct picture picture;
     struct cli_message message;
@@ -116,17 +116,17 @@ static struct espy_tensor read_planes(struct shipped *shipped, const char *name,
 
 Test(pictures, style_transfer_is_the_exporters)
 {
-    struct shipped shipped;
+    struct lab shipped;
     espy_shipped_open(&shipped, "style/style.onnx", true);
     const struct espy_tensor inputs[2] = {
         read_planes(&shipped, "content", STYLE_DIR "/content.png"),
         read_planes(&shipped, "style", STYLE_DIR "/style.png")};
     run_and_compare(&shipped, inputs, STYLE_DIR "/expected_picture.npy",
                     STYLE_DIR "/expected_attention.npy", STYLE_QUERIES);
-    espy_shipped_close(&shipped);
+    espy_lab_close(&shipped);
 }
 
-static struct espy_tensor read_array(struct shipped *shipped, const char *name, const char *path)
+static struct espy_tensor read_array(struct lab *shipped, const char *name, const char *path)
 {
     struct tensor tensor;
     read_recorded(shipped, path, &tensor);
@@ -141,12 +141,12 @@ static struct espy_tensor read_array(struct shipped *shipped, const char *name, 
 
 Test(pictures, generation_is_the_exporters)
 {
-    struct shipped shipped;
+    struct lab shipped;
     espy_shipped_open(&shipped, "generation/generation.onnx", true);
     const struct espy_tensor inputs[2] = {
         read_array(&shipped, "latent", GENERATION_DIR "/latent.npy"),
         read_array(&shipped, "class", GENERATION_DIR "/class.npy")};
     run_and_compare(&shipped, inputs, GENERATION_DIR "/expected_picture.npy",
                     GENERATION_DIR "/expected_attention.npy", GENERATION_QUERIES);
-    espy_shipped_close(&shipped);
+    espy_lab_close(&shipped);
 }

@@ -10,55 +10,12 @@
 #include <string.h>
 
 #include "convert/convert.h"
-#include "espy/espy.h"
 #include "format/format.h"
 #include "picture.h"
+#include "suites/lab.h"
 #include "suites/suite.h"
 
 enum { PRESETS_MAX = 2, OUTPUTS_MAX = 4 };
-
-struct lab {
-    struct test_host test;
-    struct arena arena;
-    char error[1024];
-    espy_context *context;
-    espy_device *device;
-    espy_model *model;
-    espy_session *session;
-};
-
-static void keep_error(void *user, espy_log_level level, const char *message)
-{
-    (void)level;
-    snprintf(user, 1024, "%s", message);
-}
-
-static void open_lab(struct lab *lab)
-{
-    const struct espy_context_params context = {
-        .size = sizeof(context), .log = keep_error, .log_user = lab->error};
-    const struct espy_device_params device = {.size = sizeof(device),
-                                              .name = getenv("ESPY_TEST_DEVICE"),
-                                              .cache_dir = "",
-                                              .validation = true};
-    memset(lab, 0, sizeof(*lab));
-    espy_test_host_init(&lab->test);
-    espy_arena_init(&lab->arena, &lab->test.host);
-    cr_assert(espy_context_create(&context, &lab->context) == ESPY_OK);
-    cr_assert(espy_device_create(lab->context, &device, &lab->device) == ESPY_OK, "%s", lab->error);
-}
-
-static void close_lab(struct lab *lab)
-{
-    cr_expect(espy_device_validation_count(lab->device) == 0,
-              "the validation layer has complained: %s", lab->error);
-    espy_session_destroy(&lab->session);
-    espy_model_destroy(&lab->model);
-    espy_device_destroy(&lab->device);
-    espy_context_destroy(&lab->context);
-    espy_arena_finish(&lab->arena);
-    cr_expect(lab->test.live_count == 0, "%zu allocations are not freed", lab->test.live_count);
-}
 
 static const char *shared_path(struct lab *lab, const char *model, const char *file)
 {
@@ -195,7 +152,7 @@ Test(presets, detectors_find_what_is_on_their_photographs)
         struct lab lab;
         struct found found;
         memset(&found, 0, sizeof(found));
-        open_lab(&lab);
+        espy_lab_open(&lab);
         struct convert_params params = {.presets = detectors[i].presets, .pixels = true};
         convert(&lab, detectors[i].model, &params);
         look(&lab, &detectors[i], &found);
@@ -203,7 +160,7 @@ Test(presets, detectors_find_what_is_on_their_photographs)
                   found.classes.data != NULL);
         for (size_t o = 0; o < 3 && detectors[i].objects[o].label != NULL; o++)
             expect_object(&detectors[i], &found, o);
-        close_lab(&lab);
+        espy_lab_close(&lab);
     }
 }
 
@@ -266,7 +223,7 @@ Test(presets, pictures_and_masks_are_the_recorded_ones)
         struct lab lab;
         struct tensor input, recorded;
         struct espy_value_info info;
-        open_lab(&lab);
+        espy_lab_open(&lab);
         const char *const presets[PRESETS_MAX] = {painter->preset};
         struct convert_params params = {
             .presets = presets, .outputs = &painter->only, .output_count = painter->only != NULL};
@@ -286,7 +243,7 @@ Test(presets, pictures_and_masks_are_the_recorded_ones)
         struct espy_tensor out = {.name = info.name};
         cr_assert(espy_session_run(lab.session, &in, 1, &out, 1) == ESPY_OK, "%s", lab.error);
         compare(painter, &out, &recorded);
-        close_lab(&lab);
+        espy_lab_close(&lab);
     }
 }
 
@@ -322,8 +279,8 @@ Test(presets, waifu2x_shows_the_whole_picture)
     struct tensor photo;
     if (espy_suite_shared() == NULL)
         cr_skip_test("there is no ../shared");
-    open_lab(&with);
-    open_lab(&without);
+    espy_lab_open(&with);
+    espy_lab_open(&without);
     cr_assert(espy_suite_read_npy(shared_path(&with, "waifu2x_cunet", "anime_input_0.npy"),
                                   &with.arena, &photo));
     cr_assert(photo.count == 3 * SEEN * SEEN);
@@ -341,6 +298,6 @@ Test(presets, waifu2x_shows_the_whole_picture)
     const struct espy_tensor got = paint(&with, "waifu2x", small, WHOLE);
     const struct espy_tensor want = paint(&without, "picture", seen, SEEN);
     cr_expect(memcmp(got.data, want.data, want.size) == 0, "the border is another");
-    close_lab(&without);
-    close_lab(&with);
+    espy_lab_close(&without);
+    espy_lab_close(&with);
 }

@@ -67,7 +67,7 @@ static const char *read_passage(const struct espy_value_info *words,
     return line + size + strspn(line + size, "\n");
 }
 
-static void read_passages(struct shipped *shipped, struct passage passages[PASSAGES])
+static void read_passages(struct lab *shipped, struct passage passages[PASSAGES])
 {
     struct espy_value_info words, answers;
     const char *line = espy_suite_read_text(SHIPPED_DIR "/sequence/test500.txt", &shipped->arena);
@@ -83,7 +83,7 @@ static void read_passages(struct shipped *shipped, struct passage passages[PASSA
 }
 
 // Passages filled up to `length`.
-static void run(struct shipped *shipped, const struct passage *passages, uint32_t count,
+static void run(struct lab *shipped, const struct passage *passages, uint32_t count,
                 uint32_t length, struct espy_tensor *outputs, uint32_t output_count)
 {
     int64_t tokens[BATCH * LONGER];
@@ -141,7 +141,7 @@ static void look(const struct passage *passages, const struct espy_tensor *map,
 Test(sequence, answers_and_where_they_are_seen_are_torchs)
 {
     static struct passage passages[PASSAGES];
-    struct shipped shipped;
+    struct lab shipped;
     espy_shipped_open(&shipped, "sequence/sequence.onnx", true);
     cJSON *json = espy_shipped_json(&shipped, "sequence/expected.json");
     read_passages(&shipped, passages);
@@ -164,13 +164,13 @@ Test(sequence, answers_and_where_they_are_seen_are_torchs)
     cr_expect(fabs(attention.answer - number_of(json, "attention_to_answer")) <= 1e-5);
     cr_expect(fabs(attention.fact - number_of(json, "attention_to_fact")) <= 1e-5);
     cJSON_Delete(json);
-    espy_shipped_close(&shipped);
+    espy_lab_close(&shipped);
 }
 
 Test(sequence, logits_and_attention_are_torchs)
 {
     static struct passage passages[PASSAGES];
-    struct shipped shipped;
+    struct lab shipped;
     espy_shipped_open(&shipped, "sequence/sequence.onnx", true);
     cJSON *json = espy_shipped_json(&shipped, "sequence/expected.json");
     read_passages(&shipped, passages);
@@ -191,13 +191,13 @@ Test(sequence, logits_and_attention_are_torchs)
         cr_expect(distance.largest <= 1e-5, "%s differs by %.3g", site->string, distance.largest);
     }
     cJSON_Delete(json);
-    espy_shipped_close(&shipped);
+    espy_lab_close(&shipped);
 }
 
 Test(sequence, what_fills_up_a_passage_changes_nothing)
 {
     static struct passage passages[PASSAGES];
-    struct shipped shipped;
+    struct lab shipped;
     float logits[2][ANSWERS];
     espy_shipped_open(&shipped, "sequence/sequence.onnx", false);
     read_passages(&shipped, passages);
@@ -211,5 +211,5 @@ Test(sequence, what_fills_up_a_passage_changes_nothing)
         for (uint32_t k = 0; k < ANSWERS; k++)
             cr_expect_float_eq(logits[0][k], logits[1][k], 1e-5);
     }
-    espy_shipped_close(&shipped);
+    espy_lab_close(&shipped);
 }

@@ -9,7 +9,7 @@
 
 enum { BATCH = 50, LABELS = 8, MAP = 32 };
 
-static void run_tiles(struct shipped *shapes, const struct picture *sheet, uint32_t first,
+static void run_tiles(struct lab *shapes, const struct picture *sheet, uint32_t first,
                       uint32_t count, float *logits, float *maps)
 {
     static float images[BATCH * 3 * SHEET_TILE * SHEET_TILE];
@@ -25,7 +25,7 @@ static void run_tiles(struct shipped *shapes, const struct picture *sheet, uint3
 Test(shapes, five_hundred_fresh_pictures_are_told_apart)
 {
     static float logits[BATCH * LABELS], maps[BATCH * MAP * MAP];
-    struct shipped shapes;
+    struct lab shapes;
     struct picture sheet;
     espy_shipped_open(&shapes, "shapes/shapes.onnx", false);
     espy_shipped_sheet(&sheet);
@@ -39,13 +39,13 @@ Test(shapes, five_hundred_fresh_pictures_are_told_apart)
     printf("shapes: %u of %d right\n", right, SHEET_PICTURES);
     cr_expect(right >= 490, "only %u of %d pictures are classified right", right, SHEET_PICTURES);
     espy_picture_free(&sheet);
-    espy_shipped_close(&shapes);
+    espy_lab_close(&shapes);
 }
 
 Test(shapes, logits_and_attention_are_the_exporters)
 {
     static float logits[BATCH * LABELS], maps[BATCH * MAP * MAP];
-    struct shipped shapes;
+    struct lab shapes;
     struct picture sheet;
     espy_shipped_open(&shapes, "shapes/shapes.onnx", false);
     espy_shipped_sheet(&sheet);
@@ -63,13 +63,13 @@ Test(shapes, logits_and_attention_are_the_exporters)
     cr_expect(of_map.relative <= 1e-4, "attention: relative L2 %.3g", of_map.relative);
     cJSON_Delete(json);
     espy_picture_free(&sheet);
-    espy_shipped_close(&shapes);
+    espy_lab_close(&shapes);
 }
 
 Test(shapes, gates_are_the_exporters)
 {
     static float images[BATCH * 3 * SHEET_TILE * SHEET_TILE];
-    struct shipped shapes;
+    struct lab shapes;
     struct picture sheet;
     espy_shipped_open(&shapes, "shapes/shapes.onnx", true);
     espy_shipped_sheet(&sheet);
@@ -92,5 +92,5 @@ Test(shapes, gates_are_the_exporters)
     }
     cJSON_Delete(json);
     espy_picture_free(&sheet);
-    espy_shipped_close(&shapes);
+    espy_lab_close(&shapes);
 }

@@ -11,7 +11,7 @@ enum { BATCH = 50, LABELS = 8, FILE_SIZE = 128 };
 
 static float images[BATCH * 3 * SHEET_TILE * SHEET_TILE];
 
-static void open_variant(struct shipped *shipped, const cJSON *variant, bool maps)
+static void open_variant(struct lab *shipped, const cJSON *variant, bool maps)
 {
     char file[FILE_SIZE];
     snprintf(file, sizeof(file), "variants/%s.onnx", variant->string);
@@ -21,7 +21,7 @@ static void open_variant(struct shipped *shipped, const cJSON *variant, bool map
 static void check_logits(const cJSON *variant)
 {
     static float logits[BATCH * LABELS];
-    struct shipped shipped;
+    struct lab shipped;
     struct picture sheet;
     open_variant(&shipped, variant, false);
     espy_shipped_sheet(&sheet);
@@ -47,7 +47,7 @@ static void check_logits(const cJSON *variant)
     cr_expect(right == expected, "%s: %u are right, torch has %g", variant->string, right,
               expected);
     espy_picture_free(&sheet);
-    espy_shipped_close(&shipped);
+    espy_lab_close(&shipped);
 }
 
 // The map, or of one between tokens the rows of one query, against torch's.
@@ -85,7 +85,7 @@ static void check_map(const char *variant, const cJSON *site, const struct espy_
 
 static void check_sites(const cJSON *variant)
 {
-    struct shipped shipped;
+    struct lab shipped;
     struct picture sheet;
     open_variant(&shipped, variant, true);
     espy_shipped_sheet(&sheet);
@@ -110,12 +110,12 @@ static void check_sites(const cJSON *variant)
         check_map(variant->string, expected, &map);
     }
     espy_picture_free(&sheet);
-    espy_shipped_close(&shipped);
+    espy_lab_close(&shipped);
 }
 
 static void for_each_variant(void (*check)(const cJSON *variant))
 {
-    struct shipped none = {0};
+    struct lab none = {0};
     espy_test_host_init(&none.test);
     espy_arena_init(&none.arena, &none.test.host);
     cJSON *json = espy_shipped_json(&none, "variants/expected.json");
