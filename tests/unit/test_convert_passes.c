@@ -421,7 +421,8 @@ Test(convert_passes, what_no_size_changes_is_known)
 // A network may compare sizes, and what is cut to a length may be shorter with some of them only.
 Test(convert_passes, what_some_size_may_change_is_not_known)
 {
-    static const int64_t zero[1] = {0}, one[1] = {1}, nine[1] = {9}, thousand[1] = {1000};
+    static const int64_t zero[1] = {0}, one[1] = {1}, nine[1] = {9}, thousand[1] = {100000};
+    static const int64_t sixty_four[1] = {64}, zeros[2] = {0, 0};
     struct passing p;
     start(&p);
     test_input(&p.onnx, "x", ONNX_FLOAT, "n 2");
@@ -446,6 +447,21 @@ Test(convert_passes, what_some_size_may_change_is_not_known)
     test_node(&p.onnx, "Slice", "mask zero end zero", "y");
     test_output(&p.onnx, "y");
     expect(&p, "Shape Slice Mul Slice");
+    start(&p);
+    test_input(&p.onnx, "x", ONNX_FLOAT, "n 2");
+    integers(&p, "zero", zero, 1);
+    integers(&p, "sixty_four", sixty_four, 1);
+    integers(&p, "zeros", zeros, 2);
+    test_node(&p.onnx, "Shape", "x", "shape");
+    test_node(&p.onnx, "Gather", "shape zero", "rows");
+    test_node(&p.onnx, "Neg", "rows", "negative");
+    test_node(&p.onnx, "Mod", "negative sixty_four", "missing");
+    test_int(&p.onnx, test_node(&p.onnx, "Concat", "zeros missing zero", "pads"), "axis", 0);
+    test_node(&p.onnx, "Pad", "x pads", "padded"); // to a multiple, so that few rows look alike
+    test_node(&p.onnx, "Shape", "padded", "longer");
+    test_node(&p.onnx, "Gather", "longer zero", "y");
+    test_output(&p.onnx, "y");
+    expect(&p, "Shape Gather Neg Mod Concat Pad Shape Gather");
 }
 
 Test(convert_passes, group_norm_is_recognised)
