@@ -59,6 +59,8 @@ const struct problem espy_bench_problems[] = {
           .out = 64),
     OTHER("attention 64 of 49 tokens, 3 heads of 32", PROBLEM_ATTENTION, .size = 49, .in = 3,
           .out = 32, .batch = 64),
+    OTHER("attention 64 of 49 tokens, 3 heads of 32, biased", PROBLEM_ATTENTION, .size = 49,
+          .in = 3, .out = 32, .batch = 64, .biased = true),
     OTHER("attention 16 of 49 tokens, 6 heads of 32", PROBLEM_ATTENTION, .size = 49, .in = 6,
           .out = 32, .batch = 16),
     OTHER("layernorm 196x192", PROBLEM_LAYER_NORM, .size = 196, .in = 192),
@@ -193,11 +195,14 @@ static espy_status add_attention(struct graph *graph, const struct problem *p, u
 {
     static const char *const names[3] = {"q", "k", "v"};
     struct graph_node *node;
-    uint32_t inputs[3];
+    uint32_t inputs[4];
     for (int i = 0; i < 3; i++)
         TRY(add_input(graph, names[i],
                       (struct shape){3, {or_one(p->batch), p->size, p->in * p->out}}, &inputs[i]));
-    TRY(add_node(graph, "Attention", "y", inputs, 3, value, &node));
+    if (p->biased)
+        TRY(add_weights(graph, "bias", (struct shape){4, {1, p->in, p->size, p->size}},
+                        &inputs[3]));
+    TRY(add_node(graph, "Attention", "y", inputs, p->biased ? 4 : 3, value, &node));
     TRY(espy_graph_set_number(graph, node, "q_num_heads", (double)p->in));
     return espy_graph_set_number(graph, node, "kv_num_heads", (double)p->in);
 }

@@ -7,7 +7,7 @@
 enum problem_kind {
     PROBLEM_CONV, // batch, size, in, out, kernel, stride; groups: 0 is 1, -1 is as many as channels
     PROBLEM_MATMUL,      // size rows of in, by in x out
-    PROBLEM_ATTENTION,   // batch, size tokens, in heads of out channels
+    PROBLEM_ATTENTION,   // batch, size tokens, in heads of out channels, biased
     PROBLEM_LAYER_NORM,  // size rows of in
     PROBLEM_SOFTMAX,     // size rows of in
     PROBLEM_ADD,         // batch, size, in: two images
@@ -21,6 +21,7 @@ struct problem {
     const char *name;
     enum problem_kind kind;
     int64_t size, in, out, kernel, stride, groups, batch; // 0 where it says nothing: 1
+    bool biased; // constants are added to the scores, the same for all of the batch
 };
 
 extern const struct problem espy_bench_problems[];

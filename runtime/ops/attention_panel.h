@@ -15,6 +15,16 @@ struct attention_panel {
 
 enum { ATTENTION_PANEL_VECTORS_MAX = 2 };
 
+// Forms, for espy_lower_choose: the most queries of a workgroup. More of them read keys and values
+// less often, and take the driver longer to compile: with 32 instead of 16 twice as long, for a
+// tenth of the time of windows, whose keys are one block, and less where they are many.
+static const uint32_t attention_panel_forms[] = {16, 32, 24, 8};
+enum {
+    ATTENTION_PANEL_FORMS = sizeof(attention_panel_forms) / sizeof(attention_panel_forms[0]),
+    ATTENTION_PANEL_FORM_MANY = 0,
+    ATTENTION_PANEL_FORM_WINDOW = 1
+};
+
 static inline uint32_t attention_panel_vectors(const struct op_lower *c,
                                                const struct attention_panel *p)
 {
@@ -66,15 +76,16 @@ static inline struct attention_panel_spec attention_panel_spec_of(struct op_lowe
     struct attention_panel_spec spec = ATTENTION_PANEL_SPEC_DEFAULT;
     spec.local_size_x = spec.lanes = c->caps->subgroup_size;
     spec.cols = attention_panel_columns(p->k.dims[2], spec.lanes);
-    spec.pixels = panel_pixels(
-        p->q.dims[2], panel_forms[espy_lower_choose(
-                          c, PANEL_FORMS, 0, "attention_panel", "%lldx%lldx%lldx%lld,b%lld,%d",
-                          (long long)p->q.dims[2], (long long)p->k.dims[2], (long long)p->q.dims[3],
-                          (long long)p->v.dims[3], (long long)(p->q.dims[0] * p->q.dims[1]),
-                          p->mask.buffer != VIEW_NONE)]);
     const int64_t block = (int64_t)spec.lanes * spec.cols;
-    spec.vectors = attention_panel_vectors(c, p);
     spec.blocks = p->k.dims[2] <= block;
+    const uint32_t form = espy_lower_choose(
+        c, ATTENTION_PANEL_FORMS,
+        spec.blocks ? ATTENTION_PANEL_FORM_WINDOW : ATTENTION_PANEL_FORM_MANY, "attention_panel",
+        "%lldx%lldx%lldx%lld,b%lld,%d", (long long)p->q.dims[2], (long long)p->k.dims[2],
+        (long long)p->q.dims[3], (long long)p->v.dims[3],
+        (long long)(p->q.dims[0] * p->q.dims[1]), p->mask.buffer != VIEW_NONE);
+    spec.pixels = panel_pixels(p->q.dims[2], attention_panel_forms[form]);
+    spec.vectors = attention_panel_vectors(c, p);
     spec.ragged = p->k.dims[2] % block != 0;
     spec.has_mask = p->mask.buffer != VIEW_NONE;
     spec.mask_column = p->mask.strides[3] != 0;
