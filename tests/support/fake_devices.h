@@ -15,8 +15,9 @@
 // A discrete GPU without cooperative matrices.
 #define FAKE_GPU                                                                                   \
     .storage_f16 = true, .subgroups = true, .subgroup_size = 32, .local_size = 128,                \
-    .invocations_max = 1024, .shared_size = 48 << 10, .groups_max = {2147483647, 65535, 65535},    \
-    .buffer_alignment = 16, .buffer_range_max = UINT32_MAX, .texel_elements_max = 1 << 27
+    .invocations_max = 1024, .shared_size = 48 << 10, .groups_busy = 80,                           \
+    .groups_max = {2147483647, 65535, 65535}, .buffer_alignment = 16,                              \
+    .buffer_range_max = UINT32_MAX, .texel_elements_max = 1 << 27
 // clang-format on
 
 #endif // TESTS_SUPPORT_FAKE_DEVICES_H_
