@@ -283,7 +283,8 @@ static espy_status make_form(struct tune_problem *problem, uint32_t form, bool *
                                              .caps = espy_vk_device_caps(problem->device),
                                              .sources = problem->sources,
                                              .source_count = problem->graph.input_count,
-                                             .choices = &choices}};
+                                             .choices = &choices,
+                                             .spare_size = problem->choice->spare_size}};
     espy_status status =
         espy_choices_set(&choices, problem->choice->key, problem->choice->count, form);
     if (status == ESPY_OK)

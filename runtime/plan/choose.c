@@ -52,8 +52,11 @@ uint32_t espy_lower_choose(struct op_lower *c, uint32_t count, uint32_t fallback
     length += vsnprintf(key + length, sizeof(key) - (size_t)length, format, arguments);
     va_end(arguments);
     assert(length <= CHOICES_KEY_MAX && strchr(key, ' ') == NULL);
-    struct plan_choice choice = {
-        .node = planner->node, .count = count, .fallback = fallback, .chosen = fallback};
+    struct plan_choice choice = {.node = planner->node,
+                                 .count = count,
+                                 .fallback = fallback,
+                                 .chosen = fallback,
+                                 .spare_size = planner->node_spare_size};
     espy_choices_find(planner->params->choices, key, count, &choice.chosen);
     choice.key = espy_arena_string(&plan->memory, key);
     planner->status = choice.key != NULL && note_places(c, &choice) ? ESPY_OK : ESPY_OUT_OF_MEMORY;

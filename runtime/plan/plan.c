@@ -50,6 +50,7 @@ static espy_status fill_lower(struct planner *planner, uint32_t index, struct ar
     if (inputs == NULL || outputs == NULL || values == NULL)
         return ESPY_OUT_OF_MEMORY;
     planner->node = index;
+    planner->node_spare_size = planner->spare_size;
     planner->node_constant = true;
     for (uint32_t i = 0; i < node->input_count; i++) {
         const uint32_t v = node->inputs[i];
@@ -467,7 +468,7 @@ static espy_status build(struct planner *planner)
     for (uint32_t n = 0; n < graph->node_count; n++)
         planner->bends = planner->bends || espy_steps_bend(planner->plan->walk.nodes[n].steps,
                                                            planner->plan->walk.nodes[n].step_count);
-    planner->spare_size = spare_size(graph);
+    planner->spare_size = params->spare_size > 0 ? params->spare_size : spare_size(graph);
     for (uint32_t n = 0; n < graph->node_count; n++)
         TRY(lower_node(planner, n));
     TRY(add_outputs(planner));

@@ -101,6 +101,7 @@ struct plan_choice {
     uint32_t node;
     const char *key;          // of the problem, in struct choices
     uint32_t count, fallback, chosen;
+    uint64_t spare_size;      // what espy_lower_spare had for the node
     // How the node's inputs and outputs lie; buffer VIEW_NONE: not on the device, or not there.
     struct view *inputs, *outputs;
     bool *constant;           // by input
@@ -159,6 +160,7 @@ struct plan_params {
     const bool *done; // [node_count]: nodes that earlier plans of the run have seen to; NULL: none
     bool keep_values;
     const struct choices *choices; // of this device; NULL: operators estimate
+    uint64_t spare_size; // of espy_lower_spare; 0: by the rule there
 };
 
 espy_status espy_plan_build(const struct plan_params *params, struct plan *plan);

@@ -65,7 +65,7 @@ struct planner {
     uint32_t time;            // of the next dispatch or host node
     uint32_t node;            // being lowered; GRAPH_NONE at the outputs
     bool bends;               // espy_steps_bend is true of some node
-    uint64_t spare_size;      // that weights may still grow by
+    uint64_t spare_size, node_spare_size; // that weights may still grow by; before the node
     bool node_constant;       // all its inputs are known before the first run
     espy_status status;       // first failure of the lowering in progress
     const char *host_reason;  // set by espy_lower_on_host
