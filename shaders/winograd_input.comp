@@ -1,63 +1,91 @@
-// One invocation = four channels of one tile: the 6x6 inputs that 4x4 outputs of a 3x3 convolution
-// see, transformed into 36 factors. Tiles lie as [tile][factor][channel], for the product of each
-// factor with its weights (panel.comp with a group per factor); winograd_output.comp makes outputs of
-// what that gives. For CPU drivers.
+// One invocation = four channels of one tile: the EDGE x EDGE inputs that TILE x TILE outputs of a
+// 3x3 convolution see, transformed into as many factors, which meet their weights in a product
+// each. winograd_output.comp makes outputs of what that gives. Neighbouring invocations have
+// neighbouring channels. With VECTOR = 4 the four are read at once, with 1 one at a time through
+// any strides; past the last channel there are zeros.
+// variants: t32 f32 f16
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+#include "types.glsl"
+#include "vectors.glsl"
+#include "read4.glsl"
 #include "index.glsl"
 #include "winograd.glsl"
 
-layout(constant_id = 3) const uint PADDED = 1; // 0: no tile leaves the input
+layout(constant_id = 4) const uint VECTOR = 4;
+layout(constant_id = 5) const uint PADDED = 1; // 0: no tile leaves the input
 
-layout(binding = 0, rgba32f) readonly uniform imageBuffer x4;
-layout(binding = 1) writeonly buffer Factors4 { vec4 factors4[]; };
+READ4(0, x4);
+#ifndef VARIANT_T32
+layout(binding = 0) readonly buffer X { STORED x[]; };
+#endif
+layout(binding = 1) writeonly buffer Factors4 { STORED4 factors4[]; };
 
 layout(push_constant) uniform Push {
-    uint tiles, quads;  // of this dispatch; four channels each
-    uint first;         // tile, of all images
+    uint tiles, channels;  // of this dispatch
+    uint first;            // tile, of all images
     uint tiles_w, tiles_h; // of an image
-    int x_offset;       // in vectors, as the strides are
-    int x_strides[3];   // n, h, w
+    uint tile_step, factor_step; // in vectors: between tiles and between factors of four channels
+    int x_offset;
+    int x_strides[4];      // n, c, h, w
     uint in_h, in_w, pad_h, pad_w;
 } push;
+
+uint channel; // the first of four
 
 bool is_inside(int at, uint size)
 {
     return PADDED == 0 || (at >= 0 && at < int(size));
 }
 
+vec4 read_x(int at)
+{
+#ifndef VARIANT_T32
+    if (VECTOR == 1) {
+        vec4 value = vec4(0.0);
+        [[unroll]] for (uint k = 0; k < 4; k++)
+            if (channel + k < push.channels)
+                value[k] = VALUE_OF(x[at + int(k) * push.x_strides[1]]);
+        return value;
+    }
+#endif
+    return AT4(x4, at >> 2);
+}
+
 void main()
 {
-    const uint id = linear_id();
-    const uint tile = id / push.quads, quad = id - tile * push.quads;
+    const uint id = linear_id(), quads = (push.channels + 3) / 4;
+    const uint tile = id / quads, quad = id - tile * quads;
     if (tile >= push.tiles)
         return;
+    channel = 4 * quad;
     const uint row = (push.first + tile) / push.tiles_w;
     const uint image = row / push.tiles_h;
-    const int top = int((row - image * push.tiles_h) * 4) - int(push.pad_h);
-    const int left = int((push.first + tile - row * push.tiles_w) * 4) - int(push.pad_w);
-    const int from = push.x_offset + int(image) * push.x_strides[0] + int(quad);
+    const int top = int((row - image * push.tiles_h) * TILE) - int(push.pad_h);
+    const int left = int((push.first + tile - row * push.tiles_w) * TILE) - int(push.pad_w);
+    const int from =
+        push.x_offset + int(image) * push.x_strides[0] + int(channel) * push.x_strides[1];
 
     vec4 columns[6][6];
-    [[unroll]] for (int j = 0; j < 6; j++) {
+    [[unroll]] for (int j = 0; j < EDGE; j++) {
         const bool here = is_inside(left + j, push.in_w);
-        const int column = from + (left + j) * push.x_strides[2];
-        [[unroll]] for (int i = 0; i < 6; i++) {
+        const int column = from + (left + j) * push.x_strides[3];
+        [[unroll]] for (int i = 0; i < EDGE; i++) {
             const bool inside = here && is_inside(top + i, push.in_h);
-            const vec4 value = imageLoad(x4, inside ? column + (top + i) * push.x_strides[1] : from);
+            const vec4 value = read_x(inside ? column + (top + i) * push.x_strides[2] : from);
             columns[j][i] = inside ? value : vec4(0.0);
         }
         winograd_input(columns[j]);
     }
-    uint to = tile * 36 * push.quads + quad;
-    [[unroll]] for (int i = 0; i < 6; i++) {
+    uint to = tile * push.tile_step + quad;
+    [[unroll]] for (int i = 0; i < EDGE; i++) {
         vec4 line[6] = vec4[6](columns[0][i], columns[1][i], columns[2][i], columns[3][i],
                                columns[4][i], columns[5][i]);
         winograd_input(line);
-        [[unroll]] for (int j = 0; j < 6; j++) {
-            factors4[to] = line[j];
-            to += push.quads;
+        [[unroll]] for (int j = 0; j < EDGE; j++) {
+            factors4[to] = STORED4_OF(line[j] * INPUT_SCALE);
+            to += push.factor_step;
         }
     }
 }

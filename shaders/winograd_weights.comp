@@ -1,11 +1,14 @@
-// One invocation = the 3x3 weights of one input and one output channel, transformed into 36 factors:
-// [factor][output channel][input channel]. See winograd_input.comp.
+// One invocation = the 3x3 weights of one input and one output channel, transformed into the
+// weights of every factor: [factor][output channel][input channel]. See winograd_input.comp.
+// variants: f32 f16
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#include "types.glsl"
 #include "index.glsl"
+#include "winograd.glsl"
 
-layout(binding = 0) readonly buffer Source { float source[]; };
-layout(binding = 1) writeonly buffer Factors { float factors[]; };
+layout(binding = 0) readonly buffer Source { STORED source[]; };
+layout(binding = 1) writeonly buffer Factors { STORED factors[]; };
 
 layout(push_constant) uniform Push {
     uint count;      // of pairs of channels
@@ -13,17 +16,6 @@ layout(push_constant) uniform Push {
     int offset;
     int strides[4];  // output channel, input channel, height, width
 } push;
-
-void transform(vec3 g, out float u[6])
-{
-    const float even = g.x + g.z, far = g.x + 4.0 * g.z;
-    u[0] = g.x / 4.0;
-    u[1] = -(even + g.y) / 6.0;
-    u[2] = -(even - g.y) / 6.0;
-    u[3] = (far + 2.0 * g.y) / 24.0;
-    u[4] = (far - 2.0 * g.y) / 24.0;
-    u[5] = g.z;
-}
 
 void main()
 {
@@ -34,14 +26,15 @@ void main()
     const int from = push.offset + int(k) * push.strides[0] + int(c) * push.strides[1];
     float columns[3][6];
     for (int w = 0; w < 3; w++) {
-        const int at = from + w * push.strides[3];
-        transform(vec3(source[at], source[at + push.strides[2]], source[at + 2 * push.strides[2]]),
-                  columns[w]);
+        const int at = from + w * push.strides[3], h = push.strides[2];
+        winograd_weights(vec3(VALUE_OF(source[at]), VALUE_OF(source[at + h]),
+                              VALUE_OF(source[at + 2 * h])),
+                         columns[w]);
     }
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < EDGE; i++) {
         float line[6];
-        transform(vec3(columns[0][i], columns[1][i], columns[2][i]), line);
-        for (int j = 0; j < 6; j++)
-            factors[(i * 6 + j) * push.count + id] = line[j];
+        winograd_weights(vec3(columns[0][i], columns[1][i], columns[2][i]), line);
+        for (int j = 0; j < EDGE; j++)
+            factors[(i * EDGE + j) * push.count + id] = STORED_OF(line[j] * WEIGHT_SCALE);
     }
 }

@@ -411,11 +411,10 @@ static void lower_panel(struct op_lower *c, const struct conv *conv, const struc
             if (i != 1 && problem.x.dims[i] > 1)
                 problem.x_strides[4] = (int32_t)problem.x.strides[i];
     }
-    if (gemm_lower_panel(c, &problem, &y))
-        return;
-    if (winograd_suits(c, &problem))
-        winograd_lower(c, &problem, &y);
-    else
+    const int64_t tile = winograd_choose(c, &problem);
+    if (tile > 0)
+        winograd_lower(c, &problem, tile, &y);
+    else if (!gemm_lower_panel(c, &problem, &y))
         panel_lower(c, &problem, &y);
 }
 

@@ -21,6 +21,7 @@ struct gemm_problem {
     struct window window;     // three-dimensional
     bool linear;              // products: pixel i lies i * x_strides[4] from the first
     bool vector;              // four channels of a pixel can be read at once
+    bool inner;               // more is to come: sums in float32, without the node's steps
     struct view x, w, bias;   // bias: dense from element 0 of its buffer, or VIEW_NONE
     struct view operand;      // of the tail, or VIEW_NONE; lies as the output does
     int32_t x_strides[5];     // n, c, d, h, w
@@ -187,7 +188,7 @@ static inline struct gemm_ranking gemm_ranking_of(const struct op_lower *c,
         for (int64_t splits = 1; splits <= GEMM_SPLIT_MAX; splits *= 2) {
             const struct gemm_choice choice = {&gemm_tiles[i], splits};
             if (splits > 1 &&
-                (steps * gemm_tiles[i].bk < splits * DEPTH_MIN ||
+                (problem->inner || steps * gemm_tiles[i].bk < splits * DEPTH_MIN ||
                  sums_size * splits > SUMS_SIZE_MAX ||
                  (uint64_t)(sums_size * splits) > c->caps->buffer_range_max))
                 break;
@@ -256,7 +257,7 @@ static inline struct view gemm_packed(struct op_lower *c, const struct gemm_prob
         (spec)->w_mode = (problem)->w_mode;                                                   \
         (spec)->store_vector = (problem)->out % 4 == 0 ? 4 : 1;                               \
         (spec)->linear = (problem)->linear;                                                   \
-        (spec)->split = (choice)->splits > 1;                                                 \
+        (spec)->split = (choice)->splits > 1 || (problem)->inner;                             \
         (spec)->has_bias = (problem)->bias.buffer != VIEW_NONE && (choice)->splits == 1;      \
         if ((problem)->linear)                                                                \
             break;                                                                            \
@@ -355,7 +356,7 @@ static inline void gemm_multiply(struct op_lower *c, const struct gemm_problem *
         matrix_spec.m = matrix.m;
         matrix_spec.n = matrix.n;
         matrix_spec.k = matrix.k;
-        if (choice->splits == 1)
+        if (!matrix_spec.split)
             LOWER_EPILOGUE(c, &matrix_spec, &push);
         dispatch->shader = gemm_matrix_shaders.variants[VARIANT_F16];
         dispatch->spec = &matrix_spec;
@@ -365,7 +366,7 @@ static inline void gemm_multiply(struct op_lower *c, const struct gemm_problem *
         spec.local_size_x = gemm_threads(c->caps, tile);
         spec.tm = tile->tm;
         spec.tn = tile->tn;
-        if (choice->splits == 1)
+        if (!spec.split)
             LOWER_EPILOGUE(c, &spec, &push);
         dispatch->shader = gemm_shaders.variants[espy_variant(problem->x.storage)];
         dispatch->spec = &spec;
@@ -398,12 +399,9 @@ static inline void gemm_lower(struct op_lower *c, const struct gemm_problem *pro
         gemm_sum(c, problem, &sums, choice.splits, y);
 }
 
-// What conv.c and matmul.c have in common for both kinds of devices.
-static inline bool gemm_lower_panel(struct op_lower *c, const struct panel_problem *panel,
-                                    const struct view *y)
+// What a problem for panel_lower is here.
+static inline struct gemm_problem gemm_problem_of(const struct panel_problem *panel)
 {
-    if (c->caps->cpu)
-        return false;
     struct gemm_problem problem = {.batches = panel->groups,
                                    .in = panel->in,
                                    .out = panel->out,
@@ -420,6 +418,16 @@ static inline bool gemm_lower_panel(struct op_lower *c, const struct panel_probl
         problem.x_strides[i] = panel->x_strides[i];
         problem.w_strides[i] = panel->w_strides[i];
     }
+    return problem;
+}
+
+// What conv.c and matmul.c have in common for both kinds of devices.
+static inline bool gemm_lower_panel(struct op_lower *c, const struct panel_problem *panel,
+                                    const struct view *y)
+{
+    if (c->caps->cpu)
+        return false;
+    const struct gemm_problem problem = gemm_problem_of(panel);
     gemm_lower(c, &problem, y);
     return true;
 }
