@@ -6,6 +6,8 @@
 // registers, and a copy of 64 MiB. Operations and bytes are those that the problem has, not those
 // that a kernel makes of it: inputs, weights and outputs once.
 //
+// Problems whose form is given come with a * where the estimate would take that form.
+//
 //     bench_ops [ROUNDS [FILTER]]      ESPY_TEST_DEVICE chooses the device
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +15,7 @@
 
 #include "bench_peaks.h"
 #include "bench_problems.h"
+#include "plan/choices.h"
 #include "support/run_graph.h"
 #include "support/test_host.h"
 
@@ -23,21 +26,54 @@ struct bench {
     struct problem_cost cost;
     struct graph graph;
     struct plan plan;
-    struct vk_program *program;
+    struct vk_program *program; // NULL: the problem is left out
+    bool estimated;             // the form is the one that is taken by itself
     double first_ms, ms[ROUNDS_MAX];
 };
 
 static espy_status write_inputs(struct bench *bench)
 {
     for (uint32_t i = 0; i < bench->graph.input_count; i++) {
-        size_t count;
-        const struct shape *shape = &bench->graph.values[bench->graph.inputs[i].value].shape;
-        const float *numbers = espy_bench_numbers(&bench->graph, shape, &count);
+        size_t size;
+        const struct graph_value *value = &bench->graph.values[bench->graph.inputs[i].value];
+        const void *numbers =
+            espy_bench_numbers(&bench->graph, value->dtype, &value->shape, &size);
         if (numbers == NULL)
             return ESPY_OUT_OF_MEMORY;
         TRY(espy_vk_program_write(bench->program, &bench->plan.inputs[i].view, numbers));
     }
     return ESPY_OK;
+}
+
+// Plans with the form that the problem is about, for which weights may grow as they like. *asked
+// false: nobody asks, and the plan is of no use.
+static espy_status plan_form(struct bench *bench, const struct plan_params *params, bool *asked)
+{
+    const char *kind = bench->problem->question;
+    const size_t length = strlen(kind);
+    struct plan_params given = *params;
+    struct choices choices;
+    given.spare_size = UINT64_MAX;
+    TRY(espy_plan_build(&given, &bench->plan));
+    espy_choices_init(&choices, params->host);
+    espy_status status = ESPY_OK;
+    *asked = false;
+    for (uint32_t i = 0; i < bench->plan.choice_count && status == ESPY_OK; i++) {
+        const struct plan_choice *choice = &bench->plan.choices[i];
+        if (strncmp(choice->key, kind, length) != 0 || choice->key[length] != ':' ||
+            bench->problem->form >= choice->count)
+            continue;
+        *asked = true;
+        bench->estimated = choice->fallback == bench->problem->form;
+        status = espy_choices_set(&choices, choice->key, choice->count, bench->problem->form);
+    }
+    given.choices = &choices;
+    if (status == ESPY_OK && *asked) {
+        espy_plan_finish(&bench->plan);
+        status = espy_plan_build(&given, &bench->plan);
+    }
+    espy_choices_finish(&choices);
+    return status;
 }
 
 static espy_status start(struct bench *bench, const struct host *host, struct vk_device *device)
@@ -48,7 +84,8 @@ static espy_status start(struct bench *bench, const struct host *host, struct vk
     for (uint32_t i = 0; i < bench->graph.input_count; i++) {
         const uint32_t value = bench->graph.inputs[i].value;
         sources[i] = (struct op_source){.value = value,
-                                        .type = {ESPY_FLOAT32, bench->graph.values[value].shape}};
+                                        .type = {bench->graph.values[value].dtype,
+                                                 bench->graph.values[value].shape}};
     }
     const struct plan_params params = {.host = host,
                                        .graph = &bench->graph,
@@ -56,12 +93,23 @@ static espy_status start(struct bench *bench, const struct host *host, struct vk
                                        .sources = sources,
                                        .source_count = bench->graph.input_count};
     const double before = espy_bench_now_ms();
-    TRY(espy_plan_build(&params, &bench->plan));
+    bool asked = true;
+    TRY(bench->problem->question == NULL ? espy_plan_build(&params, &bench->plan)
+                                         : plan_form(bench, &params, &asked));
+    if (!asked)
+        return ESPY_OK;
     TRY(espy_vk_program_create(device, &bench->plan, NULL, &bench->program));
     TRY(write_inputs(bench));
     TRY(espy_bench_run(bench->program));
     bench->first_ms = espy_bench_now_ms() - before;
     return espy_bench_run(bench->program);
+}
+
+static void finish(struct bench *bench)
+{
+    espy_vk_program_destroy(&bench->program);
+    espy_plan_finish(&bench->plan);
+    espy_graph_finish(&bench->graph);
 }
 
 static int compare(const void *left, const void *right)
@@ -76,7 +124,7 @@ static void print_row(struct bench *bench, uint32_t rounds, const struct peaks *
     const double median = bench->ms[rounds / 2];
     const double gflops = bench->cost.operations / median * 1e-6;
     const double gbytes = bench->cost.bytes / median * 1e-6;
-    printf("| %s | %.3f | ", bench->problem->name, median);
+    printf("| %s%s | %.3f | ", bench->problem->name, bench->estimated ? " *" : "", median);
     if (bench->cost.operations > 0)
         printf("%.1f | %.1f | %.0f %% | ", gflops, bench->cost.operations / bench->ms[0] * 1e-6,
                100 * gflops / peaks->gflops);
@@ -119,7 +167,11 @@ static espy_status bench_all(const struct host *host, struct vk_device *device, 
         if (strstr(espy_bench_problems[i].name, filter) == NULL)
             continue;
         benches[count].problem = &espy_bench_problems[i];
-        status = start(&benches[count++], host, device);
+        status = start(&benches[count], host, device);
+        if (status != ESPY_OK || benches[count].program != NULL)
+            count++;
+        else
+            finish(&benches[count]);
     }
     if (status == ESPY_OK)
         status = measure(benches, count, rounds);
@@ -128,9 +180,7 @@ static espy_status bench_all(const struct host *host, struct vk_device *device, 
     for (uint32_t i = 0; i < count; i++) {
         if (status == ESPY_OK)
             print_row(&benches[i], rounds, &peaks);
-        espy_vk_program_destroy(&benches[i].program);
-        espy_plan_finish(&benches[i].plan);
-        espy_graph_finish(&benches[i].graph);
+        finish(&benches[i]);
     }
     return status;
 }

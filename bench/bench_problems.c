@@ -6,6 +6,22 @@
     {                                                                \
         .name = "conv " conv_name, .kind = PROBLEM_CONV, __VA_ARGS__ \
     }
+// The direct kernel, F(2x2, 3x3) and F(4x4, 3x3), which is not for float16, side by side.
+#define WINOGRAD(shape_name, shape_form, form_name, ...) \
+    {                                                    \
+        .name = "winograd " shape_name ", " form_name,   \
+        .kind = PROBLEM_CONV,                            \
+        .kernel = 3,                                     \
+        .question = "winograd",                          \
+        .form = shape_form,                              \
+        __VA_ARGS__                                      \
+    }
+#define WINOGRADS(shape_name, ...)                                             \
+    WINOGRAD(shape_name, 0, "direct", __VA_ARGS__),                            \
+        WINOGRAD(shape_name, 1, "2x2", __VA_ARGS__),                           \
+        WINOGRAD(shape_name, 2, "4x4", __VA_ARGS__),                           \
+        WINOGRAD("half " shape_name, 0, "direct", .half = true, __VA_ARGS__),  \
+        WINOGRAD("half " shape_name, 1, "2x2", .half = true, __VA_ARGS__)
 #define DEPTHWISE(depth_name, ...)                                                       \
     {                                                                                    \
         .name = "depthwise " depth_name, .kind = PROBLEM_CONV, .groups = -1, __VA_ARGS__ \
@@ -41,6 +57,14 @@ const struct problem espy_bench_problems[] = {
     CONV("7x7/2 1024x1024x3 to 64", .size = 1024, .in = 3, .out = 64, .kernel = 7, .stride = 2),
     CONV("3x3 256x256x64", .size = 256, .in = 64, .out = 64, .kernel = 3),
     CONV("1x1 256x256 64 to 256", .size = 256, .in = 64, .out = 256, .kernel = 1),
+    WINOGRADS("128x128x32", .size = 128, .in = 32, .out = 32),
+    WINOGRADS("56x56x64", .size = 56, .in = 64, .out = 64),
+    WINOGRADS("28x28x128", .size = 28, .in = 128, .out = 128),
+    WINOGRADS("14x14x256", .size = 14, .in = 256, .out = 256),
+    WINOGRADS("7x7x512", .size = 7, .in = 512, .out = 512),
+    WINOGRADS("28x28x512", .size = 28, .in = 512, .out = 512),
+    WINOGRADS("8 of 56x56x64", .size = 56, .in = 64, .out = 64, .batch = 8),
+    WINOGRADS("8 of 14x14x256", .size = 14, .in = 256, .out = 256, .batch = 8),
     DEPTHWISE("3x3 112x112x32", .size = 112, .in = 32, .out = 32, .kernel = 3),
     DEPTHWISE("3x3 56x56x144", .size = 56, .in = 144, .out = 144, .kernel = 3),
     DEPTHWISE("3x3/2 56x56x144", .size = 56, .in = 144, .out = 144, .kernel = 3, .stride = 2),
@@ -84,41 +108,48 @@ static int64_t or_one(int64_t number)
     return number == 0 ? 1 : number;
 }
 
-float *espy_bench_numbers(struct graph *graph, const struct shape *shape, size_t *count)
+void *espy_bench_numbers(struct graph *graph, espy_dtype dtype, const struct shape *shape,
+                         size_t *size)
 {
-    if (!espy_shape_count(shape, count))
+    struct tensor numbers = {.type = {dtype, *shape}};
+    if (!espy_shape_count(shape, &numbers.count))
         return NULL;
-    float *numbers = espy_arena_array(&graph->arena, *count, sizeof(*numbers));
+    *size = espy_tensor_size(&numbers);
+    numbers.data = espy_arena_alloc(&graph->arena, *size);
     uint32_t state = 1;
-    for (size_t i = 0; numbers != NULL && i < *count; i++) {
+    for (size_t i = 0; numbers.data != NULL && i < numbers.count; i++) {
         state = state * 1664525 + 1013904223;
-        numbers[i] = (float)(state >> 8) / (float)(1 << 24) - 0.5f;
+        espy_tensor_set_number(&numbers, i, (double)(state >> 8) / (1 << 24) - 0.5);
     }
-    return numbers;
+    return numbers.data;
 }
 
 // ---- parts of a graph ---------------------------------------------------------------------------
 
-static espy_status add_input(struct graph *graph, const char *name, struct shape shape,
-                             uint32_t *value)
+static espy_dtype dtype_of(const struct problem *p)
+{
+    return p->half ? ESPY_FLOAT16 : ESPY_FLOAT32;
+}
+
+static espy_status add_input(struct graph *graph, const struct problem *p, const char *name,
+                             struct shape shape, uint32_t *value)
 {
     TRY(espy_graph_add_value(graph, name, value));
-    graph->values[*value].dtype = ESPY_FLOAT32;
+    graph->values[*value].dtype = dtype_of(p);
     graph->values[*value].has_shape = true;
     graph->values[*value].shape = shape;
     graph->inputs[graph->input_count++] = (struct graph_io){.value = *value};
     return ESPY_OK;
 }
 
-static espy_status add_weights(struct graph *graph, const char *name, struct shape shape,
-                               uint32_t *value)
+static espy_status add_weights(struct graph *graph, const struct problem *p, const char *name,
+                               struct shape shape, uint32_t *value)
 {
-    size_t count;
-    const float *data = espy_bench_numbers(graph, &shape, &count);
+    size_t size;
+    const void *data = espy_bench_numbers(graph, dtype_of(p), &shape, &size);
     if (data == NULL)
         return ESPY_OUT_OF_MEMORY;
-    return espy_graph_add_constant(graph, name, ESPY_FLOAT32, &shape, data, count * sizeof(float),
-                                   value);
+    return espy_graph_add_constant(graph, name, dtype_of(p), &shape, data, size, value);
 }
 
 // Adds a node that makes one new value. *value may be one of the inputs, which it replaces.
@@ -167,7 +198,7 @@ static espy_status add_image_op(struct graph *graph, const struct problem *p, ui
     uint32_t inputs[3] = {*value, GRAPH_NONE, GRAPH_NONE};
     switch (p->kind) {
     case PROBLEM_CONV:
-        TRY(add_weights(graph, "w",
+        TRY(add_weights(graph, p, "w",
                         (struct shape){4, {p->out, p->in / groups_of(p), p->kernel, p->kernel}},
                         &inputs[1]));
         TRY(add_node(graph, "Conv", "conv", inputs, 2, value, &node));
@@ -184,7 +215,7 @@ static espy_status add_image_op(struct graph *graph, const struct problem *p, ui
         TRY(add_node(graph, "Resize", "resize", inputs, 3, value, &node));
         return espy_graph_set_string(graph, node, "mode", "linear");
     default: // PROBLEM_ADD
-        TRY(add_input(graph, "z", (struct shape){4, {or_one(p->batch), p->size, p->size, p->in}},
+        TRY(add_input(graph, p, "z", (struct shape){4, {or_one(p->batch), p->size, p->size, p->in}},
                       &inputs[1]));
         TRY(turn(graph, "z_nchw", TO_NCHW, &inputs[1]));
         return add_node(graph, "Add", "add", inputs, 2, value, &node);
@@ -197,10 +228,10 @@ static espy_status add_attention(struct graph *graph, const struct problem *p, u
     struct graph_node *node;
     uint32_t inputs[4];
     for (int i = 0; i < 3; i++)
-        TRY(add_input(graph, names[i],
+        TRY(add_input(graph, p, names[i],
                       (struct shape){3, {or_one(p->batch), p->size, p->in * p->out}}, &inputs[i]));
     if (p->biased)
-        TRY(add_weights(graph, "bias", (struct shape){4, {1, p->in, p->size, p->size}},
+        TRY(add_weights(graph, p, "bias", (struct shape){4, {1, p->in, p->size, p->size}},
                         &inputs[3]));
     TRY(add_node(graph, "Attention", "y", inputs, p->biased ? 4 : 3, value, &node));
     TRY(espy_graph_set_number(graph, node, "q_num_heads", (double)p->in));
@@ -211,14 +242,14 @@ static espy_status add_rows_op(struct graph *graph, const struct problem *p, uin
 {
     struct graph_node *node;
     uint32_t inputs[3];
-    TRY(add_input(graph, "x", (struct shape){2, {p->size, p->in}}, &inputs[0]));
+    TRY(add_input(graph, p, "x", (struct shape){2, {p->size, p->in}}, &inputs[0]));
     switch (p->kind) {
     case PROBLEM_MATMUL:
-        TRY(add_weights(graph, "w", (struct shape){2, {p->in, p->out}}, &inputs[1]));
+        TRY(add_weights(graph, p, "w", (struct shape){2, {p->in, p->out}}, &inputs[1]));
         return add_node(graph, "MatMul", "y", inputs, 2, value, &node);
     case PROBLEM_LAYER_NORM:
-        TRY(add_weights(graph, "scale", (struct shape){1, {p->in}}, &inputs[1]));
-        TRY(add_weights(graph, "bias", (struct shape){1, {p->in}}, &inputs[2]));
+        TRY(add_weights(graph, p, "scale", (struct shape){1, {p->in}}, &inputs[1]));
+        TRY(add_weights(graph, p, "bias", (struct shape){1, {p->in}}, &inputs[2]));
         return add_node(graph, "LayerNormalization", "y", inputs, 3, value, &node);
     default: // PROBLEM_SOFTMAX
         return add_node(graph, "Softmax", "y", inputs, 1, value, &node);
@@ -235,7 +266,7 @@ static espy_status add_problem(struct graph *graph, const struct problem *p, uin
     case PROBLEM_SOFTMAX:
         return add_rows_op(graph, p, value);
     default:
-        TRY(add_input(graph, "x", (struct shape){4, {or_one(p->batch), p->size, p->size, p->in}},
+        TRY(add_input(graph, p, "x", (struct shape){4, {or_one(p->batch), p->size, p->size, p->in}},
                       value));
         TRY(turn(graph, "nchw", TO_NCHW, value));
         TRY(add_image_op(graph, p, value));
@@ -282,7 +313,8 @@ static struct problem_cost cost_of(const struct problem *p)
         elements = 5 * pixels * p->in;
         break;
     }
-    return (struct problem_cost){2.0 * (double)steps, (double)elements * sizeof(float)};
+    return (struct problem_cost){2.0 * (double)steps,
+                                 (double)elements * (double)espy_dtype_size(dtype_of(p))};
 }
 
 espy_status espy_bench_problem_graph(const struct problem *problem, struct graph *graph,

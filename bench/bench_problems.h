@@ -22,6 +22,11 @@ struct problem {
     enum problem_kind kind;
     int64_t size, in, out, kernel, stride, groups, batch; // 0 where it says nothing: 1
     bool biased; // constants are added to the scores, the same for all of the batch
+    bool half;            // float16
+    // A kind of espy_lower_choose: `form` is taken there, and devices where nobody asks leave the
+    // problem out. NULL: all is as it is estimated.
+    const char *question;
+    uint32_t form;
 };
 
 extern const struct problem espy_bench_problems[];
@@ -36,7 +41,8 @@ struct problem_cost {
 // The graph has its inputs; images come and go channels-last, as in the middle of a network.
 espy_status espy_bench_problem_graph(const struct problem *problem, struct graph *graph,
                                      struct problem_cost *cost);
-// Numbers from -0.5 to 0.5 from the graph's arena.
-float *espy_bench_numbers(struct graph *graph, const struct shape *shape, size_t *count);
+// Numbers from -0.5 to 0.5 from the graph's arena, float32 or float16.
+void *espy_bench_numbers(struct graph *graph, espy_dtype dtype, const struct shape *shape,
+                         size_t *size);
 
 #endif // BENCH_BENCH_PROBLEMS_H_
