@@ -97,7 +97,19 @@ const struct problem espy_bench_problems[] = {
           .stride = 2),
     OTHER("global pool 56x56x64", PROBLEM_GLOBAL_POOL, .size = 56, .in = 64),
     OTHER("global pool 7x7x2048", PROBLEM_GLOBAL_POOL, .size = 7, .in = 2048),
-    OTHER("resize 28x28x128 to 56x56", PROBLEM_RESIZE, .size = 28, .in = 128)};
+    OTHER("resize 28x28x128 to 56x56", PROBLEM_RESIZE, .size = 28, .in = 128),
+    OTHER("SE 112x112x32 by 8", PROBLEM_GATE, .size = 112, .in = 32, .hidden = 8),
+    OTHER("SE 56x56x144 by 6", PROBLEM_GATE, .size = 56, .in = 144, .hidden = 6),
+    OTHER("SE 14x14x480 by 20", PROBLEM_GATE, .size = 14, .in = 480, .hidden = 20),
+    OTHER("SE 7x7x2048 by 128", PROBLEM_GATE, .size = 7, .in = 2048, .hidden = 128),
+    OTHER("SE and 1x1 56x56x144 by 6 to 24", PROBLEM_GATE, .size = 56, .in = 144, .hidden = 6,
+          .out = 24),
+    OTHER("SE and 1x1 14x14x480 by 20 to 80", PROBLEM_GATE, .size = 14, .in = 480, .hidden = 20,
+          .out = 80),
+    OTHER("SE and 1x1 7x7x440 by 110 to 440", PROBLEM_GATE, .size = 7, .in = 440, .hidden = 110,
+          .out = 440),
+    OTHER("8 of SE and 1x1 14x14x480 by 20 to 80", PROBLEM_GATE, .size = 14, .in = 480,
+          .hidden = 20, .out = 80, .batch = 8)};
 const uint32_t espy_bench_problem_count =
     sizeof(espy_bench_problems) / sizeof(espy_bench_problems[0]);
 
@@ -189,6 +201,31 @@ static int64_t groups_of(const struct problem *p)
     return p->groups < 0 ? p->in : or_one(p->groups);
 }
 
+// A convolution of every pixel by itself.
+static espy_status add_point(struct graph *graph, const struct problem *p, const char *name,
+                             int64_t in, int64_t out, const char *step, uint32_t *value)
+{
+    struct graph_node *node;
+    uint32_t inputs[3] = {*value, GRAPH_NONE, GRAPH_NONE};
+    TRY(add_weights(graph, p, espy_arena_format(&graph->arena, "%s_w", name),
+                    (struct shape){4, {out, in, 1, 1}}, &inputs[1]));
+    TRY(add_weights(graph, p, espy_arena_format(&graph->arena, "%s_b", name),
+                    (struct shape){1, {out}}, &inputs[2]));
+    TRY(add_node(graph, "Conv", name, inputs, 3, value, &node));
+    return step == NULL ? ESPY_OK : espy_graph_add_step(graph, node, step, NULL, NULL, 0);
+}
+
+static espy_status add_gate(struct graph *graph, const struct problem *p, uint32_t *value)
+{
+    struct graph_node *node;
+    uint32_t inputs[2] = {*value, *value};
+    TRY(add_node(graph, "GlobalAveragePool", "pool", inputs, 1, &inputs[1], &node));
+    TRY(add_point(graph, p, "reduce", p->in, p->hidden, "Relu", &inputs[1]));
+    TRY(add_point(graph, p, "expand", p->hidden, p->in, "Sigmoid", &inputs[1]));
+    TRY(add_node(graph, "Mul", "product", inputs, 2, value, &node));
+    return p->out == 0 ? ESPY_OK : add_point(graph, p, "project", p->in, p->out, NULL, value);
+}
+
 // From an image in NCHW to one.
 static espy_status add_image_op(struct graph *graph, const struct problem *p, uint32_t *value)
 {
@@ -214,6 +251,8 @@ static espy_status add_image_op(struct graph *graph, const struct problem *p, ui
                                     &inputs[2]));
         TRY(add_node(graph, "Resize", "resize", inputs, 3, value, &node));
         return espy_graph_set_string(graph, node, "mode", "linear");
+    case PROBLEM_GATE:
+        return add_gate(graph, p, value);
     default: // PROBLEM_ADD
         TRY(add_input(graph, p, "z", (struct shape){4, {or_one(p->batch), p->size, p->size, p->in}},
                       &inputs[1]));
@@ -311,6 +350,11 @@ static struct problem_cost cost_of(const struct problem *p)
         break;
     case PROBLEM_RESIZE:
         elements = 5 * pixels * p->in;
+        break;
+    case PROBLEM_GATE:
+        steps = (2 * batch * p->hidden + pixels * p->out) * p->in;
+        elements = pixels * (p->in + (p->out == 0 ? p->in : p->out)) +
+                   p->in * (2 * p->hidden + p->out);
         break;
     }
     return (struct problem_cost){2.0 * (double)steps,

@@ -1,4 +1,4 @@
-// The shapes that bench_ops measures: graphs of one operator.
+// The shapes that bench_ops measures: graphs of one operator, or of a few that belong together.
 #ifndef BENCH_BENCH_PROBLEMS_H_
 #define BENCH_BENCH_PROBLEMS_H_
 
@@ -13,14 +13,16 @@ enum problem_kind {
     PROBLEM_ADD,         // batch, size, in: two images
     PROBLEM_MAX_POOL,    // batch, size, in, kernel, stride
     PROBLEM_GLOBAL_POOL, // batch, size, in
-    PROBLEM_RESIZE       // batch, size, in: bilinear, twice as large
+    PROBLEM_RESIZE,      // batch, size, in: bilinear, twice as large
+    PROBLEM_GATE         // batch, size, in: a gate through `hidden` numbers, the product with the
+                         // map, and with out a 1x1 convolution of that
 };
 
 // An image has size x size pixels of `in` channels.
 struct problem {
     const char *name;
     enum problem_kind kind;
-    int64_t size, in, out, kernel, stride, groups, batch; // 0 where it says nothing: 1
+    int64_t size, in, out, kernel, stride, groups, batch, hidden; // 0 where it says nothing: 1
     bool biased; // constants are added to the scores, the same for all of the batch
     bool half;            // float16
     // A kind of espy_lower_choose: `form` is taken there, and devices where nobody asks leave the
