@@ -32,8 +32,9 @@ void keep_tiles()
     [[unroll]] for (uint i = 0; i < A_LOADS; i++) {
         const uint row = a_row(i);
         if (row < BM) {
+            const vec4 value = a_loaded(i);
             [[unroll]] for (uint k = 0; k < 4; k++)
-                a_tile[(4 * a_quad() + k) * A_ROW + row / 4][row % 4] = a_next[i][k];
+                a_tile[(4 * a_quad() + k) * A_ROW + row / 4][row % 4] = value[k];
         }
     }
     [[unroll]] for (uint i = 0; i < B_LOADS; i++) {

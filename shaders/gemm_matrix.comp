@@ -51,7 +51,7 @@ void keep_tiles()
 {
     [[unroll]] for (uint i = 0; i < A_LOADS; i++)
         if (a_row(i) < BM)
-            a_tile[a_row(i) * A_ROW + a_quad()] = halves(a_next[i]);
+            a_tile[a_row(i) * A_ROW + a_quad()] = halves(a_loaded(i));
     const uint quads_wide = W_MODE == GEMM_W_DEPTH ? QUADS_K : BN / 4;
     [[unroll]] for (uint i = 0; i < B_LOADS; i++) {
         const uint at = b_index(i), row = at / quads_wide;

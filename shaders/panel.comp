@@ -28,6 +28,9 @@ layout(constant_id = 12) const uint ALONG = 0;
 // vectors. 4: so has the operand.
 layout(constant_id = 16) const uint SHUFFLE = 0;
 
+// 1: input channels are multiplied by factors; 2: there are several images, each with its own.
+layout(constant_id = 17) const uint FACTORS = 0;
+
 layout(binding = 0, rgba32f) readonly uniform imageBuffer x4;
 layout(binding = 1, r32f) readonly uniform imageBuffer x;
 layout(binding = 2, rgba32f) readonly uniform imageBuffer weights4;
@@ -36,6 +39,7 @@ layout(binding = 4) writeonly buffer Y { float y[]; };
 layout(binding = 4) writeonly buffer Y4 { vec4 y4[]; };
 layout(binding = 5, rgba32f) readonly uniform imageBuffer operand4; // lies as y does, or SHUFFLE
 layout(binding = 6, r32f) readonly uniform imageBuffer operand;
+layout(binding = 7, rgba32f) readonly uniform imageBuffer factors4; // [image][quad of channels]
 
 layout(push_constant) uniform Push {
     uint pixels;       // of the output, all images together
@@ -61,6 +65,7 @@ int image[READS], start_d[READS], start_h[READS], start_w[READS];
 // What the lane reads of them: the tap's first element, and whether that is inside the input.
 int offsets[READS];
 bool inside[READS];
+int factors[READS]; // of the pixels' images
 
 void place_pixels(uint first)
 {
@@ -68,6 +73,8 @@ void place_pixels(uint first)
         // Pixels past the end repeat the last one and are not stored.
         const uint pixel = min(first + r * LANES + gl_SubgroupInvocationID, push.pixels - 1);
         image[r] = push.x_offset;
+        if (FACTORS == 2)
+            factors[r] = int(pixel / (OUT_D * push.out_h * push.out_w) * (push.in_channels / 4));
         if (LINEAR != 0) {
             image[r] += int(pixel) * push.x_strides[4];
         } else {
@@ -151,6 +158,14 @@ void add_tap(uint weight)
         vec4 pixels[READS], weights[COLS];
         [[unroll]] for (uint r = 0; r < READS; r++)
             pixels[r] = read_pixel(r, quad);
+        if (FACTORS == 1) {
+            const vec4 factor = imageLoad(factors4, int(quad));
+            [[unroll]] for (uint r = 0; r < READS; r++)
+                pixels[r] *= factor;
+        } else if (FACTORS == 2) {
+            [[unroll]] for (uint r = 0; r < READS; r++)
+                pixels[r] *= imageLoad(factors4, factors[r] + int(quad));
+        }
         [[unroll]] for (uint c = 0; c < COLS; c++)
             weights[c] = read_weights(weight, c);
         panel_add(pixels, weights);

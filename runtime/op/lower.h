@@ -36,6 +36,8 @@ struct op_lower {
     bool bends;                  // espy_steps_bend is true of some node of the plan
     const struct lower_tail *tail; // plan/plan_tail.c; NULL: none
     bool tail_taken;
+    bool map_taken; // espy_lower_take_factors: input 0 is the planner's value map
+    uint32_t map;
     struct arena *arena;         // lives as long as the plan is being built
     struct planner *planner;
 };
@@ -226,6 +228,47 @@ struct view espy_lower_tail_operand(struct op_lower *c, const struct view *outpu
 // before each of its elements, channels-last from element 0 of its buffer on; pixels of it may lie
 // further apart than they have channels.
 bool espy_lower_take_shuffle(struct op_lower *c, struct view *y, struct view *other);
+
+// ---- gates --------------------------------------------------------------------------------------------
+
+// A layer of small size: step(in * weights + bias); or with taps a convolution along the channels.
+struct lower_layer {
+    int64_t in, out;
+    int64_t taps, pad;
+    struct op_step step;
+    uint32_t weights, bias; // the planner's values; bias may be GRAPH_NONE
+    uint32_t w_in;          // the dimension of the weights that goes along the numbers in
+};
+
+enum { GATE_LAYERS_MAX = 2, GATE_NODES_MAX = 24 };
+
+// What makes one factor per channel (or another number of them) of the mean or the largest element of
+// every channel of an image. both: the two of them go through the first layer, and the second one is
+// given the sum of what that makes: its bias counts twice.
+struct lower_gate {
+    bool largest, both;
+    int64_t images, channels;
+    uint32_t layer_count;
+    struct lower_layer layers[GATE_LAYERS_MAX];
+    uint32_t output;                // the value that the last of its nodes makes
+    uint32_t done_count;
+    uint32_t done[GATE_NODES_MAX];  // the nodes after this one
+};
+
+// For poolings: this node pools every channel of its input to one number, and what follows is a gate
+// whose weights are constant. Nothing is taken yet.
+bool espy_lower_find_gate(const struct op_lower *c, struct lower_gate *gate);
+// This node's kernels make all of the gate, so that the nodes after it need not be lowered. Returns
+// its output, dense, an image after the other, and fills weights[layer], which see [in, out] or
+// [taps, 1] in any strides, and biases[layer], dense with any offset, or VIEW_NONE.
+struct view espy_lower_take_gate(struct op_lower *c, const struct lower_gate *gate,
+                                 struct view weights[], struct view biases[]);
+
+// Input 0 may be the product, not computed yet, of a feature map and a factor for each of its channels
+// and images. A kernel that can multiply as it reads says so before it asks for input 0. Returns the
+// factors, dense [images, channels] from element 0 of their buffer on, and then input 0 is the map;
+// VIEW_NONE: it is no such product.
+struct view espy_lower_take_factors(struct op_lower *c);
 
 // ---- failing -------------------------------------------------------------------------------------
 

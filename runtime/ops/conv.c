@@ -381,7 +381,11 @@ static void lower_panel(struct op_lower *c, const struct conv *conv, const struc
                                     .pixels =
                                         conv->images * window_product(window->out, window->rank),
                                     .window = *window,
-                                    .bias = {.buffer = VIEW_NONE}};
+                                    .bias = {.buffer = VIEW_NONE},
+                                    .factors = {.buffer = VIEW_NONE}};
+    if (window_taps(window) == 1 && conv->groups == 1 && conv->group_in % 4 == 0)
+        problem.factors = espy_lower_take_factors(c);
+    problem.scaled = problem.factors.buffer != VIEW_NONE;
     problem.x = window_tile_input(c, conv->group_in);
     const bool few = conv->groups == 1 && conv->group_in < 4 && window_taps(window) > 1;
     if (few && problem.x.buffer != VIEW_NONE)

@@ -23,6 +23,8 @@ struct gemm_problem {
     bool vector;              // four channels of a pixel can be read at once
     bool inner;               // more is to come: sums in float32, without the node's steps
     struct view x, w, bias;   // bias: dense from element 0 of its buffer, or VIEW_NONE
+    bool scaled;              // by factors, as panel_problem
+    struct view factors;
     struct view operand;      // of the tail, or VIEW_NONE; lies as the output does
     int32_t x_strides[5];     // n, c, d, h, w
     int32_t w_strides[5];     // output channel, input channel, d, h, w
@@ -259,6 +261,7 @@ static inline struct view gemm_packed(struct op_lower *c, const struct gemm_prob
         (spec)->linear = (problem)->linear;                                                   \
         (spec)->split = (choice)->splits > 1 || (problem)->inner;                             \
         (spec)->has_bias = (problem)->bias.buffer != VIEW_NONE && (choice)->splits == 1;      \
+        (spec)->factors = (problem)->scaled;                                                  \
         if ((problem)->linear)                                                                \
             break;                                                                            \
         (spec)->padded = !panel_stays_inside(window);                                         \
@@ -287,6 +290,7 @@ static inline struct gemm_push gemm_push_of(const struct gemm_problem *problem)
                              .out_channels = (uint32_t)problem->out,
                              .x_offset = (int32_t)problem->x.offset,
                              .w_offset = (int32_t)problem->w.offset,
+                             .image_pixels = (uint32_t)window_product(window->out, 3),
                              .w_depth = problem->w_strides[1],
                              .w_column = problem->w_strides[0]};
     for (uint32_t i = 0; i < 5; i++)
@@ -343,7 +347,7 @@ static inline void gemm_multiply(struct op_lower *c, const struct gemm_problem *
     struct gemm_push push = gemm_push_of(problem);
     struct gemm_spec spec = GEMM_SPEC_DEFAULT;
     struct gemm_matrix_spec matrix_spec = GEMM_MATRIX_SPEC_DEFAULT;
-    dispatch->binding_count = 6;
+    dispatch->binding_count = 7;
     dispatch->push = &push;
     dispatch->push_size = sizeof(push);
     espy_lower_grid(c, (size_t)groups, 1, dispatch->groups);
@@ -393,7 +397,8 @@ static inline void gemm_lower(struct op_lower *c, const struct gemm_problem *pro
         sums = espy_lower_temporary(c, ESPY_FLOAT32, &shape);
     }
     struct op_dispatch dispatch = {
-        .bindings = {problem->x, w, problem->bias, *y, sums, problem->operand}};
+        .bindings = {problem->x, w, problem->bias, *y, sums, problem->operand,
+                     problem->scaled ? problem->factors : (struct view){.buffer = VIEW_NONE}}};
     gemm_multiply(c, problem, &choice, &dispatch);
     if (choice.splits > 1)
         gemm_sum(c, problem, &sums, choice.splits, y);
@@ -412,6 +417,8 @@ static inline struct gemm_problem gemm_problem_of(const struct panel_problem *pa
                                    .x = panel->x,
                                    .w = panel->w,
                                    .bias = panel->bias,
+                                   .scaled = panel->scaled,
+                                   .factors = panel->factors,
                                    .operand = panel->operand,
                                    .batch_dims = {1, 1, 1}};
     for (uint32_t i = 0; i < 5; i++) {

@@ -3,15 +3,12 @@
 
 #include "op/lower.h"
 #include "op/op.h"
-#include "ops/window.h"
-#include "shaders/global_pool.spv.h"
+#include "ops/channel_pool.h"
+#include "ops/gate.h"
 
 struct global_pool_attrs {
     int64_t p;
 };
-
-// In the order of MODE in shaders/global_pool.comp.
-enum pool_mode { POOL_AVERAGE, POOL_LP, POOL_MAX };
 
 static enum pool_mode mode_of(const struct op_node *node)
 {
@@ -60,111 +57,41 @@ static void reference(struct op_eval *c)
     }
 }
 
-// x with all its pixels in dimension 2, which takes a copy where they are not evenly spaced.
-static struct view pixels_in_line(struct op_lower *c)
-{
-    struct view x = espy_lower_input(c, 0);
-    for (uint32_t attempt = 0; attempt < 2; attempt++) {
-        if (x.buffer == VIEW_NONE)
-            return x;
-        struct view pixels = x;
-        pixels.rank = x.rank - 2;
-        for (uint32_t i = 2; i < x.rank; i++) {
-            pixels.dims[i - 2] = x.dims[i];
-            pixels.strides[i - 2] = x.strides[i];
-        }
-        if (espy_view_collapse(&pixels, 1) == 1) {
-            x.rank = 3;
-            x.dims[2] = pixels.dims[0];
-            x.strides[2] = pixels.strides[0];
-            return x;
-        }
-        x = espy_lower_channels_last_input(c, 0);
-    }
-    return x;
-}
-
-// Chunks of an image's pixels, so that a few channels of a large image keep a whole device busy.
-static uint32_t chunks_of(const struct op_lower *c, size_t lines, int64_t pixels)
-{
-    const int64_t wanted = c->caps->cpu ? 128 : 32768, size_min = c->caps->cpu ? 256 : 32;
-    int64_t chunks = lines == 0 ? 1 : wanted / (int64_t)lines;
-    if (chunks > pixels / size_min)
-        chunks = pixels / size_min;
-    if (chunks < (pixels + WINDOW_TRIPS_MAX - 1) / WINDOW_TRIPS_MAX)
-        chunks = (pixels + WINDOW_TRIPS_MAX - 1) / WINDOW_TRIPS_MAX;
-    return chunks < 1 ? 1 : (uint32_t)chunks;
-}
-
-struct pass {
-    struct global_pool_spec spec;
-    struct global_pool_push push;
-};
-
-static void add_pass(struct op_lower *c, const struct pass *pass, const struct view *x,
-                     const struct view *partial, const struct view *result)
-{
-    const enum storage storage = espy_lower_storage(c, c->inputs[0].dtype);
-    struct op_dispatch dispatch = {.shader = global_pool_shaders
-                                                 .variants[espy_reading_variant(c, storage)],
-                                   .bindings = {*x, *partial, *result, *result, *x},
-                                   .binding_count = 5,
-                                   .push = &pass->push,
-                                   .push_size = sizeof(pass->push),
-                                   .spec = &pass->spec,
-                                   .spec_size = sizeof(pass->spec)};
-    const size_t lines = (size_t)(pass->push.channels / pass->spec.vector) * pass->push.images;
-    espy_lower_grid(c, lines * pass->push.chunks, pass->spec.local_size_x, dispatch.groups);
-    espy_lower_dispatch(c, &dispatch);
-}
-
 static espy_status lower(struct op_lower *c)
 {
     const struct global_pool_attrs *attrs = c->attrs;
-    const struct view x = pixels_in_line(c), none = {.buffer = VIEW_NONE};
+    if (gate_lower(c))
+        return espy_lower_status(c);
+    const struct view x = channel_pool_input(c), none = {.buffer = VIEW_NONE};
     const struct view y = espy_lower_output(c, 0);
     if (x.buffer == VIEW_NONE)
         return espy_lower_status(c);
-    const int64_t pixels = pixels_of(&c->inputs[0]);
-    struct pass pass = {.spec = GLOBAL_POOL_SPEC_DEFAULT};
-    pass.spec.local_size_x = window_local_size(c);
-    pass.spec.mode = mode_of(c->node);
-    pass.spec.vector = window_vector(&x) ? 4 : 1;
-    const size_t lines = (size_t)(x.dims[0] * x.dims[1]) / pass.spec.vector;
-    const uint32_t chunks = chunks_of(c, lines, pixels);
-    pass.push = (struct global_pool_push){.images = (uint32_t)x.dims[0],
-                                          .channels = (uint32_t)x.dims[1],
-                                          .pixels = (uint32_t)pixels,
-                                          .chunks = chunks,
-                                          .chunk_size = ((uint32_t)pixels + chunks - 1) / chunks,
-                                          .x_offset = (int32_t)x.offset,
-                                          .x_image = (int32_t)x.strides[0],
-                                          .x_channel = (int32_t)x.strides[1],
-                                          .x_pixel = (int32_t)x.strides[2],
-                                          .scale = 1 / (float)pixels,
-                                          .p = (float)attrs->p};
+    struct channel_pool pool = channel_pool_of(c, &x, mode_of(c->node));
+    const uint32_t chunks = pool.push.chunks;
+    pool.push.p = (float)attrs->p;
     if (chunks == 1) {
-        add_pass(c, &pass, &x, &none, &y);
+        channel_pool_add(c, &pool, &x, &none, &y);
         return espy_lower_status(c);
     }
     const struct shape shape = {.rank = 3, .dims = {x.dims[0], chunks, x.dims[1]}};
     const struct view partial = espy_lower_temporary(c, ESPY_FLOAT32, &shape);
     // What both passes do alike shares a pipeline: adding up, where partial results lie as x does.
     const bool alike = espy_lower_storage(c, c->inputs[0].dtype) == STORAGE_F32 &&
-                       pass.spec.mode != POOL_LP;
-    pass.spec.to_partial = !alike;
-    pass.push.scale = alike ? 1 : pass.push.scale;
-    add_pass(c, &pass, &x, &none, &partial);
-    pass.spec.to_partial = 0;
-    pass.spec.from_partial = !alike;
-    pass.push.scale = 1 / (float)pixels;
-    pass.push.x_offset = 0;
-    pass.push.x_image = (int32_t)(chunks * pass.push.channels);
-    pass.push.x_channel = 1;
-    pass.push.x_pixel = (int32_t)pass.push.channels;
-    pass.push.pixels = pass.push.chunk_size = chunks;
-    pass.push.chunks = 1;
-    add_pass(c, &pass, alike ? &partial : &none, &partial, &y);
+                       pool.spec.mode != POOL_LP;
+    const float scale = pool.push.scale;
+    pool.spec.to_partial = !alike;
+    pool.push.scale = alike ? 1 : scale;
+    channel_pool_add(c, &pool, &x, &none, &partial);
+    pool.spec.to_partial = 0;
+    pool.spec.from_partial = !alike;
+    pool.push.scale = scale;
+    pool.push.x_offset = 0;
+    pool.push.x_image = (int32_t)(chunks * pool.push.channels);
+    pool.push.x_channel = 1;
+    pool.push.x_pixel = (int32_t)pool.push.channels;
+    pool.push.pixels = pool.push.chunk_size = chunks;
+    pool.push.chunks = 1;
+    channel_pool_add(c, &pool, alike ? &partial : &none, &partial, &y);
     return espy_lower_status(c);
 }
 

@@ -21,6 +21,8 @@ struct panel_problem {
     bool vector;             // the input channels of a pixel can be read four at a time
     struct view operand;     // of the tail; lies as the output does
     bool shuffled;           // operand and y are what espy_lower_take_shuffle gives
+    bool scaled;             // factors are what espy_lower_take_factors gives
+    struct view factors;
     int64_t y_pixel;         // elements from a pixel of the output to the next
 };
 
@@ -165,6 +167,8 @@ static inline struct panel_spec panel_spec_of(struct op_lower *c,
     spec.padded = !panel_stays_inside(window);
     spec.linear = problem->linear;
     spec.along = panel_goes_along(problem);
+    if (problem->scaled)
+        spec.factors = problem->factors.dims[0] > 1 ? 2 : 1;
     spec.in_d = (uint32_t)window->in[0];
     spec.out_d = (uint32_t)window->out[0];
     spec.kernel_d = (uint32_t)window->kernel[0];
@@ -198,6 +202,7 @@ static inline void panel_multiply(struct op_lower *c, const struct panel_problem
     const struct window *window = &problem->window;
     struct panel_spec spec = panel->spec;
     const int64_t group_panels = panel->group_panels;
+    const struct view none = {.buffer = VIEW_NONE};
     const int64_t in = spec.along ? 4 * window->kernel[2] : problem->in;
     const int64_t kernel_w = spec.along ? 1 : window->kernel[2];
     struct panel_push push = {.pixels = (uint32_t)problem->pixels,
@@ -229,8 +234,9 @@ static inline void panel_multiply(struct op_lower *c, const struct panel_problem
         LOWER_SHARED_EPILOGUE(c, &spec, &push);
     struct op_dispatch dispatch = {.shader = panel_shaders.variants[VARIANT_NONE],
                                    .bindings = {problem->x, problem->x, panel->weights, problem->bias,
-                                                *y, problem->operand, problem->operand},
-                                   .binding_count = 7,
+                                                *y, problem->operand, problem->operand,
+                                                problem->scaled ? problem->factors : none},
+                                   .binding_count = 8,
                                    .push = &push,
                                    .push_size = sizeof(push),
                                    .spec = &spec,

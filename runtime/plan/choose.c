@@ -28,7 +28,7 @@ static bool note_places(struct op_lower *c, struct plan_choice *choice)
     if (choice->inputs == NULL || choice->outputs == NULL || choice->constant == NULL)
         return false;
     for (uint32_t i = 0; i < c->input_count; i++) {
-        choice->inputs[i] = lies(planner, node->inputs[i]);
+        choice->inputs[i] = lies(planner, i == 0 && c->map_taken ? c->map : node->inputs[i]);
         choice->constant[i] = espy_lower_is_constant(c, i);
     }
     for (uint32_t o = 0; o < c->output_count; o++)

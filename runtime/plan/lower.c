@@ -125,6 +125,9 @@ struct view espy_planner_view(struct op_lower *c, uint32_t value)
 {
     if (c->planner->status != ESPY_OK)
         return no_view;
+    espy_planner_catch_up(c->planner, value);
+    if (c->planner->status != ESPY_OK)
+        return no_view;
     if (c->planner->places[value].placed)
         return c->planner->places[value].view;
     return upload(c, value);
@@ -133,6 +136,8 @@ struct view espy_planner_view(struct op_lower *c, uint32_t value)
 static uint32_t value_of_input(const struct op_lower *c, uint32_t i)
 {
     assert(espy_lower_has(c, i));
+    if (i == 0 && c->map_taken)
+        return c->map;
     return c->planner->params->graph->nodes[c->planner->node].inputs[i];
 }
 

@@ -138,7 +138,7 @@ static void keep_outputs(struct op_lower *c, const struct graph_node *node)
             espy_planner_dense(c, node->outputs[o]);
 }
 
-static espy_status lower_node(struct planner *planner, uint32_t index)
+espy_status espy_planner_lower(struct planner *planner, uint32_t index)
 {
     const struct graph_node *node = &planner->params->graph->nodes[index];
     const struct op_walk *walk = &planner->plan->walk;
@@ -242,7 +242,7 @@ static void count_uses(struct planner *planner)
     const struct graph *graph = planner->params->graph;
     const bool *done = planner->params->done;
     for (uint32_t v = 0; v < graph->value_count; v++)
-        planner->readers[v] = GRAPH_NONE;
+        planner->readers[v] = planner->deferred[v] = GRAPH_NONE;
     for (uint32_t n = 0; n < graph->node_count; n++)
         for (uint32_t i = 0; i < graph->nodes[n].input_count; i++)
             if (graph->nodes[n].inputs[i] != GRAPH_NONE && (done == NULL || !done[n])) {
@@ -453,9 +453,11 @@ static espy_status build(struct planner *planner)
     planner->places = espy_alloc_array(planner->host, graph->value_count, sizeof(struct place));
     planner->use_counts = espy_alloc_array(planner->host, graph->value_count, sizeof(uint32_t));
     planner->readers = espy_alloc_array(planner->host, graph->value_count, sizeof(uint32_t));
+    planner->deferred = espy_alloc_array(planner->host, graph->value_count, sizeof(uint32_t));
     planner->delivered = espy_alloc_array(planner->host, graph->value_count, sizeof(bool));
     if (graph->value_count > 0 && (planner->places == NULL || planner->use_counts == NULL ||
-                                   planner->readers == NULL || planner->delivered == NULL))
+                                   planner->readers == NULL || planner->deferred == NULL ||
+                                   planner->delivered == NULL))
         return espy_fail_memory(planner->host, graph->value_count * sizeof(struct place),
                                 "planning");
     count_uses(planner);
@@ -470,7 +472,8 @@ static espy_status build(struct planner *planner)
                                                            planner->plan->walk.nodes[n].step_count);
     planner->spare_size = params->spare_size > 0 ? params->spare_size : spare_size(graph);
     for (uint32_t n = 0; n < graph->node_count; n++)
-        TRY(lower_node(planner, n));
+        if (!espy_planner_defer(planner, n))
+            TRY(espy_planner_lower(planner, n));
     TRY(add_outputs(planner));
     end_stage(planner);
     TRY(espy_plan_memory(planner, params->caps->buffer_alignment));
@@ -492,6 +495,7 @@ espy_status espy_plan_build(const struct plan_params *params, struct plan *plan)
     espy_free(params->host, planner.homes);
     espy_free(params->host, planner.counted);
     espy_free(params->host, planner.skipped);
+    espy_free(params->host, planner.deferred);
     espy_free(params->host, planner.delivered);
     espy_free(params->host, planner.buffers);
     espy_free(params->host, planner.buffers_temporary);

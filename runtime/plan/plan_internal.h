@@ -48,6 +48,7 @@ struct planner {
     struct home *homes;       // [value_count]
     struct counted *counted;  // [value_count]
     bool *skipped;            // [node_count]: done before, pending, or dead and without types
+    uint32_t *deferred;       // [value_count]: the Mul that makes it and waits (plan_factor.c)
     bool *delivered;          // [value_count]: in plan->outputs, or a source, or a constant
 
     struct plan_buffer *buffers; // growing; copied into the plan at the end
@@ -90,6 +91,13 @@ void espy_planner_find_tail(const struct planner *planner, uint32_t index,
                             struct lower_tail *tail);
 // Marks a tail that was taken as done, and gives what it makes its own shape.
 void espy_planner_finish_tail(struct op_lower *c);
+
+// Lowers a node, unless it is done or nothing needs it.
+espy_status espy_planner_lower(struct planner *planner, uint32_t index);
+// A product that may wait for its reader; true: it does.
+bool espy_planner_defer(struct planner *planner, uint32_t index);
+// Lowers the product that makes a value, if it waits.
+void espy_planner_catch_up(struct planner *planner, uint32_t value);
 
 // What the walk knows of a value's type, or the most that it can be; dtype NONE: neither.
 const struct op_type *espy_planner_type(const struct planner *planner, uint32_t value);

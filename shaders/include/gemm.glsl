@@ -32,6 +32,8 @@ layout(constant_id = 21) const uint PAD_H = 0;
 layout(constant_id = 22) const uint PAD_W = 0;
 layout(constant_id = 28) const uint RAGGED = 0; // 1: the last vector holds what is no channel
 
+layout(constant_id = 29) const uint FACTORS = 0; // 1: input channels are multiplied by them
+
 layout(binding = 0) readonly buffer X { STORED x[]; };
 layout(binding = 0) readonly buffer X4 { STORED4 x4[]; };
 layout(binding = 1) readonly buffer Weights { STORED weights[]; };
@@ -43,6 +45,7 @@ layout(binding = 4) writeonly buffer Sums { float parts[]; }; // [split][batch][
 layout(binding = 4) writeonly buffer Sums4 { vec4 parts4[]; };
 layout(binding = 5) readonly buffer Operand { STORED operand[]; }; // lies as y does
 layout(binding = 5) readonly buffer Operand4 { STORED4 operand4[]; };
+layout(binding = 6) readonly buffer Factors4 { STORED4 factors4[]; }; // [image][quad of channels]
 
 layout(push_constant) uniform Push {
     uint pixels, batches; // pixels: rows of one product, or of all images together
@@ -52,6 +55,7 @@ layout(push_constant) uniform Push {
     int shape[5];      // in_h, in_w, out_h, out_w; LINEAR: batches in the middle, inside; the
                        // right operand's strides of batches outside, in the middle, inside
     int w_depth, w_column;
+    uint image_pixels; // of the output
     float step_a[4];
     float step_b[4];
 } push;
@@ -70,6 +74,8 @@ vec4 a_next[A_LOADS], b_next[B_LOADS];
 // The tile: its first pixel and channel, and its batch.
 uint tile_pixel, tile_channel, tile_batch;
 // Where the windows of this invocation's rows start: the image's first element, and on each axis.
+uint factors[A_LOADS]; // of the rows' images
+uint loaded_quad;      // of the channels in a_next
 int image[A_LOADS], start_d[A_LOADS], start_h[A_LOADS], start_w[A_LOADS];
 // The quad of the depth that this invocation reads: a tap, and a quad of its channels.
 uint quads, at_quad, at_d, at_h, at_w;
@@ -108,6 +114,8 @@ void place_rows()
         // Pixels past the end repeat the last one and are not stored.
         const uint pixel = min(tile_pixel + a_row(i), push.pixels - 1);
         image[i] = start;
+        if (FACTORS != 0)
+            factors[i] = pixel / push.image_pixels * quads;
         if (LINEAR != 0) {
             image[i] += int(pixel) * push.x_strides[4];
         } else {
@@ -216,7 +224,15 @@ void load_a()
         if (inside)
             a_next[i] = read_quad(at);
     }
+    loaded_quad = min(at_quad, quads - 1);
     next_quad();
+}
+
+// What load_a read. The factors are applied here, as the tile is stored, so that no invocation waits
+// for its reads before it multiplies.
+vec4 a_loaded(uint i)
+{
+    return FACTORS != 0 ? a_next[i] * vec4(factors4[factors[i] + loaded_quad]) : a_next[i];
 }
 
 vec4 read_weights(uint at)
