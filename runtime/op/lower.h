@@ -264,6 +264,17 @@ bool espy_lower_find_gate(const struct op_lower *c, struct lower_gate *gate);
 struct view espy_lower_take_gate(struct op_lower *c, const struct lower_gate *gate,
                                  struct view weights[], struct view biases[]);
 
+// The mean and the largest element along the channels of a map, and a Concat of both.
+struct lower_pair {
+    bool largest_first;
+    uint32_t other, concat; // nodes after this one
+};
+
+// For reductions: this node makes one of the two, and what makes the other and joins them follows.
+bool espy_lower_find_pair(const struct op_lower *c, struct lower_pair *pair);
+// This node's kernel makes both: the output of the Concat, channels-last.
+struct view espy_lower_take_pair(struct op_lower *c, const struct lower_pair *pair);
+
 // Input 0 may be the product, not computed yet, of a feature map and a factor for each of its channels
 // and images. A kernel that can multiply as it reads says so before it asks for input 0. Returns the
 // factors, dense [images, channels] from element 0 of their buffer on, and then input 0 is the map;

@@ -5,6 +5,7 @@
 #include "op/axes.h"
 #include "op/lower.h"
 #include "op/op.h"
+#include "ops/channel_pair.h"
 #include "ops/gate.h"
 #include "shaders/include/reduce_codes.glsl"
 #include "shaders/reduce.spv.h"
@@ -347,7 +348,7 @@ static espy_status lower(struct op_lower *c)
         is_same_of_one(kind) && c->step_count == 0 && espy_axes_count(shape, mask) == 1;
     if (is_real(kind) && !espy_dtype_is_float(dtype))
         return espy_lower_on_host(c, "a root or logarithm of integers");
-    if (gate_lower(c))
+    if (gate_lower(c) || channel_pair_lower(c))
         return espy_lower_status(c);
     const struct view x = espy_axes_input(c, 0, mask, AXES_RANK_MAX);
     const struct view kept = attrs->keepdims ? x : espy_axes_select(&x, ~mask);

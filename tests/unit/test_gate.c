@@ -1,7 +1,7 @@
 // Goal: gates of channels are made in two dispatches and compute what their nodes say, factors go
 // into the convolution behind them, and what only looks like either is left alone. Method: blocks
 // in many forms, on the device and with faked devices' plans, against the references; one block
-// with numbers worked out by hand.
+// with numbers worked out by hand. The same of the two maps that spatial gates are made of.
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
@@ -193,29 +193,34 @@ static void fill_inputs(const struct graph *graph, struct arena *arena, struct t
     }
 }
 
-static void run_form(struct test_host *test, struct vk_device *device, const struct form *form)
+static void compare_graph(struct test_host *test, struct vk_device *device,
+                          const struct graph *graph, const char *what, double bound)
 {
-    struct graph graph;
     struct arena arena;
     struct tensor inputs[INPUTS], reference[OUTPUTS] = {0}, kernel[OUTPUTS] = {0};
-    const double bound = form->dtype == ESPY_FLOAT16 ? 2e-3 : 1e-5;
-    make_graph(&graph, &test->host);
     espy_arena_init(&arena, &test->host);
-    make_block(&graph, form);
-    cr_assert(espy_graph_check(&graph) == ESPY_OK, "%s", test->last_error);
-    fill_inputs(&graph, &arena, inputs);
-    cr_assert(espy_graph_evaluate(&test->host, &graph, inputs, &arena, reference) == ESPY_OK);
-    cr_assert(espy_test_run(&test->host, device, &graph, inputs, &arena, kernel, NULL) == ESPY_OK,
+    cr_assert(espy_graph_check(graph) == ESPY_OK, "%s", test->last_error);
+    fill_inputs(graph, &arena, inputs);
+    cr_assert(espy_graph_evaluate(&test->host, graph, inputs, &arena, reference) == ESPY_OK);
+    cr_assert(espy_test_run(&test->host, device, graph, inputs, &arena, kernel, NULL) == ESPY_OK,
               "%s", test->last_error);
-    for (uint32_t o = 0; o < graph.output_count; o++) {
+    for (uint32_t o = 0; o < graph->output_count; o++) {
         struct comparison result;
         char text[256];
         espy_test_compare(&kernel[o], &reference[o], &result);
-        cr_expect(espy_test_close(&result, bound), "%s, output %u: %s", form->what, o,
+        cr_expect(espy_test_close(&result, bound), "%s, output %u: %s", what, o,
                   espy_test_difference(&kernel[o], &reference[o], &result, text, sizeof(text)));
     }
-    espy_graph_finish(&graph);
     espy_arena_finish(&arena);
+}
+
+static void run_form(struct test_host *test, struct vk_device *device, const struct form *form)
+{
+    struct graph graph;
+    make_graph(&graph, &test->host);
+    make_block(&graph, form);
+    compare_graph(test, device, &graph, form->what, form->dtype == ESPY_FLOAT16 ? 2e-3 : 1e-5);
+    espy_graph_finish(&graph);
 }
 
 #define BLOCK(...)                           \
@@ -276,6 +281,63 @@ static const struct form others[] = {
     BLOCK("channels that are no vectors", .channels = 22, .hidden = 8, .out = 16),
 };
 
+// ---- spatial gates
+// ------------------------------------------------------------------------------------
+
+struct spatial {
+    const char *what;
+    int64_t images, channels;
+    bool mean_second, mean_later; // in the Concat, among the nodes
+    bool mean_shown;              // an output besides
+    bool apart;                   // they are of two maps
+    bool minima;                  // in place of maxima
+    int64_t axis;                 // 0: the channels', 1
+};
+
+static const struct spatial pairs[] = {
+    {"CBAM's spatial gate", .images = 1, .channels = 24},
+    {"several images, the largest first", .images = 3, .channels = 40, .mean_second = true},
+    {"the largest is computed first", .images = 2, .channels = 24, .mean_later = true},
+    {"ragged", .images = 2, .channels = 7, .mean_second = true, .mean_later = true},
+    {"one channel", .images = 1, .channels = 1},
+};
+
+static const struct spatial no_pairs[] = {
+    {"a mean is shown", .images = 1, .channels = 24, .mean_shown = true},
+    {"of two maps", .images = 1, .channels = 24, .apart = true},
+    {"minima", .images = 1, .channels = 24, .minima = true},
+    {"along rows", .images = 1, .channels = 24, .axis = 2},
+};
+
+static void make_spatial(struct graph *graph, const struct spatial *form, espy_dtype dtype)
+{
+    static const double pads[] = {3, 3, 3, 3};
+    const struct form typed = {.dtype = dtype};
+    const int64_t axis = form->axis == 0 ? 1 : form->axis;
+    const char *const largest_op = form->minima ? "ReduceMin" : "ReduceMax";
+    const uint32_t x = make_input(graph, "x", dtype == ESPY_DTYPE_NONE ? ESPY_FLOAT32 : dtype,
+                                  SHAPE(form->images, 8, 9, 9));
+    const uint32_t map = MAKE(graph, "Conv", "map", x,
+                              weights_of(graph, &typed, "wm", SHAPE(form->channels, 8, 1, 1)));
+    const uint32_t other = form->apart ? MAKE(graph, "Relu", "bent", map) : map;
+    const uint32_t axes = make_constant(graph, "axes", ESPY_INT64, SHAPE(1), &axis);
+    uint32_t largest = form->mean_later ? MAKE(graph, largest_op, "most", other, axes) : GRAPH_NONE;
+    const uint32_t mean = MAKE(graph, "ReduceMean", "mean", map, axes);
+    if (!form->mean_later)
+        largest = MAKE(graph, largest_op, "most", other, axes);
+    const uint32_t both = form->mean_second ? MAKE(graph, "Concat", "both", largest, mean)
+                                            : MAKE(graph, "Concat", "both", mean, largest);
+    make_number(graph, "axis", (double)axis);
+    const int64_t channels = axis == 1 ? 2 : form->channels;
+    const uint32_t gate = MAKE(graph, "Conv", "gate", both,
+                               weights_of(graph, &typed, "wg", SHAPE(1, channels, 7, 7)));
+    make_numbers(graph, "pads", pads, 4);
+    add_step(graph, "Sigmoid");
+    make_output(graph, axis == 1 ? MAKE(graph, "Mul", "y", map, gate) : gate);
+    if (form->mean_shown)
+        make_output(graph, mean);
+}
+
 #define COUNT(forms) (sizeof(forms) / sizeof((forms)[0]))
 
 static void run_all(bool float16)
@@ -294,6 +356,14 @@ static void run_all(bool float16)
             if (!float16 || !form.computed)
                 run_form(&test, device, &form);
         }
+    }
+    for (size_t i = 0; i < COUNT(pairs) + COUNT(no_pairs); i++) {
+        const struct spatial *form = i < COUNT(pairs) ? &pairs[i] : &no_pairs[i - COUNT(pairs)];
+        struct graph graph;
+        make_graph(&graph, &test.host);
+        make_spatial(&graph, form, float16 ? ESPY_FLOAT16 : ESPY_DTYPE_NONE);
+        compare_graph(&test, device, &graph, form->what, float16 ? 2e-3 : 1e-5);
+        espy_graph_finish(&graph);
     }
     cr_expect(espy_vk_device_validation_count(device) == 0, "%s", test.last_error);
     espy_vk_device_destroy(&device);
@@ -350,40 +420,47 @@ Test(gate, has_the_numbers_worked_out_by_hand)
 }
 
 struct counts {
-    uint32_t gates, pools, products, dispatches;
+    uint32_t gates, pools, products, pairs;
 };
 
 // Dispatches of a plan by what they do.
-static struct counts count(const struct form *form, const struct caps *caps, bool keep)
+static struct counts count_graph(struct test_host *test, const struct graph *graph,
+                                 const struct caps *caps, bool keep)
 {
-    struct test_host test;
-    struct graph graph;
     struct plan plan;
     struct op_source sources[INPUTS];
     struct counts counts = {0};
-    espy_test_host_init(&test);
-    make_graph(&graph, &test.host);
-    make_block(&graph, form);
-    for (uint32_t i = 0; i < graph.input_count; i++) {
-        const struct graph_value *value = &graph.values[graph.inputs[i].value];
-        sources[i] = (struct op_source){.value = graph.inputs[i].value,
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        const struct graph_value *value = &graph->values[graph->inputs[i].value];
+        sources[i] = (struct op_source){.value = graph->inputs[i].value,
                                         .type = {value->dtype, value->shape}};
     }
-    const struct plan_params params = {.host = &test.host,
-                                       .graph = &graph,
+    const struct plan_params params = {.host = &test->host,
+                                       .graph = graph,
                                        .caps = caps,
                                        .sources = sources,
-                                       .source_count = graph.input_count,
+                                       .source_count = graph->input_count,
                                        .keep_values = keep};
-    cr_assert(espy_plan_build(&params, &plan) == ESPY_OK, "%s", test.last_error);
+    cr_assert(espy_plan_build(&params, &plan) == ESPY_OK, "%s", test->last_error);
     for (uint32_t d = 0; d < plan.dispatch_count; d++) {
         const char *name = plan.dispatches[d].shader->name;
         counts.gates += strncmp(name, "channel_gate", 12) == 0;
         counts.pools += strncmp(name, "global_pool", 11) == 0;
         counts.products += strncmp(name, "binary", 6) == 0;
+        counts.pairs += strncmp(name, "channel_pair", 12) == 0;
     }
-    counts.dispatches = plan.dispatch_count;
     espy_plan_finish(&plan);
+    return counts;
+}
+
+static struct counts count(const struct form *form, const struct caps *caps, bool keep)
+{
+    struct test_host test;
+    struct graph graph;
+    espy_test_host_init(&test);
+    make_graph(&graph, &test.host);
+    make_block(&graph, form);
+    const struct counts counts = count_graph(&test, &graph, caps, keep);
     espy_graph_finish(&graph);
     cr_expect(test.live_count == 0);
     return counts;
@@ -428,4 +505,28 @@ Test(gate, leaves_alone_what_it_cannot_do)
     // Where every value is kept, every node is computed.
     const struct counts kept = count(&factors[0], &devices[0], true);
     cr_expect(kept.gates == 0 && kept.products == 1);
+}
+
+static uint32_t count_pairs(const struct spatial *form, const struct caps *caps, bool keep)
+{
+    struct test_host test;
+    struct graph graph;
+    espy_test_host_init(&test);
+    make_graph(&graph, &test.host);
+    make_spatial(&graph, form, ESPY_DTYPE_NONE);
+    const struct counts counts = count_graph(&test, &graph, caps, keep);
+    espy_graph_finish(&graph);
+    cr_expect(test.live_count == 0);
+    return counts.pairs;
+}
+
+Test(gate, takes_mean_and_maximum_in_one_pass)
+{
+    for (size_t d = 0; d < COUNT(devices); d++) {
+        for (size_t i = 0; i < COUNT(pairs); i++)
+            cr_expect(count_pairs(&pairs[i], &devices[d], false) == 1, "%s", pairs[i].what);
+        for (size_t i = 0; i < COUNT(no_pairs); i++)
+            cr_expect(count_pairs(&no_pairs[i], &devices[d], false) == 0, "%s", no_pairs[i].what);
+        cr_expect(count_pairs(&pairs[0], &devices[d], true) == 0);
+    }
 }
