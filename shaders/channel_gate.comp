@@ -5,10 +5,17 @@
 // Stages follow each other in one loop, so that the code is there once: chunks of what was pooled are
 // added up, then the first layer; with BOTH the same again for maxima, whose results are added; then
 // the second layer.
+//
+// On CPU drivers (t32) the workgroup is one subgroup: what is multiplied with comes from the other
+// lanes' registers, which is a fifth of a read of shared memory.
 // variants: f32 f16 t32
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+#ifdef VARIANT_T32
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_KHR_shader_subgroup_shuffle : require
+#endif
 #include "types.glsl"
 #include "vectors.glsl"
 #include "read4.glsl"
@@ -31,13 +38,16 @@ layout(binding = 0, rgba32f) readonly uniform imageBuffer pooled4;
 layout(binding = 0) readonly buffer Pooled4 { vec4 pooled4[]; };
 #define POOLED(at) pooled4[at]
 #endif
-READ4(1, weights4); // [layer][number in][quad of numbers out], or taps
+// [layer][block of as many quads as there are invocations, at most][number in][quad of numbers out],
+// so that they are read in one run; or taps.
+READ4(1, weights4);
 layout(binding = 2) readonly buffer Bias0 { STORED bias_0[]; };
 layout(binding = 3) readonly buffer Bias1 { STORED bias_1[]; };
 layout(binding = 4) writeonly buffer Y { STORED y[]; };
 
 layout(push_constant) uniform Push {
     uint images, channels, chunks, hidden, outs; // hidden: numbers that the first of two layers makes
+    uint second; // where the second layer's weights begin, in quads
     uint taps, pad;
     uint has_bias_0, has_bias_1;
     int bias_offset_0, bias_offset_1;
@@ -57,6 +67,14 @@ uint quads_of(uint count)
 vec4 joined(vec4 a, vec4 b, bool largest)
 {
     return largest ? max(a, b) : a + b;
+}
+
+// Four of the depth; numbers past its end are 0, and so any weights do.
+vec4 multiplied(vec4 value, uint at, uint row, uint last)
+{
+    return value.x * AT4(weights4, min(at, last)) + value.y * AT4(weights4, min(at + row, last)) +
+           value.z * AT4(weights4, min(at + 2 * row, last)) +
+           value.w * AT4(weights4, min(at + 3 * row, last));
 }
 
 // What a convolution along the channels makes of the quad.
@@ -125,7 +143,7 @@ void main()
                                                          : push.outs);
         const uint depth = pools ? push.chunks : ALONG != 0 ? 1 : quads_of(count);
         const uint from = layer == 0 ? 0 : GATE_QUADS_MAX;
-        const uint weights = layer == 0 ? 0 : push.channels * quads_of(push.hidden);
+        const uint weights = layer == 0 ? 0 : push.second;
         const uint lanes = min(quads, THREADS);
         const uint part_count = min(THREADS / lanes, depth);
         const uint part = id / lanes, lane = id - part * lanes;
@@ -141,17 +159,23 @@ void main()
                 if (end > 0)
                     sum = along(quad);
             } else {
-                // Four of the depth at a time; numbers past its end are 0, and so any weights do.
-                const uint last = weights + (count - 1) * quads + quad;
-                uint at = weights + 4 * part * quads + quad;
-                for (uint k = part; k < end; k += part_count) {
-                    const vec4 value = numbers[from + k];
-                    sum += value.x * AT4(weights4, at);
-                    sum += value.y * AT4(weights4, min(at + quads, last));
-                    sum += value.z * AT4(weights4, min(at + 2 * quads, last));
-                    sum += value.w * AT4(weights4, min(at + 3 * quads, last));
-                    at += 4 * part_count * quads;
+                const uint block = weights + first * count + lane;
+                const uint last = block + (count - 1) * lanes;
+#ifdef VARIANT_T32
+                for (uint k = 0; k < depth; k += THREADS) {
+                    const vec4 mine = k + id < depth ? numbers[from + k + id] : vec4(0.0);
+                    const uint those = min(THREADS, depth - k);
+                    for (uint t = 0; t < those; t += part_count) {
+                        const uint j = t + part;
+                        const vec4 value = subgroupShuffle(mine, min(j, THREADS - 1));
+                        sum += multiplied(j < those ? value : vec4(0.0), block + 4 * (k + j) * lanes,
+                                          lanes, last);
+                    }
                 }
+#else
+                for (uint k = part; k < end; k += part_count)
+                    sum += multiplied(numbers[from + k], block + 4 * k * lanes, lanes, last);
+#endif
             }
             if (part_count > 1) {
                 parts[id] = sum;

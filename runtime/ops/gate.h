@@ -7,6 +7,7 @@
 #include "op/axes.h"
 #include "op/lower.h"
 #include "ops/channel_pool.h"
+#include "ops/panel.h"
 #include "shaders/channel_gate.spv.h"
 #include "shaders/include/gate_codes.glsl"
 
@@ -24,10 +25,26 @@ static inline uint32_t gate_threads(const struct caps *caps)
     return caps->invocations_max < THREADS_MAX ? caps->invocations_max : THREADS_MAX;
 }
 
-// Elements of one layer's weights as the kernel has them.
-static inline int64_t gate_weights(const struct lower_layer *layer)
+// Texels go with shuffles, as in the panel kernels.
+static inline enum shader_variant gate_variant(const struct op_lower *c, enum storage storage)
 {
-    return layer->taps > 0 ? 4 * gate_quads(layer->taps) : layer->in * 4 * gate_quads(layer->out);
+    return panel_suits(c, storage) ? VARIANT_T32 : espy_variant(storage);
+}
+
+// Quads of numbers that the kernel makes of a layer at once.
+static inline int64_t gate_lanes(const struct caps *caps, const struct lower_layer *layer)
+{
+    const int64_t quads = gate_quads(layer->out), threads = gate_threads(caps);
+    return quads < threads ? quads : threads;
+}
+
+// Elements of one layer's weights as the kernel has them.
+static inline int64_t gate_weights(const struct caps *caps, const struct lower_layer *layer)
+{
+    const int64_t lanes = gate_lanes(caps, layer);
+    if (layer->taps > 0)
+        return 4 * gate_quads(layer->taps);
+    return (gate_quads(layer->out) + lanes - 1) / lanes * lanes * 4 * layer->in;
 }
 
 // A single workgroup reads an image's weights while the rest of the device idles, which is worth it
@@ -41,7 +58,7 @@ static inline bool gate_suits(const struct op_lower *c, const struct lower_gate 
     const enum storage storage = espy_lower_storage(c, c->inputs[0].dtype);
     int64_t weights = 0;
     for (uint32_t i = 0; i < gate->layer_count; i++)
-        weights += gate_weights(&gate->layers[i]);
+        weights += gate_weights(c->caps, &gate->layers[i]);
     const uint32_t shared = 16 * (GATE_QUADS_MAX + GATE_HIDDEN_QUADS_MAX + gate_threads(c->caps));
     return (storage == STORAGE_F32 || storage == STORAGE_F16) && gate->images > 0 &&
            gate->channels > 0 && espy_axes_count(&c->inputs[0].shape, UINT32_MAX) > 0 &&
@@ -52,24 +69,48 @@ static inline bool gate_suits(const struct op_lower *c, const struct lower_gate 
            (c->caps->cpu ? weights * gate->images <= WEIGHTS_CPU : weights <= WEIGHTS_GPU);
 }
 
-// All layers' weights, one after the other: rows of a number in each, padded to whole quads. What
-// is in the padding is never used.
+// Copies blocks of so many numbers out, from the given one on, to where the kernel reads them: a
+// block is a run of rows, one for each number in. What is in the padding of the last block is never
+// used.
+static inline void gate_pack(struct op_lower *c, const struct view *weights, int64_t first,
+                             int64_t blocks, int64_t width, const struct view *packed)
+{
+    struct view source = *weights, target = *packed;
+    source.rank = target.rank = 3;
+    source.offset += first * weights->strides[1];
+    source.strides[0] = packed->dims[1] * weights->strides[1];
+    source.strides[1] = weights->strides[0];
+    source.strides[2] = weights->strides[1];
+    target.offset += first * weights->dims[0];
+    target.strides[0] = packed->dims[1] * weights->dims[0];
+    target.strides[1] = packed->dims[1];
+    target.strides[2] = 1;
+    source.dims[0] = target.dims[0] = blocks;
+    source.dims[1] = target.dims[1] = weights->dims[0];
+    source.dims[2] = target.dims[2] = width;
+    if (blocks > 0 && width > 0)
+        espy_lower_copy(c, &source, &target);
+}
+
+// All layers' weights, one after the other.
 static inline struct view gate_packed(struct op_lower *c, const struct lower_gate *gate,
                                       const struct view *weights)
 {
     struct shape shape = {.rank = 1};
     for (uint32_t i = 0; i < gate->layer_count; i++)
-        shape.dims[0] += gate_weights(&gate->layers[i]);
+        shape.dims[0] += gate_weights(c->caps, &gate->layers[i]);
     const struct view packed = espy_lower_temporary(c, c->inputs[0].dtype, &shape);
     int64_t offset = 0;
     for (uint32_t i = 0; i < gate->layer_count && packed.buffer != VIEW_NONE; i++) {
-        struct view target = weights[i];
-        target.buffer = packed.buffer;
-        target.offset = offset;
-        target.strides[0] = gate->layers[i].taps > 0 ? 1 : 4 * gate_quads(gate->layers[i].out);
-        target.strides[1] = 1;
-        espy_lower_copy(c, &weights[i], &target);
-        offset += gate_weights(&gate->layers[i]);
+        const struct lower_layer *layer = &gate->layers[i];
+        const int64_t block = layer->taps > 0 ? 1 : 4 * gate_lanes(c->caps, layer);
+        const int64_t outs = layer->taps > 0 ? 1 : layer->out, blocks = outs / block;
+        struct view rows = packed;
+        rows.offset = offset;
+        rows.dims[1] = block; // a row's length
+        gate_pack(c, &weights[i], 0, blocks, block, &rows);
+        gate_pack(c, &weights[i], blocks * block, 1, outs - blocks * block, &rows);
+        offset += gate_weights(c->caps, layer);
     }
     return packed;
 }
@@ -96,6 +137,7 @@ static inline void gate_add(struct op_lower *c, const struct lower_gate *gate,
                                      .chunks = pool->push.chunks,
                                      .hidden = (uint32_t)first->out,
                                      .outs = (uint32_t)last->out,
+                                     .second = (uint32_t)(gate_weights(c->caps, first) / 4),
                                      .taps = (uint32_t)first->taps,
                                      .pad = (uint32_t)first->pad,
                                      .has_bias_0 = biases[0].buffer != VIEW_NONE,
@@ -105,15 +147,15 @@ static inline void gate_add(struct op_lower *c, const struct lower_gate *gate,
                                      .scale = 1 / (float)pool->push.pixels,
                                      .step_a = {first->step.a, last->step.a},
                                      .step_b = {first->step.b, last->step.b}};
-    struct op_dispatch dispatch = {
-        .shader = channel_gate_shaders.variants[espy_reading_variant(c, storage)],
-        .bindings = {*partial, packed, biases[0], second, *y},
-        .binding_count = 5,
-        .push = &push,
-        .push_size = sizeof(push),
-        .spec = &spec,
-        .spec_size = sizeof(spec),
-        .groups = {push.images, 1, 1}};
+    struct op_dispatch dispatch = {.shader =
+                                       channel_gate_shaders.variants[gate_variant(c, storage)],
+                                   .bindings = {*partial, packed, biases[0], second, *y},
+                                   .binding_count = 5,
+                                   .push = &push,
+                                   .push_size = sizeof(push),
+                                   .spec = &spec,
+                                   .spec_size = sizeof(spec),
+                                   .groups = {push.images, 1, 1}};
     espy_lower_dispatch(c, &dispatch);
 }
 
