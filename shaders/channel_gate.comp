@@ -94,31 +94,34 @@ vec4 along(uint quad)
 
 float bias_of(uint layer, uint at)
 {
+    const uint last = (layer + 1 < LAYERS ? push.hidden : push.outs) - 1;
     if (layer == 0)
-        return push.has_bias_0 != 0 ? VALUE_OF(bias_0[push.bias_offset_0 + int(ALONG != 0 ? 0 : at)])
-                                    : 0.0;
-    return push.has_bias_1 != 0 ? VALUE_OF(bias_1[push.bias_offset_1 + int(at)]) : 0.0;
+        return push.has_bias_0 == 0 ? 0.0 : VALUE_OF(
+                   bias_0[push.bias_offset_0 + int(ALONG != 0 ? 0 : min(at, last))]);
+    return push.has_bias_1 == 0 ? 0.0 : VALUE_OF(bias_1[push.bias_offset_1 + int(min(at, last))]);
 }
 
-// A quad of a layer's results, with its number of the first.
-void finish(uint layer, bool again, uint quad, vec4 sum)
+// Ends the quads whose sums are in parts, a number per invocation: their code, with functions in it, is
+// there once for each layer.
+void finish(uint layer, bool again, uint first, uint quads)
 {
     const uint count = layer + 1 < LAYERS ? push.hidden : push.outs;
-    [[unroll]] for (uint j = 0; j < 4; j++) {
-        const uint at = 4 * quad + j;
-        float value = 0.0;
-        if (at < count) {
-            value = sum[j] + bias_of(layer, at) * (BOTH != 0 && layer == 1 ? 2.0 : 1.0);
-            value = layer == 0 ? unary(STEP_0, value, push.step_a[0], push.step_b[0])
-                               : unary(STEP_1, value, push.step_a[1], push.step_b[1]);
-            if (layer + 1 == LAYERS)
-                y[gl_WorkGroupID.x * push.outs + at] = STORED_OF(value);
+    for (uint i = gl_LocalInvocationID.x; i < 4 * quads; i += THREADS) {
+        const uint at = 4 * first + i;
+        float value = parts[i / 4][i % 4];
+        if (layer == 0)
+            value = unary(STEP_0, value + bias_of(0, at), push.step_a[0], push.step_b[0]);
+        else
+            value = unary(STEP_1, value + (BOTH != 0 ? 2.0 : 1.0) * bias_of(1, at), push.step_a[1],
+                          push.step_b[1]);
+        value = at < count ? value : 0.0;
+        if (layer + 1 < LAYERS) {
+            const uint to = GATE_QUADS_MAX + at / 4;
+            numbers[to][at % 4] = again ? numbers[to][at % 4] + value : value;
+        } else if (at < count) {
+            y[gl_WorkGroupID.x * push.outs + at] = STORED_OF(value);
         }
-        sum[j] = value;
     }
-    if (layer + 1 < LAYERS)
-        numbers[GATE_QUADS_MAX + quad] =
-            again ? numbers[GATE_QUADS_MAX + quad] + sum : sum;
 }
 
 // Takes what the pooling's chunks have of a quad of channels.
@@ -136,7 +139,7 @@ void main()
     for (uint stage = 0; stage < pooled_stages + LAYERS - 1; stage++) {
         const bool pools = stage < pooled_stages && stage % 2 == 0;
         const uint layer = stage < pooled_stages ? 0 : 1;
-        const bool again = stage / 2 == 1 && layer == 0, largest = pools && again;
+        const bool again = BOTH != 0 && stage / 2 == 1 && layer == 0, largest = pools && again;
         const uint count = layer == 0 ? push.channels : push.hidden;
         const uint quads = quads_of(pools                ? push.channels
                                     : layer + 1 < LAYERS ? push.hidden
@@ -184,11 +187,15 @@ void main()
                     sum = joined(sum, parts[p * lanes + lane], largest);
                 barrier();
             }
-            if (part == 0 && quad < quads) {
-                if (pools)
+            if (pools) {
+                if (part == 0 && quad < quads)
                     keep(quad, largest, sum);
-                else
-                    finish(layer, again, quad, sum);
+            } else {
+                if (part == 0)
+                    parts[lane] = sum;
+                barrier();
+                finish(layer, again, first, min(lanes, quads - first));
+                barrier();
             }
         }
         barrier();

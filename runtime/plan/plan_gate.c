@@ -301,7 +301,7 @@ static bool is_whole(const struct planner *planner, const struct lower_gate *gat
     const struct op_type *y = type_of(planner, gate->output);
     int64_t in = gate->channels;
     for (uint32_t i = 0; i < gate->layer_count; i++) {
-        if (gate->layers[i].in != in)
+        if (gate->layers[i].in != in || gate->layers[i].out == 0)
             return false;
         in = gate->layers[i].out;
     }
