@@ -1,10 +1,10 @@
-// One workgroup = the gate of one image: a factor per channel, made of what was pooled from each. Every
-// invocation has a quad of numbers to make; where there are fewer quads than invocations, several share
-// one and take parts of the depth, which go through shared memory.
+// One workgroup = the gate of one image: a factor per channel, made of what was pooled from each.
+// Every invocation has a quad of numbers to make; where there are fewer quads than invocations,
+// several share one and take parts of the depth, which go through shared memory.
 //
-// Stages follow each other in one loop, so that the code is there once: chunks of what was pooled are
-// added up, then the first layer; with BOTH the same again for maxima, whose results are added; then
-// the second layer.
+// Stages follow each other in one loop, so that the code is there once: chunks of what was pooled
+// are added up, then the first layer; with BOTH the same again for maxima, whose results are added;
+// then the second layer.
 //
 // On CPU drivers (t32) the workgroup is one subgroup: what is multiplied with comes from the other
 // lanes' registers, which is a fifth of a read of shared memory.
@@ -38,15 +38,16 @@ layout(binding = 0, rgba32f) readonly uniform imageBuffer pooled4;
 layout(binding = 0) readonly buffer Pooled4 { vec4 pooled4[]; };
 #define POOLED(at) pooled4[at]
 #endif
-// [layer][block of as many quads as there are invocations, at most][number in][quad of numbers out],
-// so that they are read in one run; or taps.
+// [layer][block of as many quads as there are invocations][number in][quad of numbers out], so that
+// they are read in one run; or taps.
 READ4(1, weights4);
 layout(binding = 2) readonly buffer Bias0 { STORED bias_0[]; };
 layout(binding = 3) readonly buffer Bias1 { STORED bias_1[]; };
 layout(binding = 4) writeonly buffer Y { STORED y[]; };
 
 layout(push_constant) uniform Push {
-    uint images, channels, chunks, hidden, outs; // hidden: numbers that the first of two layers makes
+    uint images, channels, chunks;
+    uint hidden, outs; // numbers that the first of two layers makes, and the last one
     uint second; // where the second layer's weights begin, in quads
     uint taps, pad;
     uint has_bias_0, has_bias_1;
@@ -95,14 +96,16 @@ vec4 along(uint quad)
 float bias_of(uint layer, uint at)
 {
     const uint last = (layer + 1 < LAYERS ? push.hidden : push.outs) - 1;
-    if (layer == 0)
-        return push.has_bias_0 == 0 ? 0.0 : VALUE_OF(
-                   bias_0[push.bias_offset_0 + int(ALONG != 0 ? 0 : min(at, last))]);
-    return push.has_bias_1 == 0 ? 0.0 : VALUE_OF(bias_1[push.bias_offset_1 + int(min(at, last))]);
+    if (layer == 0) {
+        const uint own = ALONG != 0 ? 0 : min(at, last);
+        return push.has_bias_0 == 0 ? 0.0 : VALUE_OF(bias_0[push.bias_offset_0 + int(own)]);
+    }
+    return push.has_bias_1 == 0 ? 0.0
+                                : VALUE_OF(bias_1[push.bias_offset_1 + int(min(at, last))]);
 }
 
-// Ends the quads whose sums are in parts, a number per invocation: their code, with functions in it, is
-// there once for each layer.
+// Ends the quads whose sums are in parts, a number per invocation: this code, with functions in it,
+// is there once for each layer.
 void finish(uint layer, bool again, uint first, uint quads)
 {
     const uint count = layer + 1 < LAYERS ? push.hidden : push.outs;
@@ -171,8 +174,8 @@ void main()
                     for (uint t = 0; t < those; t += part_count) {
                         const uint j = t + part;
                         const vec4 value = subgroupShuffle(mine, min(j, THREADS - 1));
-                        sum += multiplied(j < those ? value : vec4(0.0), block + 4 * (k + j) * lanes,
-                                          lanes, last);
+                        sum += multiplied(j < those ? value : vec4(0.0),
+                                          block + 4 * (k + j) * lanes, lanes, last);
                     }
                 }
 #else

@@ -1,4 +1,5 @@
-// One invocation = the mean and the largest element of all channels of one pixel, next to each other.
+// One invocation = the mean and the largest element of all channels of one pixel, which it puts next
+// to each other.
 // variants: f32 f16 t32
 #version 450
 #extension GL_GOOGLE_include_directive : require

@@ -1,6 +1,6 @@
 // One invocation = VECTOR channels of one image, over one chunk of its pixels; channels are fastest
-// over the invocations. Large images take two dispatches: chunks to partial results, these to y. BOTH
-// is for gates (ops/gate.h), whose kernel takes partial sums and, after all of these, partial maxima.
+// over the invocations. Large images take two dispatches: chunks to partial results, these to y.
+// BOTH is for gates (ops/gate.h), whose kernel takes partial sums and, after them, partial maxima.
 // variants: f32 f16 t32
 #version 450
 #extension GL_GOOGLE_include_directive : require

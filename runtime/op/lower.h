@@ -229,7 +229,7 @@ struct view espy_lower_tail_operand(struct op_lower *c, const struct view *outpu
 // further apart than they have channels.
 bool espy_lower_take_shuffle(struct op_lower *c, struct view *y, struct view *other);
 
-// ---- gates --------------------------------------------------------------------------------------------
+// ---- gates ---------------------------------------------------------------------------------------
 
 // A layer of small size: step(in * weights + bias); or with taps a convolution along the channels.
 struct lower_layer {
@@ -242,11 +242,12 @@ struct lower_layer {
 
 enum { GATE_LAYERS_MAX = 2, GATE_NODES_MAX = 24 };
 
-// What makes one factor per channel (or another number of them) of the mean or the largest element of
-// every channel of an image. both: the two of them go through the first layer, and the second one is
+// What makes one factor per channel (or another number of them) of the mean of every channel of an
+// image. both: the mean and the largest element go through the first layer, and the second one is
 // given the sum of what that makes: its bias counts twice.
 struct lower_gate {
-    bool largest, both;
+    bool largest; // this node makes the largest element, and the one that is joined the mean
+    bool both;
     int64_t images, channels;
     uint32_t layer_count;
     struct lower_layer layers[GATE_LAYERS_MAX];
@@ -255,8 +256,8 @@ struct lower_gate {
     uint32_t done[GATE_NODES_MAX];  // the nodes after this one
 };
 
-// For poolings: this node pools every channel of its input to one number, and what follows is a gate
-// whose weights are constant. Nothing is taken yet.
+// For poolings: this node pools every channel of its input to one number, and what follows is a
+// gate whose weights are constant. Nothing is taken yet.
 bool espy_lower_find_gate(const struct op_lower *c, struct lower_gate *gate);
 // This node's kernels make all of the gate, so that the nodes after it need not be lowered. Returns
 // its output, dense, an image after the other, and fills weights[layer], which see [in, out] or
@@ -275,10 +276,10 @@ bool espy_lower_find_pair(const struct op_lower *c, struct lower_pair *pair);
 // This node's kernel makes both: the output of the Concat, channels-last.
 struct view espy_lower_take_pair(struct op_lower *c, const struct lower_pair *pair);
 
-// Input 0 may be the product, not computed yet, of a feature map and a factor for each of its channels
-// and images. A kernel that can multiply as it reads says so before it asks for input 0. Returns the
-// factors, dense [images, channels] from element 0 of their buffer on, and then input 0 is the map;
-// VIEW_NONE: it is no such product.
+// Input 0 may be the product, not computed yet, of a feature map and a factor for each of its
+// channels and images. A kernel that can multiply as it reads says so before it asks for input 0.
+// Returns the factors, dense [images, channels] from element 0 of their buffer on, and then input 0
+// is the map; VIEW_NONE: it is no such product.
 struct view espy_lower_take_factors(struct op_lower *c);
 
 // ---- failing -------------------------------------------------------------------------------------

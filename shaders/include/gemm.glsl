@@ -228,8 +228,8 @@ void load_a()
     next_quad();
 }
 
-// What load_a read. The factors are applied here, as the tile is stored, so that no invocation waits
-// for its reads before it multiplies.
+// What load_a read. The factors are applied here, as the tile is stored, so that no invocation
+// waits for its reads before it multiplies.
 vec4 a_loaded(uint i)
 {
     return FACTORS != 0 ? a_next[i] * vec4(factors4[factors[i] + loaded_quad]) : a_next[i];
