@@ -99,19 +99,26 @@ struct view espy_lower_take_factors(struct op_lower *c)
     return factors_of(c, nodes[product].inputs[1 - map], c->inputs[0].shape.dims[0]);
 }
 
-void espy_planner_catch_up(struct planner *planner, uint32_t value)
+void espy_planner_lower_within(struct planner *planner, uint32_t index)
 {
-    const uint32_t product = planner->deferred[value], node = planner->node;
+    const uint32_t node = planner->node;
     const bool node_constant = planner->node_constant, touched = planner->touched;
     const char *host_reason = planner->host_reason;
-    if (product == GRAPH_NONE)
-        return;
-    planner->deferred[value] = GRAPH_NONE;
-    const espy_status status = espy_planner_lower(planner, product);
+    const espy_status status = espy_planner_lower(planner, index);
     if (planner->status == ESPY_OK)
         planner->status = status;
+    planner->skipped[index] = true;
     planner->node = node;
     planner->node_constant = node_constant;
     planner->touched = touched;
     planner->host_reason = host_reason;
+}
+
+void espy_planner_catch_up(struct planner *planner, uint32_t value)
+{
+    const uint32_t product = planner->deferred[value];
+    if (product == GRAPH_NONE)
+        return;
+    planner->deferred[value] = GRAPH_NONE;
+    espy_planner_lower_within(planner, product);
 }

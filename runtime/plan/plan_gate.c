@@ -20,12 +20,39 @@ static bool is_op(const struct planner *planner, uint32_t index, const char *op)
     return strcmp(node_of(planner, index)->op, op) == 0;
 }
 
-// The same in every run, and there by now.
+// The Cast, still to come, that makes a value of a constant, as of weights in 16 bits; else
+// GRAPH_NONE.
+static uint32_t cast_of(const struct planner *planner, uint32_t value)
+{
+    const struct graph *graph = planner->params->graph;
+    for (uint32_t n = planner->node + 1; n < graph->node_count; n++) {
+        const struct graph_node *node = &graph->nodes[n];
+        if (node->output_count == 1 && node->outputs[0] == value)
+            return is_op(planner, n, "Cast") && !planner->skipped[n] &&
+                           planner->plan->walk.values[node->inputs[0]].data != NULL
+                       ? n
+                       : GRAPH_NONE;
+    }
+    return GRAPH_NONE;
+}
+
+// The same in every run.
 static bool is_constant(const struct planner *planner, uint32_t value)
 {
     const struct place *place = &planner->places[value];
-    return planner->plan->walk.values[value].data != NULL ||
-           (place->placed && planner->buffers[place->view.buffer].kind != PLAN_ARENA);
+    if (place->placed)
+        return planner->buffers[place->view.buffer].kind != PLAN_ARENA;
+    return planner->plan->walk.values[value].data != NULL || cast_of(planner, value) != GRAPH_NONE;
+}
+
+// Sees to it that a constant is there.
+static void make_constant(struct planner *planner, uint32_t value)
+{
+    const bool known =
+        planner->places[value].placed || planner->plan->walk.values[value].data != NULL;
+    const uint32_t cast = known ? GRAPH_NONE : cast_of(planner, value);
+    if (cast != GRAPH_NONE)
+        espy_planner_lower_within(planner, cast);
 }
 
 // An attribute is absent, or all its numbers are this one.
@@ -331,6 +358,7 @@ bool espy_lower_find_gate(const struct op_lower *c, struct lower_gate *gate)
 // [numbers in, numbers out], or the taps, which lie where the numbers in would.
 static struct view weights_of(struct op_lower *c, const struct lower_layer *layer)
 {
+    make_constant(c->planner, layer->weights);
     const struct view w = espy_planner_view(c, layer->weights);
     if (w.buffer == VIEW_NONE)
         return w;
@@ -350,8 +378,10 @@ struct view espy_lower_take_gate(struct op_lower *c, const struct lower_gate *ga
     for (uint32_t i = 0; i < gate->layer_count; i++) {
         weights[i] = weights_of(c, &gate->layers[i]);
         biases[i] = (struct view){.buffer = VIEW_NONE};
-        if (gate->layers[i].bias != GRAPH_NONE)
-            biases[i] = espy_planner_dense(c, gate->layers[i].bias);
+        if (gate->layers[i].bias == GRAPH_NONE)
+            continue;
+        make_constant(planner, gate->layers[i].bias);
+        biases[i] = espy_planner_dense(c, gate->layers[i].bias);
     }
     const struct op_type *type = type_of(planner, gate->output);
     size_t count = 0;

@@ -94,6 +94,8 @@ void espy_planner_finish_tail(struct op_lower *c);
 
 // Lowers a node, unless it is done or nothing needs it.
 espy_status espy_planner_lower(struct planner *planner, uint32_t index);
+// Lowers another node while one is being lowered, before or after its turn.
+void espy_planner_lower_within(struct planner *planner, uint32_t index);
 // A product that may wait for its reader; true: it does.
 bool espy_planner_defer(struct planner *planner, uint32_t index);
 // Lowers the product that makes a value, if it waits.

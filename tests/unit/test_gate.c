@@ -31,6 +31,7 @@ struct form {
     bool residual;               // an Add of the map follows
     bool gate_shown, pooled_shown, layer_shown, product_shown; // outputs besides
     bool computed; // the first layer's weights are no constants
+    bool narrow;   // they are a Cast of some in 16 bits
 };
 
 static const char *pool_of(const struct form *form)
@@ -138,6 +139,13 @@ static uint32_t make_gate(struct graph *graph, const struct form *form, int64_t 
     if (form->middle == ALONG || form->middle == ALONG_TURNED)
         return make_along(graph, form, images, pooled);
     uint32_t first = weights_of(graph, form, "wr", SHAPE(h, c, 1, 1));
+    if (form->narrow) {
+        const struct form half = {.dtype = ESPY_FLOAT16};
+        const bool halves = form->dtype == ESPY_FLOAT16;
+        first = MAKE(graph, "Cast", "wide", weights_of(graph, &half, "wn", SHAPE(h, c, 1, 1)));
+        cr_assert(espy_graph_set_string(graph, &graph->nodes[graph->node_count - 1], "to",
+                                        halves ? "float16" : "float32") == ESPY_OK);
+    }
     if (form->computed)
         first = MAKE(graph, "Mul", "wc", first, make_input(graph, "m", ESPY_FLOAT32, SHAPE(1)));
     const uint32_t shared[] = {first, weights_of(graph, form, "br", SHAPE(h)),
@@ -246,6 +254,7 @@ static const struct form gates[] = {
     BLOCK("SE of EfficientNet", .channels = 24, .hidden = 8, .steps = {"Swish", "Sigmoid"}),
     BLOCK("SE, HardSwish", .channels = 24, .hidden = 8, .steps = {"HardSwish", "HardSigmoid"}),
     BLOCK("SE, shown", .channels = 24, .hidden = 8, .gate_shown = true),
+    BLOCK("SE, weights in 16 bits", .channels = 24, .hidden = 8, .narrow = true),
     BLOCK("SE and a residual", .channels = 24, .hidden = 8, .residual = true),
     BLOCK("two products", .images = 2, .channels = 24, .hidden = 7, .middle = PRODUCTS),
     BLOCK("one product", .channels = 26, .middle = ONE_PRODUCT),
