@@ -53,6 +53,10 @@ struct shader {
     struct shader_binding bindings[SHADER_BINDINGS_MAX];
 };
 
+// Shaders are static data of every operator that includes them, so words tell them apart, not
+// addresses.
+bool espy_shader_same(const struct shader *a, const struct shader *b);
+
 // All variants of one source; an entry is NULL where that variant does not exist.
 struct shader_set {
     const char *name;

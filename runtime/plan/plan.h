@@ -179,6 +179,10 @@ struct plan_traffic {
     uint64_t read, written, weights; // bytes
 };
 void espy_plan_traffic(const struct plan *plan, struct plan_traffic *traffic);
+// Whether two dispatches take the same pipeline: shader and values of its constants.
+bool espy_plan_same_pipeline(const struct plan_dispatch *a, const struct plan_dispatch *b);
+// How many the plan takes, prepare dispatches included: what a driver has to compile.
+uint32_t espy_plan_pipelines(const struct plan *plan);
 // One line per buffer and dispatch, stable: golden tests compare it.
 void espy_plan_print(const struct plan *plan, struct text *text);
 

@@ -1,5 +1,7 @@
 #include "plan/plan.h"
 
+#include <string.h>
+
 static const char *kind_name(enum plan_buffer_kind kind)
 {
     static const char *const names[] = {
@@ -47,6 +49,13 @@ static void print_dispatch(const struct plan *plan, const struct plan_dispatch *
                                       : plan->graph->nodes[dispatch->node].name);
 }
 
+// Of the prepare dispatches and the others in a row.
+static const struct plan_dispatch *dispatch_at(const struct plan *plan, uint32_t index)
+{
+    return index < plan->prepare_count ? &plan->prepare[index]
+                                       : &plan->dispatches[index - plan->prepare_count];
+}
+
 static void print_nodes(const struct plan *plan, const char *title, uint32_t count,
                         const bool *listed, struct text *text)
 {
@@ -73,14 +82,36 @@ void espy_plan_traffic(const struct plan *plan, struct plan_traffic *traffic)
     }
 }
 
+bool espy_plan_same_pipeline(const struct plan_dispatch *a, const struct plan_dispatch *b)
+{
+    return a->spec_size == b->spec_size &&
+           (a->spec_size == 0 || memcmp(a->spec, b->spec, a->spec_size) == 0) &&
+           espy_shader_same(a->shader, b->shader);
+}
+
+uint32_t espy_plan_pipelines(const struct plan *plan)
+{
+    const uint32_t all = plan->prepare_count + plan->dispatch_count;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < all; i++) {
+        bool met = false;
+        for (uint32_t k = 0; k < i && !met; k++)
+            met = espy_plan_same_pipeline(dispatch_at(plan, i), dispatch_at(plan, k));
+        count += !met;
+    }
+    return count;
+}
+
 void espy_plan_print(const struct plan *plan, struct text *text)
 {
     struct plan_traffic traffic;
     espy_plan_traffic(plan, &traffic);
-    espy_text_add(text, "arena %llu constants %llu buffers %u prepare %u dispatches %u stages %u\n",
+    espy_text_add(text,
+                  "arena %llu constants %llu buffers %u prepare %u dispatches %u pipelines %u "
+                  "stages %u\n",
                   (unsigned long long)plan->arena_size, (unsigned long long)plan->constants_size,
                   plan->buffer_count, plan->prepare_count, plan->dispatch_count,
-                  plan->stage_count);
+                  espy_plan_pipelines(plan), plan->stage_count);
     espy_text_add(text, "moves: reads %llu writes %llu weights %llu\n",
                   (unsigned long long)traffic.read, (unsigned long long)traffic.written,
                   (unsigned long long)traffic.weights);

@@ -66,9 +66,10 @@ static void plan_line(const struct host *host, const struct graph *graph, const 
     cr_assert(espy_plan_build(&params, &plan) == ESPY_OK, "%s on %s", name, device->name);
     espy_plan_traffic(&plan, &traffic);
     snprintf(line, LINE_SIZE,
-             "%s %s: dispatches %u stages %u prepare %u reads %llu writes %llu weights %llu arena "
-             "%llu constants %llu",
-             name, device->name, plan.dispatch_count, plan.stage_count, plan.prepare_count,
+             "%s %s: dispatches %u pipelines %u stages %u prepare %u reads %llu writes %llu "
+             "weights %llu arena %llu constants %llu",
+             name, device->name, plan.dispatch_count, espy_plan_pipelines(&plan), plan.stage_count,
+             plan.prepare_count,
              (unsigned long long)traffic.read, (unsigned long long)traffic.written,
              (unsigned long long)traffic.weights, (unsigned long long)plan.arena_size,
              (unsigned long long)plan.constants_size);
