@@ -106,8 +106,8 @@ static inline struct view panel_weights(struct op_lower *c, const struct panel_p
     spec.local_size_x = c->caps->local_size;
     spec.lanes = panel->lanes;
     spec.narrow = panel->narrow;
-    const size_t words = panel->narrow == PANEL_FLOAT32 ? 4 : 2; // of four weights
-    struct panel_pack_push push = {.count = (uint32_t)(espy_view_count(&packed) / words),
+    const int64_t rows = problem->groups * group_panels * taps * panel->cols * panel->lanes;
+    struct panel_pack_push push = {.count = (uint32_t)rows,
                                    .cols_log2 = panel->cols / 2, // of 1, 2 or 4
                                    .group_panels = (uint32_t)group_panels,
                                    .in_channels = (uint32_t)problem->in,
@@ -149,22 +149,45 @@ static inline uint32_t panel_choose(struct op_lower *c, const struct panel_probl
         (long long)w->stride[2], problem->vector, problem->linear, !panel_stays_inside(w))];
 }
 
+// Every number of pixels per workgroup is a pipeline, which takes longer to compile than most
+// networks take to run. So maps of 7 x 7, 14 x 14 and so on share one: the best would be 16 for the
+// large ones and 13 for the smallest, and costs 2 to 6 % less. Kernels of fewer columns gain more by
+// the best, and networks have them, as the one for their pictures, for maps of one size mostly.
+static inline uint32_t panel_usual_pixels(const struct panel_problem *problem, uint32_t columns)
+{
+    enum { SMALLEST = 7 * 7, SHARED = 14 };
+    const bool shares = problem->pixels > 0 && problem->pixels % SMALLEST == 0 && columns == 4 &&
+                        !panel_goes_along(problem);
+    return shares ? SHARED : panel_pixels(problem->pixels, panel_forms[0]);
+}
+
+// What goes from few channels to a number that vectors do not fit comes before convolutions that
+// can neither read nor store vectors, and reads as these do: that costs less than another pipeline.
+static inline bool panel_reads_singly(const struct panel_problem *problem, uint32_t store_vector)
+{
+    enum { IN_MAX = 32 };
+    return store_vector == 1 && problem->pixels > 1 && problem->in > 4 && problem->in <= IN_MAX;
+}
+
 static inline struct panel_spec panel_spec_of(struct op_lower *c,
                                               const struct panel_problem *problem)
 {
     const struct window *window = &problem->window;
     struct panel_spec spec = PANEL_SPEC_DEFAULT;
     spec.local_size_x = spec.lanes = c->caps->subgroup_size;
-    spec.pixels = panel_pixels(problem->pixels, panel_choose(c, problem));
+    const uint32_t pixels_max = panel_choose(c, problem);
+    spec.cols = panel_columns(problem->out, spec.lanes);
+    spec.pixels = pixels_max == panel_forms[0] ? panel_usual_pixels(problem, spec.cols)
+                                               : panel_pixels(problem->pixels, pixels_max);
     // A single pixel is work so short that the pipelines of other widths would take longer to make.
-    spec.cols = spec.pixels == 1 ? 4 : panel_columns(problem->out, spec.lanes);
+    spec.cols = spec.pixels == 1 ? 4 : spec.cols;
     spec.narrow = panel_narrow(c, &problem->w, spec.cols);
-    spec.vector = problem->vector ? 4 : 1;
     spec.depth = problem->in < 4 ? (uint32_t)problem->in : 4;
     spec.has_bias = problem->bias.buffer != VIEW_NONE;
     spec.store_vector =
         problem->out % 4 == 0 && problem->y_pixel % 4 == 0 && spec.pixels > 1 ? 4 : 1;
-    spec.padded = !panel_stays_inside(window);
+    spec.vector = problem->vector && !panel_reads_singly(problem, spec.store_vector) ? 4 : 1;
+    spec.padded = !problem->linear; // other windows that stay inside are too few for a pipeline
     spec.linear = problem->linear;
     spec.along = panel_goes_along(problem);
     if (problem->scaled)
@@ -226,7 +249,9 @@ static inline void panel_multiply(struct op_lower *c, const struct panel_problem
     for (uint32_t i = 0; i < 5; i++)
         push.x_strides[i] = problem->x_strides[i];
     if (problem->shuffled) {
-        spec.shuffle = espy_view_vectors(&problem->operand, 1, true) ? 4 : 1;
+        // Kernels that read no vectors are few, and have one pipeline for both.
+        spec.shuffle =
+            spec.vector == 4 && espy_view_vectors(&problem->operand, 1, true) ? 4 : 1;
         push.operand_pixel = (uint32_t)problem->operand.strides[3];
         push.y_offset--; // the operand's first channel
     }
