@@ -102,6 +102,7 @@ static void describe(const struct vk_table *table, VkPhysicalDevice physical, ui
     // Both strings are at most 255 characters; cutting the pair short is fine.
     snprintf(info->driver, sizeof(info->driver), "%.120s%s%.120s", driver.driverName,
              driver.driverInfo[0] != '\0' ? " " : "", driver.driverInfo);
+    candidate->lavapipe = driver.driverID == VK_DRIVER_ID_MESA_LLVMPIPE;
     info->subgroup_size = subgroup.subgroupSize;
     info->storage_float16 = features11.storageBuffer16BitAccess;
     if (!find_queue_family(table, physical, &candidate->queue_family))

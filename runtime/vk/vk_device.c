@@ -243,6 +243,7 @@ espy_status espy_vk_device_create(const struct vk_device_params *params, struct 
     fill_caps(device, params);
     espy_vk_memory_choose(device);
     CHECK(open_device(device, params));
+    device->compiles_late = chosen->lavapipe && params->hook == NULL && espy_vk_processors() > 1;
     espy_vk_mutex_init(&device->queue_mutex);
     espy_vk_mutex_init(&device->pipelines.mutex);
     device->mutexes = true;

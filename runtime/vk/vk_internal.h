@@ -59,6 +59,7 @@ struct vk_candidate {
     uint32_t driver_version;
     uint8_t cache_uuid[VK_UUID_SIZE];
     const char *unusable; // why info.usable is false, for people
+    bool lavapipe;
 };
 
 // *candidates is the caller's to espy_free. No devices: NULL and 0.
@@ -108,6 +109,8 @@ void espy_vk_pipelines_finish(struct vk_device *device); // saves the cache
 espy_status espy_vk_pipelines_get(struct vk_device *device, const struct plan_dispatch *dispatches,
                                   uint32_t count, const struct vk_pipeline **results);
 
+bool espy_vk_pipelines_has(struct vk_device *device, const struct plan_dispatch *dispatch);
+
 // Writes the shader's words with values (one per specialization constant, NULL: the defaults) in place
 // of specialization constants, and returns their size in bytes (vk_specialize.c). words has room for
 // shader->words_size bytes, facts for espy_vk_specialize_room entries.
@@ -151,6 +154,9 @@ struct vk_device {
     bool knows_budget;       // VK_EXT_memory_budget is on
     bool pins_subgroup_size; // VkPipelineShaderStageRequiredSubgroupSizeCreateInfo may be used
     bool fills_subgroups;    // VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT may
+    // Pipelines become machine code at their first dispatch, and what one device has compiled
+    // others find; there is a processor besides for that.
+    bool compiles_late;
     struct vk_cache_key cache_key;
     char *choices_path; // NULL: nothing is kept on disk
     VkDevice device;
@@ -216,9 +222,12 @@ struct vk_texel_view {
 
 struct vk_content; // of a buffer, told by how it came about (vk_weights.c)
 
+struct vk_ahead; // a thread that compiles pipelines (vk_ahead.c)
+
 struct vk_program {
     struct vk_device *device;
     const struct plan *plan;
+    struct vk_ahead *ahead; // NULL: it has done its part, or there is nothing for it to do
     uint64_t memory_size;
     struct vk_buffer arena;
     struct vk_buffer transient; // gone once the prepare dispatches have run
@@ -286,6 +295,13 @@ void espy_vk_weights_finish(struct vk_program *program);
 // Where a constant or persistent buffer lies that stays.
 const struct vk_buffer *espy_vk_weights_place(const struct vk_program *program, uint32_t index,
                                               uint64_t *offset);
+
+// vk_ahead.c: starts compiling what the device lacks of the plan's pipelines, on drivers that would
+// do so at the first run. *ahead stays NULL where there is too little for a thread. The plan must
+// outlive it.
+espy_status espy_vk_ahead_start(struct vk_device *device, const struct plan *plan,
+                                struct vk_ahead **ahead);
+void espy_vk_ahead_finish(struct vk_device *device, struct vk_ahead **ahead); // waits
 
 // vk_program.c: where a buffer of the plan lies: in which buffer, and where it begins there.
 const struct vk_buffer *espy_vk_program_place(const struct vk_program *program, uint32_t index,

@@ -1,6 +1,5 @@
 // Pipelines of a device, shared by its programs: one per shader and values of its specialization
-// constants. A shader that several operators include is static data of each, so words tell them
-// apart, not addresses.
+// constants.
 #include "vk/vk_internal.h"
 
 #include <assert.h>
@@ -87,19 +86,13 @@ error:
     return status;
 }
 
-static bool same_shader(const struct shader *a, const struct shader *b)
-{
-    return a == b || (a->words_size == b->words_size && strcmp(a->name, b->name) == 0 &&
-                      memcmp(a->words, b->words, a->words_size) == 0);
-}
-
 static espy_status get_kernel(struct vk_device *device, const struct shader *shader,
                               const struct vk_kernel **result)
 {
     const struct host *host = &device->vk.host;
     struct vk_pipelines *pipelines = &device->pipelines;
     for (uint32_t i = 0; i < pipelines->kernel_count; i++) {
-        if (same_shader(pipelines->kernels[i]->shader, shader)) {
+        if (espy_shader_same(pipelines->kernels[i]->shader, shader)) {
             *result = pipelines->kernels[i];
             return ESPY_OK;
         }
@@ -119,6 +112,13 @@ static espy_status get_kernel(struct vk_device *device, const struct shader *sha
     return ESPY_OK;
 }
 
+static bool is_pipeline_of(const struct vk_pipeline *item, const struct plan_dispatch *dispatch)
+{
+    return item->spec_size == dispatch->spec_size &&
+           (item->spec_size == 0 || memcmp(item->spec, dispatch->spec, item->spec_size) == 0) &&
+           espy_shader_same(item->kernel->shader, dispatch->shader);
+}
+
 // Finds or adds an entry, which may still have no VkPipeline.
 static espy_status get_entry(struct vk_device *device, const struct plan_dispatch *dispatch,
                              struct vk_pipeline **result)
@@ -127,9 +127,7 @@ static espy_status get_entry(struct vk_device *device, const struct plan_dispatc
     struct vk_pipelines *pipelines = &device->pipelines;
     for (uint32_t i = 0; i < pipelines->count; i++) {
         struct vk_pipeline *item = pipelines->items[i];
-        if (item->spec_size == dispatch->spec_size &&
-            (item->spec_size == 0 || memcmp(item->spec, dispatch->spec, item->spec_size) == 0) &&
-            same_shader(item->kernel->shader, dispatch->shader)) {
+        if (is_pipeline_of(item, dispatch)) {
             *result = item;
             return ESPY_OK;
         }
@@ -267,6 +265,18 @@ static espy_status create_missing(struct vk_device *device, struct vk_pipeline *
         return espy_vk_fail(&device->vk, items[i]->result, call);
     }
     return ESPY_OK;
+}
+
+bool espy_vk_pipelines_has(struct vk_device *device, const struct plan_dispatch *dispatch)
+{
+    const struct vk_pipelines *pipelines = &device->pipelines;
+    bool found = false;
+    espy_vk_mutex_lock(&device->pipelines.mutex);
+    for (uint32_t i = 0; i < pipelines->count && !found; i++)
+        found = pipelines->items[i]->pipeline != VK_NULL_HANDLE &&
+                is_pipeline_of(pipelines->items[i], dispatch);
+    espy_vk_mutex_unlock(&device->pipelines.mutex);
+    return found;
 }
 
 espy_status espy_vk_pipelines_get(struct vk_device *device, const struct plan_dispatch *dispatches,

@@ -64,6 +64,7 @@ espy_status espy_vk_program_create(struct vk_device *device, const struct plan *
     program->plan = plan;
     program->weights = weights;
     program->stage = UINT32_MAX;
+    CHECK(espy_vk_ahead_start(device, plan, &program->ahead));
     CHECK(espy_vk_buffer_init(device, MEMORY_DEVICE, plan->arena_size, "intermediate values",
                               &program->arena));
     CHECK(espy_vk_weights_init(program));
@@ -93,6 +94,7 @@ void espy_vk_program_destroy(struct vk_program **pointer)
     if (program == NULL)
         return;
     struct vk_device *device = program->device;
+    espy_vk_ahead_finish(device, &program->ahead);
     espy_vk_commands_drain(program);
     espy_vk_commands_finish(program);
     espy_vk_descriptors_finish(program);
@@ -128,5 +130,7 @@ espy_status espy_vk_program_submit(struct vk_program *program, uint32_t stage)
 
 espy_status espy_vk_program_wait(struct vk_program *program, uint64_t timeout_ns)
 {
-    return espy_vk_commands_wait(program, timeout_ns);
+    TRY(espy_vk_commands_wait(program, timeout_ns));
+    espy_vk_ahead_finish(program->device, &program->ahead); // nothing is left for it after a run
+    return ESPY_OK;
 }

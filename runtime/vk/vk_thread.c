@@ -3,17 +3,10 @@
 #include <assert.h>
 #include <stddef.h>
 
-struct worker {
-    void (*work)(void *user);
-    void *user;
-};
-
 #if defined(_WIN32)
 
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
-
-typedef HANDLE worker_handle;
 
 void espy_vk_mutex_init(struct vk_mutex *mutex)
 {
@@ -36,26 +29,26 @@ void espy_vk_mutex_unlock(struct vk_mutex *mutex)
     ReleaseSRWLockExclusive((SRWLOCK *)&mutex->lock);
 }
 
-static DWORD WINAPI worker_main(LPVOID parameter)
+static DWORD WINAPI thread_main(LPVOID parameter)
 {
-    const struct worker *worker = parameter;
-    worker->work(worker->user);
+    const struct vk_thread *thread = parameter;
+    thread->work(thread->user);
     return 0;
 }
 
-static int worker_start(worker_handle *handle, struct worker *worker)
+static bool start(struct vk_thread *thread)
 {
-    *handle = CreateThread(NULL, 0, worker_main, worker, 0, NULL);
-    return *handle != NULL;
+    thread->handle = CreateThread(NULL, 0, thread_main, thread, 0, NULL);
+    return thread->handle != NULL;
 }
 
-static void worker_join(worker_handle handle)
+void espy_vk_thread_join(struct vk_thread *thread)
 {
-    WaitForSingleObject(handle, INFINITE);
-    CloseHandle(handle);
+    WaitForSingleObject(thread->handle, INFINITE);
+    CloseHandle(thread->handle);
 }
 
-static uint32_t processor_count(void)
+uint32_t espy_vk_processors(void)
 {
     SYSTEM_INFO info;
     GetSystemInfo(&info);
@@ -65,8 +58,6 @@ static uint32_t processor_count(void)
 #else
 
 #include <unistd.h>
-
-typedef pthread_t worker_handle;
 
 void espy_vk_mutex_init(struct vk_mutex *mutex)
 {
@@ -96,24 +87,24 @@ void espy_vk_mutex_unlock(struct vk_mutex *mutex)
     (void)result;
 }
 
-static void *worker_main(void *parameter)
+static void *thread_main(void *parameter)
 {
-    const struct worker *worker = parameter;
-    worker->work(worker->user);
+    const struct vk_thread *thread = parameter;
+    thread->work(thread->user);
     return NULL;
 }
 
-static int worker_start(worker_handle *handle, struct worker *worker)
+static bool start(struct vk_thread *thread)
 {
-    return pthread_create(handle, NULL, worker_main, worker) == 0;
+    return pthread_create(&thread->handle, NULL, thread_main, thread) == 0;
 }
 
-static void worker_join(worker_handle handle)
+void espy_vk_thread_join(struct vk_thread *thread)
 {
-    pthread_join(handle, NULL);
+    pthread_join(thread->handle, NULL);
 }
 
-static uint32_t processor_count(void)
+uint32_t espy_vk_processors(void)
 {
     const long count = sysconf(_SC_NPROCESSORS_ONLN);
     return count < 1 ? 1 : (uint32_t)count;
@@ -121,17 +112,26 @@ static uint32_t processor_count(void)
 
 #endif
 
+bool espy_vk_thread_start(struct vk_thread *thread, void (*work)(void *user), void *user)
+{
+    *thread = (struct vk_thread){.work = work, .user = user};
+    return start(thread);
+}
+
 void espy_vk_workers_run(uint32_t count, void (*work)(void *user), void *user)
 {
-    struct worker worker = {.work = work, .user = user};
-    worker_handle handles[VK_WORKERS_MAX];
+    struct vk_thread threads[VK_WORKERS_MAX];
     uint32_t started = 0;
-    const uint32_t processors = processor_count();
+    const uint32_t processors = espy_vk_processors();
     count = count < processors ? count : processors;
     count = count < VK_WORKERS_MAX ? count : VK_WORKERS_MAX;
-    while (started + 1 < count && worker_start(&handles[started], &worker))
+    while (started + 1 < count) {
+        threads[started] = (struct vk_thread){.work = work, .user = user};
+        if (!start(&threads[started]))
+            break;
         started++;
+    }
     work(user);
     for (uint32_t i = 0; i < started; i++)
-        worker_join(handles[i]);
+        espy_vk_thread_join(&threads[i]);
 }

@@ -643,6 +643,83 @@ Test(vk, programs_of_one_device_run_in_several_threads)
     espy_vk_device_destroy(&device);
 }
 
+// ---- compiling ahead ----------------------------------------------------------------------------
+
+enum { AHEAD_COUNT = 6 };
+
+// z = x + 0 + 1 + 2 + 3 + 4 + 5, each in a dispatch with a pipeline of its own.
+struct ahead_plan {
+    struct vk_test_plan base;
+    struct plan_binding bindings[AHEAD_COUNT][4];
+    struct plan_dispatch dispatches[AHEAD_COUNT];
+    uint32_t bias[AHEAD_COUNT];
+    struct scale_push push;
+};
+
+static void ahead_plan_init(struct ahead_plan *test)
+{
+    vk_test_plan_init(&test->base, false);
+    test->push = (struct scale_push){COUNT, 1.0F};
+    for (uint32_t i = 0; i < AHEAD_COUNT; i++) {
+        const uint32_t from = i == 0 ? BUFFER_X : i % 2 == 1 ? BUFFER_Y : BUFFER_H;
+        const uint32_t to = i + 1 == AHEAD_COUNT ? BUFFER_Z : i % 2 == 0 ? BUFFER_Y : BUFFER_H;
+        test->bias[i] = i;
+        test->dispatches[i] =
+            scale_dispatch(test->bindings[i], from, to, &test->push, &test->bias[i]);
+        test->dispatches[i].barrier = true;
+    }
+    test->base.stages[0].count = AHEAD_COUNT;
+    test->base.plan.dispatches = test->dispatches;
+    test->base.plan.dispatch_count = AHEAD_COUNT;
+}
+
+// A thread compiles while the program is made and first run, on drivers that would wait until then.
+// Results are what they are without it, and it is over when the first run is, or the program goes.
+static void compile_ahead(bool run)
+{
+    static float x[COUNT], z[COUNT];
+    struct vk_test_host host;
+    struct vk_program *program = NULL;
+    struct ahead_plan *test = calloc(1, sizeof(*test));
+    cr_assert_not_null(test);
+    vk_test_host_init(&host);
+    ahead_plan_init(test);
+    cr_expect_eq(espy_plan_pipelines(&test->base.plan), AHEAD_COUNT);
+    struct vk_device *device = make_device(&host, NULL);
+    cr_assert_eq(espy_vk_program_create(device, &test->base.plan, NULL, &program), ESPY_OK, "%s",
+                 host.error);
+    cr_expect_eq(program->ahead != NULL, device->compiles_late);
+    for (uint32_t i = 0; i < COUNT; i++)
+        x[i] = (float)i;
+    if (run) {
+        cr_assert_eq(espy_vk_program_write(program, &test->base.input.view, x), ESPY_OK);
+        cr_assert_eq(espy_vk_program_submit(program, 0), ESPY_OK);
+        cr_assert_eq(espy_vk_program_wait(program, UINT64_MAX), ESPY_OK);
+        cr_expect_null(program->ahead);
+        cr_assert_eq(espy_vk_program_read(program, &test->base.output.view, z), ESPY_OK);
+        for (uint32_t i = 0; i < COUNT; i++)
+            cr_assert_float_eq(z[i], x[i] + 15, 1e-3, "element %u", i);
+    }
+    espy_vk_program_destroy(&program);
+    cr_assert_eq(espy_vk_program_create(device, &test->base.plan, NULL, &program), ESPY_OK);
+    cr_expect_null(program->ahead, "all pipelines are there");
+    espy_vk_program_destroy(&program);
+    espy_vk_device_destroy(&device);
+    cr_expect_eq(host.errors + host.warnings, 0, "%s", host.error);
+    cr_expect_eq(host.live, 0, "%lld allocations are left", (long long)host.live);
+    free(test);
+}
+
+Test(vk, pipelines_are_compiled_ahead_of_a_run)
+{
+    compile_ahead(true);
+}
+
+Test(vk, a_program_that_never_runs_stops_compiling)
+{
+    compile_ahead(false);
+}
+
 // ---- the pipeline cache -------------------------------------------------------------------------
 
 enum { CACHE_PATH_SIZE = 600, CACHE_FILE_SIZE_MAX = 1 << 16, CACHE_HEADER_SIZE = 56 };
