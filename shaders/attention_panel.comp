@@ -17,12 +17,14 @@ layout(constant_id = 8) const uint RAGGED = 1;  // 1: the last block is not full
 layout(constant_id = 9) const uint HAS_MASK = 0;
 layout(constant_id = 10) const uint MASK_COLUMN = 1; // the mask's step from a key to the next
 layout(constant_id = 11) const float SCALE = 1.0;
+layout(constant_id = 12) const uint STATS = 0; // 1: says what makes weights of scores
 
 layout(binding = 0, rgba32f) readonly uniform imageBuffer q4;
 layout(binding = 1, rgba32f) readonly uniform imageBuffer k4;
 layout(binding = 2, rgba32f) readonly uniform imageBuffer v4;
 layout(binding = 3, r32f) readonly uniform imageBuffer mask;
 layout(binding = 4) writeonly buffer Y4 { vec4 y4[]; };
+layout(binding = 5) writeonly buffer Stats { vec2 stats[]; }; // of each query of all batches
 
 layout(push_constant) uniform Push {
     uint batches, batch_inner; // batches = outer x inner
@@ -145,12 +147,14 @@ void add_values(int v_base, uint first, uint keys)
     }
 }
 
-void store(uint p, int y_at, uint width)
+void store(uint p, int y_at, uint width, uint row)
 {
     const float total = over_lanes_sum(totals[p]);
     // A row with nothing left gets zeros. Its total does not tell: some drivers make a little more
     // than 0 of minus infinity.
     const float scale = highest[p] == uintBitsToFloat(NOTHING) ? 0.0 : 1.0 / total;
+    if (STATS != 0 && gl_SubgroupInvocationID == 0)
+        stats[row] = vec2(max(highest[p], LOWEST), scale);
     [[unroll]] for (uint v = 0; v < VECTORS; v++) {
         const uint channel = 4 * (v * LANES + gl_SubgroupInvocationID);
         vec4 value = weighted[p][v] * scale;
@@ -201,7 +205,7 @@ void main()
     int y_at = base(place, push.y_offset, push.y_batch) + int(first) * push.y_row;
     [[unroll]] for (uint p = 0; p < PIXELS; p++) {
         if (first + p < queries)
-            store(p, y_at, width);
+            store(p, y_at, width, batch * queries + first + p);
         y_at += push.y_row;
     }
 }

@@ -32,6 +32,7 @@ layout(push_constant) uniform Push {
     uint count;                    // invocations
     uint heads, group;             // query heads, and how many of them share one of k
     uint queries, first, taken;    // all, and those of this dispatch
+    uint shown, shown_first;       // those that are exposed
     uint keys, depth, past, mask_keys;
     int left, right;               // reach of the window; negative: no end
     float scale, cap;
@@ -117,8 +118,9 @@ void main()
             const bool inside =
                 key < push.keys && inside_window(int(query), int(key), length);
             value[j] = inside ? value[j] + mask_at(query, key) : minus_infinity();
-            if (EXPOSE <= ATTENTION_EXPOSE_MASKED && key < push.keys)
-                exposed[(matrix * push.queries + query) * push.keys + key] =
+            if (EXPOSE <= ATTENTION_EXPOSE_MASKED && key < push.keys &&
+                query - push.shown_first < push.shown)
+                exposed[(matrix * push.shown + query - push.shown_first) * push.keys + key] =
                     STORED_OF(EXPOSE == ATTENTION_EXPOSE_PRODUCT  ? plain[j]
                               : EXPOSE == ATTENTION_EXPOSE_CAPPED ? capped[j]
                                                                   : value[j]);

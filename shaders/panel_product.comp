@@ -19,9 +19,8 @@ layout(constant_id = 10) const uint STORE_VECTOR = 1; // 4: rows of the output h
 layout(constant_id = 11) const uint FILL = 0; // 1: the last vector's missing columns are -infinity
 layout(constant_id = 12) const uint C_COLUMN = 1; // C's step from a column to the next
 
-// A is scores of attention, whose softmax is multiplied: stats has the largest of each row, and one
-// over the sum of the exponentials. Needs A_VECTOR.
-layout(constant_id = 13) const uint SOFTMAX = 0;
+// Of attention; stats has each row's largest score, and one over the sum of the exponentials.
+layout(constant_id = 13) const uint SOFTMAX = PRODUCT_SOFTMAX_NONE;
 
 layout(binding = 0, rgba32f) readonly uniform imageBuffer a4;
 layout(binding = 1, r32f) readonly uniform imageBuffer a;
@@ -57,7 +56,7 @@ vec4 read_a(uint r, uint quad)
 {
     if (A_VECTOR != 0) {
         const vec4 read = imageLoad(a4, a_rows[r] + int(quad));
-        return SOFTMAX != 0 ? decay(read - a_highest[r]) : read;
+        return SOFTMAX == PRODUCT_SOFTMAX_OF_A ? decay(read - a_highest[r]) : read;
     }
     vec4 value;
     [[unroll]] for (uint k = 0; k < 4; k++) {
@@ -93,20 +92,23 @@ void read_b(uint quad, out vec4 weights[COLS])
     }
 }
 
-float finish(uint p, uint col, uint column, int c_at, float scale)
+// row: the largest of the row, and what scales its weights.
+float finish(uint p, uint col, uint column, int c_at, vec2 row)
 {
-    float value = sums[p][col] * scale;
+    float value = sums[p][col] * (SOFTMAX == PRODUCT_SOFTMAX_OF_A ? row.y : push.alpha);
     if (HAS_C != 0)
         value += imageLoad(c, c_at + int(min(column, push.columns - 1)) * int(C_COLUMN)).x;
+    if (SOFTMAX == PRODUCT_SOFTMAX_OF_Y)
+        return decay(vec4(value - row.x)).x * row.y;
     value = epilogue(value);
     return FILL != 0 && column >= push.columns ? uintBitsToFloat(0xff800000u) : value;
 }
 
-void store(uint p, uint column, int c_at, int y_at, float scale)
+void store(uint p, uint column, int c_at, int y_at, vec2 row)
 {
     float values[COLS];
     [[unroll]] for (uint col = 0; col < COLS; col++)
-        values[col] = finish(p, col, column + col, c_at, scale);
+        values[col] = finish(p, col, column + col, c_at, row);
     if (STORE_VECTOR == 4) {
         if (column < push.columns)
             y4[(y_at + int(column)) >> 2] =
@@ -138,7 +140,7 @@ void main()
         // Rows past the end repeat the last one and are not stored.
         const uint row = min(first + r * LANES + gl_SubgroupInvocationID, push.rows - 1);
         a_rows[r] = a_base + int(row) * push.a_row;
-        if (SOFTMAX != 0)
+        if (SOFTMAX == PRODUCT_SOFTMAX_OF_A)
             a_highest[r] = imageLoad(stats, int(2 * (batch * push.rows + row))).x;
         if (A_VECTOR != 0)
             a_rows[r] >>= 2;
@@ -166,10 +168,11 @@ void main()
     int y_at = push.y_offset + batch_offset(place, push.y_batch) + int(first) * push.y_row;
     [[unroll]] for (uint p = 0; p < PIXELS; p++) {
         if (first + p < push.rows) {
-            float scale = push.alpha;
-            if (SOFTMAX != 0)
-                scale = imageLoad(stats, int(2 * (batch * push.rows + first + p) + 1)).x;
-            store(p, column, c_at, y_at, scale);
+            const int at = int(2 * (batch * push.rows + first + p));
+            vec2 row = vec2(0.0);
+            if (SOFTMAX != PRODUCT_SOFTMAX_NONE)
+                row = vec2(imageLoad(stats, at).x, imageLoad(stats, at + 1).x);
+            store(p, column, c_at, y_at, row);
         }
         c_at += push.c_row;
         y_at += push.y_row;

@@ -1,9 +1,11 @@
 // Attention: softmax(scale Q K' + mask) V of many heads, with masks, windows, soft cap and caches.
 //
-// GPUs (flash.h) and software drivers (attention_panel.h) take one dispatch unless the scores are
-// wanted. Else there are three: scores of all queries and keys, softmax of each row in place, weighted
-// sums of values. Scores are float32 whatever the inputs. Where they would take too much memory, the
-// queries are taken in several turns through the same scores.
+// GPUs (flash.h) and software drivers (attention_panel.h) take one dispatch, and another one where
+// weights are asked for, which it makes again of those queries that they are asked of. Where these
+// kernels do not suit, or the scores are wanted, there are three: scores of all queries and keys,
+// softmax of each row in place, weighted sums of values. Scores are float32 whatever the inputs.
+// Where they would take too much memory, the queries are taken in several turns through the same
+// scores.
 #include <math.h>
 #include <string.h>
 
@@ -24,6 +26,7 @@ enum { Y, PRESENT_KEY, PRESENT_VALUE, EXPOSED };
 struct attention_attrs {
     bool is_causal;
     int64_t q_num_heads, kv_num_heads, left_window_size, right_window_size, qk_matmul_output_mode;
+    int64_t exposed_first, exposed_count;
     float scale, softcap;
     espy_dtype softmax_precision;
 };
@@ -59,6 +62,21 @@ static double scale_of(const struct attention_attrs *attrs, const struct sizes *
 static int64_t right_reach(const struct attention_attrs *attrs)
 {
     return attrs->is_causal ? 0 : attrs->right_window_size;
+}
+
+// Queries of which the fourth output is.
+struct span {
+    int64_t first, count;
+};
+
+static struct span exposed_span(const struct attention_attrs *attrs, const struct sizes *s)
+{
+    struct span span = {attrs->exposed_first, s->queries};
+    span.first = span.first < s->queries ? span.first : s->queries;
+    span.count -= span.first;
+    if (attrs->exposed_count > 0 && attrs->exposed_count < span.count)
+        span.count = attrs->exposed_count;
+    return span;
 }
 
 // ---- infer --------------------------------------------------------------------------------------
@@ -176,7 +194,7 @@ static espy_status infer(struct op_infer *c)
         {dtype, s.packed ? packed : apart},
         {dtype, {4, {s.batch, s.kv_heads, s.keys, s.depth}}},
         {value_dtype, {4, {s.batch, s.kv_heads, s.keys, s.width}}},
-        {dtype, {4, {s.batch, s.q_heads, s.queries, s.keys}}}};
+        {dtype, {4, {s.batch, s.q_heads, exposed_span(attrs, &s).count, s.keys}}}};
     for (uint32_t o = 0; o < c->output_count; o++)
         c->outputs[o] = outputs[o];
     return ESPY_OK;
@@ -247,16 +265,26 @@ static bool is_visible(const struct work *w, int64_t batch, int64_t query, int64
     return (left < 0 || place - key <= left) && (right < 0 || key - place <= right);
 }
 
+// Where the fourth output has a query's row; NULL: it has none.
+static struct tensor *exposed_row(const struct work *w, int64_t batch, int64_t head, int64_t query,
+                                  size_t *first)
+{
+    const struct span span = exposed_span(w->c->attrs, &w->s);
+    const int64_t row = query - span.first;
+    *first = (size_t)(((batch * w->s.q_heads + head) * span.count + row) * w->s.keys);
+    return w->c->output_count > EXPOSED && w->c->outputs[EXPOSED].data != NULL && row >= 0 &&
+                   row < span.count
+               ? &w->c->outputs[EXPOSED] : NULL;
+}
+
 // Scores of one query with all keys, and what the fourth output shows of them.
 static void score_row(const struct work *w, int64_t batch, int64_t head, int64_t query)
 {
     const struct attention_attrs *attrs = w->c->attrs;
-    struct tensor *exposed =
-        w->c->output_count > EXPOSED && w->c->outputs[EXPOSED].data != NULL
-            ? &w->c->outputs[EXPOSED] : NULL;
+    size_t first;
+    struct tensor *exposed = exposed_row(w, batch, head, query, &first);
     const int64_t kv_head = head / (w->s.q_heads / w->s.kv_heads);
     const float *q = row_of(&w->q, batch, head, query);
-    const int64_t row = (batch * w->s.q_heads + head) * w->s.queries + query;
     for (int64_t j = 0; j < w->s.keys; j++) {
         const float *k = row_of(&w->k, batch, kv_head, j);
         double score = 0;
@@ -273,7 +301,7 @@ static void score_row(const struct work *w, int64_t batch, int64_t head, int64_t
         w->scores[j] = score;
         if (exposed != NULL && attrs->qk_matmul_output_mode <= ATTENTION_EXPOSE_MASKED)
             espy_tensor_set_number(
-                exposed, (size_t)(row * w->s.keys + j),
+                exposed, first + (size_t)j,
                 attrs->qk_matmul_output_mode == ATTENTION_EXPOSE_PRODUCT  ? product
                 : attrs->qk_matmul_output_mode == ATTENTION_EXPOSE_CAPPED ? capped
                                                                           : score);
@@ -294,11 +322,11 @@ static void weigh_row(const struct work *w, int64_t batch, int64_t head, int64_t
     }
     for (int64_t j = 0; j < w->s.keys; j++)
         w->scores[j] = total != 0 ? w->scores[j] / total : 0;
-    if (w->c->output_count > EXPOSED && w->c->outputs[EXPOSED].data != NULL &&
-        attrs->qk_matmul_output_mode == ATTENTION_EXPOSE_SOFTMAX)
+    size_t first;
+    struct tensor *exposed = exposed_row(w, batch, head, query, &first);
+    if (exposed != NULL && attrs->qk_matmul_output_mode == ATTENTION_EXPOSE_SOFTMAX)
         for (int64_t j = 0; j < w->s.keys; j++)
-            espy_tensor_set_number(&w->c->outputs[EXPOSED], (size_t)(row * w->s.keys + j),
-                                   w->scores[j]);
+            espy_tensor_set_number(exposed, first + (size_t)j, w->scores[j]);
     if (w->c->outputs[Y].data == NULL)
         return;
     const int64_t to = w->s.packed ? (batch * w->s.queries + query) * w->s.q_heads + head : row;
@@ -430,6 +458,7 @@ static void fill_place(int32_t place[4], const struct view *view)
 struct parts {
     struct sizes s;
     struct view q, k, v, mask, lengths, scores, y, exposed; // rank 4, but for lengths and scores
+    struct span shown;                                            // of exposed
     bool masks; // some keys may be hidden
 };
 
@@ -539,49 +568,86 @@ static bool plain_scores(const struct op_lower *c, const struct parts *p)
            (p->mask.buffer == VIEW_NONE || p->mask.dims[3] == p->s.keys);
 }
 
+// The product of some queries with all keys; rows: where it goes. false: this is not for that kernel.
+static bool plain_product(const struct op_lower *c, const struct parts *p, struct span queries,
+                          const struct view *rows, struct panel_product *product)
+{
+    const struct attention_attrs *attrs = c->attrs;
+    struct view keys = p->k;
+    const struct view q = turn_of(&p->q, queries.first, queries.count);
+    const struct view mask = turn_of(&p->mask, queries.first, queries.count);
+    if (!plain_scores(c, p) || !repeat_heads(&p->s, &keys))
+        return false;
+    *product = (struct panel_product){.a = group_heads(&p->s, &q),
+                                      .b = keys,
+                                      .c = group_heads(&p->s, &mask),
+                                      .y = group_heads(&p->s, rows),
+                                      .stats = {.buffer = VIEW_NONE},
+                                      .alpha = (float)scale_of(attrs, &p->s)};
+    product->b.dims[2] = keys.dims[3]; // K transposed
+    product->b.strides[2] = keys.strides[3];
+    product->b.dims[3] = keys.dims[2];
+    product->b.strides[3] = keys.strides[2];
+    return panel_product_suits(c, product);
+}
+
 // false: this is not for that kernel.
 static bool lower_plain_scores(struct op_lower *c, const struct parts *p, int64_t first,
                                int64_t taken)
 {
-    const struct attention_attrs *attrs = c->attrs;
-    struct view keys = p->k;
-    const struct view queries = turn_of(&p->q, first, taken), rows = score_rows(p, taken);
-    const struct view mask = turn_of(&p->mask, first, taken);
-    if (!plain_scores(c, p) || !repeat_heads(&p->s, &keys))
+    const struct view rows = score_rows(p, taken);
+    struct panel_product product;
+    if (!plain_product(c, p, (struct span){first, taken}, &rows, &product))
         return false;
-    struct panel_product product = {.a = group_heads(&p->s, &queries),
-                                    .b = keys,
-                                    .c = group_heads(&p->s, &mask),
-                                    .y = group_heads(&p->s, &rows),
-                                    .stats = {.buffer = VIEW_NONE},
-                                    .alpha = (float)scale_of(attrs, &p->s),
-                                    .fill = true};
-    product.b.dims[2] = keys.dims[3]; // K transposed
-    product.b.strides[2] = keys.strides[3];
-    product.b.dims[3] = keys.dims[2];
-    product.b.strides[3] = keys.strides[2];
-    if (!panel_product_suits(c, &product))
-        return false;
+    product.fill = true;
     panel_product_lower(c, &product);
     return true;
 }
 
-// All of it in one dispatch, on CPU drivers. false: this is not for that kernel.
+static struct view stats_temporary(struct op_lower *c, const struct parts *p, int64_t queries)
+{
+    const struct shape shape = {4, {p->s.batch, p->s.q_heads, queries, 2}};
+    return espy_lower_temporary(c, ESPY_FLOAT32, &shape);
+}
+
+// What the fused kernel has said of the queries that are shown.
+static struct view shown_stats(struct op_lower *c, const struct parts *p, const struct view *stats)
+{
+    if (p->shown.count == p->s.queries)
+        return *stats;
+    const struct view part = turn_of(stats, p->shown.first, p->shown.count);
+    const struct view dense = stats_temporary(c, p, p->shown.count);
+    espy_lower_copy(c, &part, &dense);
+    return dense;
+}
+
+// All of it in one dispatch, on CPU drivers, and another one for weights that are shown. false: this
+// is not for that kernel.
 static bool lower_panel(struct op_lower *c, const struct parts *p)
 {
     const struct attention_attrs *attrs = c->attrs;
-    if (p->exposed.buffer != VIEW_NONE || !plain_scores(c, p))
+    const bool shows = p->exposed.buffer != VIEW_NONE;
+    struct panel_product weights;
+    if (!plain_scores(c, p) || (shows && !plain_product(c, p, p->shown, &p->exposed, &weights)))
         return false;
     struct attention_panel panel = {.q = group_heads(&p->s, &p->q),
                                     .k = p->k,
                                     .v = p->v,
                                     .y = group_heads(&p->s, &p->y),
                                     .mask = group_heads(&p->s, &p->mask),
+                                    .stats = {.buffer = VIEW_NONE},
                                     .scale = (float)scale_of(attrs, &p->s)};
     if (!repeat_heads(&p->s, &panel.k) || !repeat_heads(&p->s, &panel.v) ||
         !attention_panel_suits(c, &panel))
         return false;
+    if (shows)
+        panel.stats = stats_temporary(c, p, p->s.queries);
     attention_panel_lower(c, &panel);
+    if (!shows)
+        return true;
+    weights.softmax = PRODUCT_SOFTMAX_OF_Y;
+    weights.stats = shown_stats(c, p, &panel.stats);
+    panel_product_lower(c, &weights);
     return true;
 }
 
@@ -609,6 +675,8 @@ static void lower_scores(struct op_lower *c, const struct parts *p, int64_t firs
         .queries = (uint32_t)s->queries,
         .first = (uint32_t)first,
         .taken = (uint32_t)taken,
+        .shown = (uint32_t)p->shown.count,
+        .shown_first = (uint32_t)p->shown.first,
         .keys = (uint32_t)s->keys,
         .depth = (uint32_t)s->depth,
         .past = (uint32_t)s->past,
@@ -631,19 +699,23 @@ static void lower_scores(struct op_lower *c, const struct parts *p, int64_t firs
              sizeof(push), &spec, sizeof(spec), push.count);
 }
 
-static void lower_softmax(struct op_lower *c, const struct parts *p, int64_t first, int64_t taken)
+// in_place: the scores become weights; else these are only shown.
+static void lower_softmax(struct op_lower *c, const struct parts *p, int64_t first, int64_t taken,
+                          bool in_place)
 {
     const struct attention_attrs *attrs = c->attrs;
     const struct sizes *s = &p->s;
     struct attention_softmax_spec spec = ATTENTION_SOFTMAX_SPEC_DEFAULT;
     spec.local_size_x = c->caps->local_size;
+    spec.in_place = in_place;
     spec.exposes = p->exposed.buffer != VIEW_NONE &&
                    attrs->qk_matmul_output_mode == ATTENTION_EXPOSE_SOFTMAX;
     const struct attention_softmax_push push = {.rows = (uint32_t)(s->batch * s->q_heads * taken),
                                                 .keys = (uint32_t)s->keys,
-                                                .queries = (uint32_t)s->queries,
                                                 .first = (uint32_t)first,
-                                                .taken = (uint32_t)taken};
+                                                .taken = (uint32_t)taken,
+                                                .shown = (uint32_t)p->shown.count,
+                                                .shown_first = (uint32_t)p->shown.first};
     const struct view exposed = p->exposed.buffer == VIEW_NONE ? p->scores : p->exposed;
     const struct view bindings[] = {p->scores, exposed};
     dispatch(c, attention_softmax_shaders.variants[espy_variant(p->q.storage)], bindings, 2, &push,
@@ -653,11 +725,10 @@ static void lower_softmax(struct op_lower *c, const struct parts *p, int64_t fir
 // What makes weights of each row's scores.
 static struct view lower_stats(struct op_lower *c, const struct parts *p, int64_t taken)
 {
-    const struct shape shape = {2, {p->s.batch * p->s.q_heads * taken, 2}};
-    const struct view stats = espy_lower_temporary(c, ESPY_FLOAT32, &shape);
+    const struct view stats = stats_temporary(c, p, taken);
     struct attention_stats_spec spec = ATTENTION_STATS_SPEC_DEFAULT;
     spec.local_size_x = c->caps->local_size;
-    const struct attention_stats_push push = {.rows = (uint32_t)shape.dims[0],
+    const struct attention_stats_push push = {.rows = (uint32_t)(p->s.batch * p->s.q_heads * taken),
                                               .keys = (uint32_t)p->s.keys};
     const struct view bindings[] = {p->scores, stats};
     if (stats.buffer != VIEW_NONE)
@@ -687,6 +758,7 @@ static bool lower_plain_values(struct op_lower *c, const struct parts *p, int64_
                                     .last = true};
     if (!panel_product_suits(c, &product))
         return false;
+    product.softmax = PRODUCT_SOFTMAX_OF_A;
     product.stats = lower_stats(c, p, taken);
     panel_product_lower(c, &product);
     return true;
@@ -754,7 +826,7 @@ static const char *types_obstacle(const struct op_lower *c)
 static bool lower_flash(struct op_lower *c, const struct parts *p)
 {
     const struct attention_attrs *attrs = c->attrs;
-    const struct flash_problem problem = {.q = p->q,
+    struct flash_problem problem = {.q = p->q,
                                           .k = p->k,
                                           .v = p->v,
                                           .y = p->y,
@@ -766,10 +838,16 @@ static bool lower_flash(struct op_lower *c, const struct parts *p)
                                           .left = window_of(attrs->left_window_size),
                                           .right = window_of(right_reach(attrs)),
                                           .scale = (float)scale_of(attrs, &p->s),
-                                          .cap = attrs->softcap};
-    if (p->exposed.buffer != VIEW_NONE || !flash_suits(c, &problem))
+                                          .cap = attrs->softcap,
+                                          .stats = {.buffer = VIEW_NONE}};
+    const bool shows = p->exposed.buffer != VIEW_NONE;
+    if (exposes_scores(c, p) || !flash_suits(c, &problem))
         return false;
+    if (shows)
+        problem.stats = stats_temporary(c, p, p->s.queries);
     flash_lower(c, &problem);
+    if (shows)
+        flash_weights_lower(c, &problem, p->shown.first, p->shown.count, &p->exposed);
     return true;
 }
 
@@ -798,6 +876,9 @@ static espy_status lower(struct op_lower *c)
     p.y = apart(&y, s->q_heads);
     p.exposed = espy_lower_wants(c, EXPOSED) ? espy_lower_output(c, EXPOSED)
                                              : (struct view){.buffer = VIEW_NONE};
+    p.shown = exposed_span(attrs, s);
+    if (p.shown.count == 0)
+        p.exposed.buffer = VIEW_NONE;
     if (espy_lower_status(c) != ESPY_OK || s->batch * s->q_heads * s->queries == 0)
         return espy_lower_status(c);
     if (lower_flash(c, &p) || lower_panel(c, &p))
@@ -811,7 +892,7 @@ static espy_status lower(struct op_lower *c)
         // Weights that are only shown are made after those who read the scores.
         const bool plain = lower_plain_values(c, &p, first, taken);
         if (!plain || p.exposed.buffer != VIEW_NONE)
-            lower_softmax(c, &p, first, taken);
+            lower_softmax(c, &p, first, taken, !plain);
         if (!plain)
             lower_values(c, &p, first, taken);
     }
@@ -824,6 +905,10 @@ static espy_status lower(struct op_lower *c)
     .name = attr_name, .type = attr_type, .offset = offsetof(struct attention_attrs, member)
 
 static const struct op_attr attr_rows[] = {
+    {ATTR("exposed_count", OP_INT, exposed_count), .max = INT32_MAX,
+     .help = "queries that the fourth output is of; 0: all that there are from exposed_first on"},
+    {ATTR("exposed_first", OP_INT, exposed_first), .max = INT32_MAX,
+     .help = "the first of them"},
     {ATTR("is_causal", OP_BOOL, is_causal), .help = "a query does not see keys after it"},
     {ATTR("kv_num_heads", OP_INT, kv_num_heads), .max = INT32_MAX,
      .help = "heads of K and V, for inputs of 3 dimensions"},

@@ -10,6 +10,9 @@ struct attention_panel {
     // [outer batch, inner batch, position, channel]; a head that several share has a stride of 0.
     struct view q, k, v, y;
     struct view mask; // float32 [.., .., query, key], added to the scores; VIEW_NONE: none
+    // [query of all batches, 2], dense: what makes weights of each query's scores, as
+    // struct panel_product has it; VIEW_NONE: not wanted
+    struct view stats;
     float scale;
 };
 
@@ -90,6 +93,7 @@ static inline struct attention_panel_spec attention_panel_spec_of(struct op_lowe
     spec.has_mask = p->mask.buffer != VIEW_NONE;
     spec.mask_column = p->mask.strides[3] != 0;
     spec.scale = p->scale;
+    spec.stats = p->stats.buffer != VIEW_NONE;
     return spec;
 }
 
@@ -118,9 +122,11 @@ static inline void attention_panel_lower(struct op_lower *c, const struct attent
     attention_panel_place(&p->y, &push.y_offset, &push.y_row, push.y_batch);
     attention_panel_place(&p->mask, &push.mask_offset, &push.mask_row, push.mask_batch);
     LOWER_EPILOGUE(c, &spec, &push);
+    // A binding that is written must be given even if the kernel will not write it.
+    const struct view stats = p->stats.buffer != VIEW_NONE ? p->stats : p->y;
     struct op_dispatch dispatch = {.shader = attention_panel_shaders.variants[VARIANT_NONE],
-                                   .bindings = {p->q, p->k, p->v, p->mask, p->y},
-                                   .binding_count = 5,
+                                   .bindings = {p->q, p->k, p->v, p->mask, p->y, stats},
+                                   .binding_count = 6,
                                    .push = &push,
                                    .push_size = sizeof(push),
                                    .spec = &spec,

@@ -1,9 +1,11 @@
-// Attention on GPUs: shaders/attention_flash.comp, one dispatch that keeps no scores in memory.
+// Attention on GPUs: shaders/attention_flash.comp, one dispatch that keeps no scores in memory, and
+// shaders/attention_weights.comp, which makes weights again of those queries that are asked for.
 #ifndef RUNTIME_OPS_FLASH_H_
 #define RUNTIME_OPS_FLASH_H_
 
 #include "op/lower.h"
 #include "shaders/attention_flash.spv.h"
+#include "shaders/attention_weights.spv.h"
 
 struct flash_problem {
     struct view q, k, v, y; // [batch, head, position, channel], any strides
@@ -14,6 +16,9 @@ struct flash_problem {
     int64_t past;           // keys before the first query
     int32_t left, right;    // how far a query sees; negative: without end
     float scale, cap;       // cap 0: none
+    // [query of all heads, 2], float32, dense: written by flash_lower and read by
+    // flash_weights_lower; VIEW_NONE: no weights are asked for
+    struct view stats;
 };
 
 // What the kernel finds at binding 5, in this order.
@@ -147,16 +152,52 @@ static inline void flash_lower(struct op_lower *c, const struct flash_problem *p
     spec.length_words = p->lengths.buffer == VIEW_NONE ? 0 : espy_index_words(&p->lengths);
     spec.cap = p->cap > 0;
     spec.masked = p->masks;
+    spec.stats = p->stats.buffer != VIEW_NONE;
     LOWER_EPILOGUE(c, &spec, &push);
     struct op_dispatch dispatch = {
         .shader = attention_flash_shaders.variants[espy_variant(p->q.storage)],
-        .bindings = {p->q, p->k, p->v, p->mask, p->lengths, flash_sizes_view(c, p), p->y},
-        .binding_count = 7,
+        // A binding that is written must be given even if the kernel will not write it.
+        .bindings = {p->q, p->k, p->v, p->mask, p->lengths, flash_sizes_view(c, p), p->y,
+                     spec.stats != 0 ? p->stats : p->y},
+        .binding_count = 8,
         .push = &push,
         .push_size = sizeof(push),
         .spec = &spec,
         .spec_size = sizeof(spec)};
     const int64_t blocks = (p->q.dims[2] + tile.rows - 1) / tile.rows;
+    espy_lower_grid(c, (size_t)(p->q.dims[0] * p->q.dims[1] * blocks), 1, dispatch.groups);
+    espy_lower_dispatch(c, &dispatch);
+}
+
+// The weights of queries [first, first + taken), after flash_lower. y: dense, of q's storage.
+static inline void flash_weights_lower(struct op_lower *c, const struct flash_problem *p,
+                                       int64_t first, int64_t taken, const struct view *y)
+{
+    struct flash_problem rows = *p;
+    rows.q.dims[2] = taken;
+    const struct flash_tile tile = flash_choose(c, &rows); // smaller than the one that suits p
+    struct attention_weights_spec spec = ATTENTION_WEIGHTS_SPEC_DEFAULT;
+    const struct attention_weights_push push = {.first = (uint32_t)first,
+                                                .taken = (uint32_t)taken};
+    spec.local_size_x = 2 * tile.rows;
+    spec.rows = tile.rows;
+    spec.keys = tile.keys;
+    spec.depth = (uint32_t)flash_quads(p->q.dims[3]);
+    spec.vector = flash_vector(&p->q) && flash_vector(&p->k);
+    spec.mask = p->mask_kind;
+    spec.window = p->left >= 0 || p->right >= 0;
+    spec.length_words = p->lengths.buffer == VIEW_NONE ? 0 : espy_index_words(&p->lengths);
+    spec.cap = p->cap > 0;
+    struct op_dispatch dispatch = {
+        .shader = attention_weights_shaders.variants[espy_variant(p->q.storage)],
+        .bindings = {p->q, p->k, p->stats, p->mask, p->lengths, flash_sizes_view(c, p), *y},
+        .binding_count = 7,
+        .push = &push,
+        .push_size = sizeof(push),
+        .spec = &spec,
+        .spec_size = sizeof(spec)};
+    const int64_t blocks = (taken + tile.rows - 1) / tile.rows *
+                           ((p->k.dims[2] + tile.keys - 1) / tile.keys);
     espy_lower_grid(c, (size_t)(p->q.dims[0] * p->q.dims[1] * blocks), 1, dispatch.groups);
     espy_lower_dispatch(c, &dispatch);
 }

@@ -14,8 +14,11 @@ struct panel_product {
     struct view b; // depth, columns
     struct view c; // rows, columns: added to the product; VIEW_NONE: nothing is
     struct view y; // rows, columns: steps of 1 from column to column
-    // [row of all batches, 2]: A is scores, whose softmax is multiplied (attention_stats.comp makes
-    // these numbers of them); A must be read four at a time and alpha is not used. VIEW_NONE: not.
+    // PRODUCT_SOFTMAX_...: of A, which must be read four at a time, and then alpha is not used; or of
+    // Y, whose rows may not be filled, and then no steps come after it.
+    uint32_t softmax;
+    // [row of all batches, 2], dense: of each row of scores the largest, and one over the sum of what
+    // the exponential makes of the differences from it. Only with a softmax.
     struct view stats;
     float alpha;   // scale of the product
     // A's rows go on with zeros up to a multiple of four.
@@ -43,7 +46,7 @@ static inline uint32_t panel_product_choose(struct op_lower *c, const struct pan
         c, PANEL_FORMS, 0, "panel_product", "%lldx%lldx%lld,b%lld,%u%d%d",
         (long long)p->y.dims[2], (long long)p->a.dims[3], (long long)p->y.dims[3],
         (long long)(p->y.dims[0] * p->y.dims[1]), b_mode, espy_view_vectors(&p->a, 3, p->padded),
-        p->stats.buffer != VIEW_NONE)];
+        (int)p->softmax)];
 }
 
 static inline struct panel_product_spec panel_product_spec_of(struct op_lower *c,
@@ -62,7 +65,7 @@ static inline struct panel_product_spec panel_product_spec_of(struct op_lower *c
     spec.c_column = p->c.strides[3] != 0;
     spec.store_vector = spec.cols == 4 && espy_view_vectors(&p->y, 3, p->fill) ? 4 : 1;
     spec.fill = p->fill;
-    spec.softmax = p->stats.buffer != VIEW_NONE;
+    spec.softmax = p->softmax;
     return spec;
 }
 
