@@ -55,12 +55,14 @@ void main()
     head = matrix - batch * sizes.heads;
     const int length = length_of_batch();
     const uvec2 seen = seen_keys(first_query, length);
-    if (first_key + KEYS > seen.x && first_key < seen.y) { // the same for the whole workgroup
+    const bool hidden = first_key + KEYS <= seen.x || first_key >= seen.y; // from all of ROWS
+    if (!hidden) {
         keep_queries(first_query);
         keep_keys(first_key);
-        barrier();
-        multiply_keys();
     }
+    barrier();
+    if (!hidden)
+        multiply_keys();
     finish_scores(first_query, first_key, length);
     store(matrix, first_query, first_key);
 }

@@ -57,6 +57,7 @@ static double get(const struct espy_tensor *map, size_t index)
 struct weights {
     const struct espy_tensor *map;
     uint32_t windows, heads, queries, keys;
+    uint32_t first, rows; // the queries that the map has
 };
 
 static uint32_t windows_of(const struct espy_token_grid *grid)
@@ -79,6 +80,7 @@ static bool find_weights(const struct espy_attention_info *site, const struct es
                                 .windows = windows,
                                 .heads = 1,
                                 .queries = (uint32_t)dims[rank - 2],
+                                .rows = (uint32_t)dims[rank - 2],
                                 .keys = (uint32_t)dims[rank - 1]};
     if (!strcmp(site->kind, "linear")) { // windows stand where queries do
         weights->queries = 1;
@@ -99,7 +101,8 @@ static bool find_weights(const struct espy_attention_info *site, const struct es
 static double weight(const struct weights *w, uint32_t window, uint32_t head, uint32_t query,
                      uint32_t key)
 {
-    return get(w->map, (((size_t)window * w->heads + head) * w->queries + query) * w->keys + key);
+    const size_t row = ((size_t)window * w->heads + head) * w->rows + query - w->first;
+    return get(w->map, row * w->keys + key);
 }
 
 static double mean_heads(const struct weights *w, const struct heat_params *params, uint32_t window,
@@ -139,16 +142,19 @@ static size_t asked_cell(const struct espy_token_grid *grid, const struct heat_p
     return (size_t)row * grid->columns + column;
 }
 
+// Tokens of one window, or of the whole grid.
+static uint64_t tokens_of(const struct espy_token_grid *grid)
+{
+    return grid->extra + (uint64_t)grid->rows * grid->columns / windows_of(grid);
+}
+
 static bool check_params(const struct espy_attention_info *site, const struct weights *w,
                          const struct heat_params *params, struct cli_message *message)
 {
-    const struct espy_token_grid *queries = &site->queries;
-    const uint64_t cells = (uint64_t)queries->rows * queries->columns;
     if (params->one_head && params->head >= w->heads)
         return espy_message_set(message, "--head %u: site '%s' has %u heads", params->head + 1,
                                 site->name, w->heads);
-    if (params->one_query &&
-        (!queries->rows || queries->extra + cells / windows_of(queries) != w->queries))
+    if (params->one_query && (!site->queries.rows || tokens_of(&site->queries) != w->queries))
         return espy_message_set(message,
                                 "--query: the queries of site '%s' are not known to lie on the "
                                 "picture",
@@ -167,16 +173,42 @@ static bool is_asked(const struct espy_attention_info *site, const struct heat_p
                asked_cell(&site->queries, params);
 }
 
+bool espy_heat_asked_row(const struct espy_attention_info *site, const struct heat_params *params,
+                         uint32_t *row)
+{
+    const struct espy_token_grid *queries = &site->queries, *keys = &site->keys;
+    if (!params->one_query || strcmp(site->kind, "softmax") != 0 || !queries->rows || !keys->rows ||
+        windows_of(queries) != windows_of(keys))
+        return false;
+    const uint64_t tokens = tokens_of(queries);
+    for (uint32_t n = 0; n < windows_of(queries); n++)
+        for (uint32_t q = 0; q < tokens; q++)
+            if (is_asked(site, params, n, q)) {
+                *row = q;
+                return true;
+            }
+    return false;
+}
+
 static bool draw_tokens(const struct espy_attention_info *site, const struct espy_tensor *map,
                         const struct heat_params *params, struct heat *heat,
                         struct cli_message *message)
 {
     struct weights w;
     const struct espy_token_grid *keys = &site->keys;
-    if (!find_weights(site, map, &w, message) || !check_params(site, &w, params, message))
+    if (!find_weights(site, map, &w, message))
         return false;
-    const uint64_t tokens = (uint64_t)keys->rows * keys->columns / w.windows;
-    if (keys->rows == 0 || tokens + keys->extra != w.keys) { // nowhere on the picture
+    if (params->one_row) {
+        w.first = params->row;
+        w.queries = (uint32_t)tokens_of(&site->queries);
+    }
+    if (!check_params(site, &w, params, message))
+        return false;
+    const bool on_picture = keys->rows != 0 && tokens_of(keys) == w.keys;
+    if (params->one_row && (!on_picture || w.rows != 1))
+        return espy_message_set(message, "site '%s': its map is not of the tokens that the file says",
+                                site->name);
+    if (!on_picture) {
         if (!start(HEAT_MATRIX, w.queries, w.keys, heat, message))
             return false;
         for (uint32_t q = 0; q < w.queries; q++)

@@ -24,7 +24,13 @@ struct heat_params {
     uint32_t head; // 0-based; of a gate per place the channel
     bool one_query;
     double u, v; // where the query is, 0..1 across and down what the network sees
+    bool one_row; // the map has only this row of each window, which espy_heat_asked_row has told
+    uint32_t row;
 };
+
+// true: of this site's map only that row is drawn.
+bool espy_heat_asked_row(const struct espy_attention_info *site, const struct heat_params *params,
+                         uint32_t *row);
 
 // The first picture's map of a site; means over heads and queries where none is chosen.
 bool espy_heat_make(const struct espy_attention_info *site, const struct espy_tensor *map,

@@ -96,7 +96,8 @@ enum cli_exit espy_cli_open_session(struct cli_session *session, const struct cl
                                                .tuned = common->tuned,
                                                .tune_user = common->tune_user,
                                                .attention = session->attention,
-                                               .attention_count = session->attention_count};
+                                               .attention_count = session->attention_count,
+                                               .attention_rows = session->attention_rows};
     espy_cli_progress("opening the device");
     espy_status status = espy_device_create(session->context, &device, &session->device);
     if (status == ESPY_OK) {

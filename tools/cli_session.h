@@ -97,6 +97,7 @@ struct cli_session {
     struct espy_device_info info;
     const char **attention;    // sites whose maps the session is to deliver; the caller's
     uint32_t attention_count;
+    const struct espy_attention_rows *attention_rows; // of each of them; NULL: all
     double load_ms, create_ms; // reading the model; making the session
 };
 

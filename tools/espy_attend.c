@@ -55,6 +55,7 @@ struct attend {
     struct espy_attention_info *sites; // [count]
     uint32_t *numbers;                 // [count]; as `inspect` lists them
     const char **names;                // [count]
+    struct espy_attention_rows *rows;  // [count]
     struct espy_tensor *maps;          // [count]
     struct heat_params params;
 };
@@ -122,8 +123,9 @@ static enum cli_exit choose_sites(struct attend *attend)
     attend->sites = calloc(count, sizeof *attend->sites);
     attend->numbers = calloc(count, sizeof *attend->numbers);
     attend->names = calloc(count, sizeof *attend->names);
+    attend->rows = calloc(count, sizeof *attend->rows);
     attend->maps = calloc(count, sizeof *attend->maps);
-    if (!attend->sites || !attend->numbers || !attend->names || !attend->maps)
+    if (!attend->sites || !attend->numbers || !attend->names || !attend->rows || !attend->maps)
         return espy_cli_fail("out of memory");
     if (!asked)
         keep_rollout(attend, count);
@@ -138,6 +140,7 @@ static enum cli_exit choose_sites(struct attend *attend)
         attend->count = TILES_MAX;
     attend->session.attention = attend->names;
     attend->session.attention_count = attend->count;
+    attend->session.attention_rows = attend->rows;
     return CLI_GO_ON;
 }
 
@@ -194,6 +197,18 @@ static bool find_params(const struct attend *attend, const struct espy_attention
            espy_message_set(message,
                             "--query %s is outside of what the network sees of the picture '%s'",
                             attend->options->query, picture->info.name);
+}
+
+// Of maps of which only one row is drawn, only that is computed. A rollout goes through all of them.
+static void ask_rows(struct attend *attend)
+{
+    struct cli_message message; // of places that are outside, which is told when they are drawn
+    struct heat_params params;
+    uint32_t row;
+    for (uint32_t i = 0; i < attend->count && !attend->rollout; i++)
+        if (find_params(attend, &attend->sites[i], &params, &message) &&
+            espy_heat_asked_row(&attend->sites[i], &params, &row))
+            attend->rows[i] = (struct espy_attention_rows){.first = row, .count = 1};
 }
 
 static enum cli_exit run_maps(struct attend *attend)
@@ -324,6 +339,8 @@ static bool make_picture(const struct attend *attend, uint32_t index, cJSON *lis
     const struct espy_attention_info *site = &attend->sites[index];
     if (!find_params(attend, site, &params, message))
         return false;
+    params.one_row = attend->rows[index].count == 1;
+    params.row = attend->rows[index].first;
     const bool made =
         attend->rollout
             ? espy_heat_rollout(attend->sites, attend->maps, attend->count, &params, heat, message)
@@ -415,6 +432,8 @@ static enum cli_exit attend_model(struct attend *attend, const char *model, cons
     if (result == CLI_GO_ON)
         result = find_query(attend);
     if (result == CLI_GO_ON)
+        ask_rows(attend);
+    if (result == CLI_GO_ON)
         result = espy_cli_open_session(&attend->session, common, false);
     if (result == CLI_GO_ON)
         result = run_maps(attend);
@@ -437,6 +456,7 @@ static int run_attend(const struct cli_command *command, int argc, char **argv)
     espy_inputs_finish(&attend.inputs);
     espy_cli_close(&attend.session);
     free(attend.maps);
+    free(attend.rows);
     free(attend.names);
     free(attend.numbers);
     free(attend.sites);

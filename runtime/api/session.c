@@ -220,9 +220,9 @@ static void forget_pages(void *user, const void *data, size_t size)
     espy_format_file_forget(user, data, size);
 }
 
-static espy_status show_sites(espy_session *session, const char *const *names, uint32_t count)
+static espy_status show_sites(espy_session *session, const struct espy_session_params *params)
 {
-    TRY(espy_site_maps_init(&session->maps, &session->host, &session->model->graph, names, count));
+    TRY(espy_site_maps_init(&session->maps, &session->host, &session->model->graph, params));
     session->graph = &session->maps.graph;
     return ESPY_OK;
 }
@@ -257,7 +257,7 @@ espy_status espy_session_create(espy_device *device, espy_model *model,
     const uint32_t plans_max = known.plans_max != 0 ? known.plans_max : PLANS_DEFAULT;
     espy_status status = espy_runner_cache_init(&made->plans, &made->host, plans_max);
     if (status == ESPY_OK && known.attention_count > 0)
-        status = show_sites(made, known.attention, known.attention_count);
+        status = show_sites(made, &known);
     if (status == ESPY_OK)
         status = espy_vk_weights_create(device->vk, &made->weights);
     if (status == ESPY_OK && made->tune != ESPY_TUNE_AGAIN)

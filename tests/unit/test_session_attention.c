@@ -1,11 +1,11 @@
 // Goal: a session that is asked for maps of attention sites delivers what the model computes there,
-// and one that is not plans as if there were no sites. Method: a graph of an Attention and a gate,
-// whose weights and factors are worked out here.
+// and one that is not plans as if there were no sites; of rows that are asked for only these are made.
+// Method: graphs of an Attention, a gate and a Softmax, whose weights and factors are worked out here.
 #include "test_session_fixture.h"
 
 #include <math.h>
 
-enum { TOKENS = 3, WIDTH = 2 };
+enum { TOKENS = 3, WIDTH = 2, HEADS = 2, MANY = 70, DEPTH = 8 };
 
 static void add_site(struct graph *graph, const char *name, const char *kind, uint32_t node)
 {
@@ -160,5 +160,145 @@ Test(session_attention, sites_are_listed_and_wrong_names_refused)
     params.attention_count = 3;
     EXPECT_FAILED(&lab, espy_session_create(lab.device, lab.model, &params, &lab.session),
                   ESPY_INVALID_ARGUMENT, "has 2");
+    lab_close(&lab);
+}
+
+// Heads of many tokens that attend to each other: in an Attention, which has two names, and once more
+// in nodes of their own.
+static void make_many(struct graph *graph)
+{
+    const uint32_t x = make_input(graph, "x", ESPY_FLOAT32, SHAPE(1, HEADS, MANY, DEPTH));
+    const uint32_t mixed = MAKE(graph, "Attention", "attention", x, x, x);
+    make_number(graph, "scale", 1);
+    const uint32_t keys = MAKE(graph, "Transpose", "keys", x);
+    make_numbers(graph, "perm", (const double[]){0, 1, 3, 2}, 4);
+    const uint32_t weights = MAKE(graph, "Softmax", "weights", MAKE(graph, "MatMul", "p", x, keys));
+    const uint32_t mixed_too = MAKE(graph, "MatMul", "mixed_too", weights, x);
+    make_output(graph, MAKE(graph, "Add", "y", mixed, mixed_too));
+    add_site(graph, "fused", "softmax", 0);
+    add_site(graph, "fused too", "softmax", 0);
+    add_site(graph, "apart", "softmax", 3);
+    cr_assert_str_eq(graph->nodes[3].op, "Softmax");
+}
+
+static void fill_many(float x[HEADS][MANY][DEPTH])
+{
+    for (int i = 0; i < HEADS * MANY * DEPTH; i++)
+        x[i / (MANY * DEPTH)][i / DEPTH % MANY][i % DEPTH] = (float)(i * 37 % 101) / 50 - 1;
+}
+
+// What a site's map says of queries from first on is the softmax of products in double precision.
+static void expect_rows(float x[HEADS][MANY][DEPTH], const struct espy_tensor *map, int first)
+{
+    const int rows = (int)map->dims[2];
+    for (int h = 0; h < HEADS; h++) {
+        for (int r = 0; r < rows; r++) {
+            double weights[MANY], sum = 0;
+            for (int k = 0; k < MANY; k++) {
+                double product = 0;
+                for (int i = 0; i < DEPTH; i++)
+                    product += (double)x[h][first + r][i] * (double)x[h][k][i];
+                weights[k] = exp(product);
+                sum += weights[k];
+            }
+            for (int k = 0; k < MANY; k++)
+                cr_expect_float_eq(((const float *)map->data)[(h * rows + r) * MANY + k],
+                                   weights[k] / sum, 1e-6, "%s: head %d, query %d, key %d",
+                                   map->name, h, first + r, k);
+        }
+    }
+}
+
+static const char *const many_names[] = {"fused", "fused too", "apart"};
+
+Test(session_attention, rows_are_those_of_the_whole_map)
+{
+    static const struct {
+        struct espy_attention_rows rows;
+        int64_t count; // that there are
+    } cases[] = {{{0, 0}, MANY}, {{33, 1}, 1},  {{0, 5}, 5}, {{61, 0}, 9},
+                 {{66, 20}, 4},  {{70, 3}, 0}, {{UINT32_MAX, UINT32_MAX}, 0}};
+    struct lab lab;
+    static float x[HEADS][MANY][DEPTH], whole[HEADS][MANY][MANY];
+    const struct espy_tensor input = FLOATS("x", x, 1, HEADS, MANY, DEPTH);
+    fill_many(x);
+    lab_open(&lab);
+    lab_model(&lab, make_many);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct espy_attention_rows rows[] = {cases[i].rows, {1, 2}, cases[i].rows};
+        // The last time both names of one node, of which each wants other rows.
+        for (uint32_t s = 0; s < 3; s++) {
+            const struct espy_session_params params = {.size = sizeof(params),
+                                                       .attention = many_names + (s == 1 ? 2 : 0),
+                                                       .attention_rows = rows,
+                                                       .attention_count = s == 2 ? 3 : 1};
+            struct espy_tensor maps[3] = {{.name = params.attention[0]}, {.name = many_names[1]},
+                                          {.name = many_names[2]}};
+            lab_session(&lab, &params);
+            EXPECT_OK(&lab, espy_session_run(lab.session, &input, 1, maps, params.attention_count));
+            for (uint32_t m = 0; m < params.attention_count; m++) {
+                cr_assert(maps[m].rank == 4 && maps[m].dims[1] == HEADS &&
+                          maps[m].dims[2] == (m == 1 ? 2 : cases[i].count) &&
+                          maps[m].dims[3] == MANY);
+                expect_rows(x, &maps[m], m == 1 ? 1 : (int)cases[i].rows.first);
+            }
+            if (i == 0 && s == 0)
+                memcpy(whole, maps[0].data, sizeof(whole));
+            for (int64_t h = 0; h < HEADS && s == 0; h++)
+                for (int64_t r = 0; r < cases[i].count * MANY; r++)
+                    cr_expect_float_eq(
+                        ((const float *)maps[0].data)[h * cases[i].count * MANY + r],
+                        (&whole[h][0][0])[(int64_t)cases[i].rows.first * MANY + r], 1e-6);
+            espy_session_destroy(&lab.session);
+        }
+    }
+    lab_close(&lab);
+}
+
+// One query of many costs no more memory than its row, and the result is made as without maps.
+Test(session_attention, only_rows_that_are_asked_for_are_stored)
+{
+    static const struct espy_attention_rows one[] = {{33, 1}};
+    static float x[HEADS][MANY][DEPTH];
+    const struct espy_tensor input = FLOATS("x", x, 1, HEADS, MANY, DEPTH);
+    struct espy_session_params params = {.size = sizeof(params)};
+    struct espy_plan_info plain, all, row;
+    struct lab lab;
+    lab_open(&lab);
+    lab_model(&lab, make_many);
+    lab_session(&lab, &params);
+    EXPECT_OK(&lab, espy_session_plan(lab.session, &input, 1, &plain, NULL));
+    espy_session_destroy(&lab.session);
+    params.attention = many_names;
+    params.attention_count = 1;
+    lab_session(&lab, &params);
+    EXPECT_OK(&lab, espy_session_plan(lab.session, &input, 1, &all, NULL));
+    espy_session_destroy(&lab.session);
+    params.attention_rows = one;
+    lab_session(&lab, &params);
+    EXPECT_OK(&lab, espy_session_plan(lab.session, &input, 1, &row, NULL));
+    const uint64_t map = sizeof(float) * HEADS * MANY * MANY;
+    const uint64_t stats = sizeof(float) * HEADS * MANY * 2;
+    cr_expect(all.written_size >= plain.written_size + map &&
+              all.written_size <= plain.written_size + map + stats);
+    cr_expect(row.written_size >= plain.written_size + map / MANY &&
+              row.written_size <= plain.written_size + map / MANY + 2 * stats);
+    cr_expect(row.dispatch_count <= plain.dispatch_count + 2, "one for the row's statistics");
+    lab_close(&lab);
+}
+
+Test(session_attention, rows_of_what_has_no_queries_are_refused)
+{
+    static const char *const names[] = {"blocks.0/gate"};
+    struct espy_attention_rows rows[] = {{0, 1}};
+    const struct espy_session_params params = {
+        .size = sizeof(params), .attention = names, .attention_rows = rows, .attention_count = 1};
+    struct lab lab;
+    lab_open(&lab);
+    lab_model(&lab, make_attention);
+    EXPECT_FAILED(&lab, espy_session_create(lab.device, lab.model, &params, &lab.session),
+                  ESPY_INVALID_ARGUMENT, "spatial_gate");
+    rows[0].count = 0;
+    lab_session(&lab, &params);
     lab_close(&lab);
 }

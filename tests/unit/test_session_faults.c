@@ -146,17 +146,20 @@ static void make_shown(struct graph *graph)
 {
     const uint32_t x = make_input(graph, "x", ESPY_FLOAT32, SHAPE(1, 2, ROWS, COLUMNS));
     make_output(graph, MAKE(graph, "Attention", "y", x, x, x));
-    graph->sites = espy_arena_array(&graph->arena, 1, sizeof(*graph->sites));
+    make_output(graph, MAKE(graph, "Softmax", "s", x));
+    graph->sites = espy_arena_array(&graph->arena, 2, sizeof(*graph->sites));
     cr_assert(graph->sites != NULL);
     graph->sites[0] = (struct graph_site){.name = "site", .kind = "softmax", .heads = 2};
-    graph->site_count = 1;
+    graph->sites[1] = (struct graph_site){.name = "sliced", .kind = "softmax", .node = 1};
+    graph->site_count = 2;
 }
 
 Test(session_faults, every_allocation_of_a_session_with_maps_may_fail)
 {
-    static const char *const names[] = {"site"};
+    static const char *const names[] = {"site", "sliced"};
+    static const struct espy_attention_rows rows[] = {{1, 2}, {1, 2}};
     const struct espy_session_params params = {
-        .size = sizeof(params), .attention = names, .attention_count = 1};
+        .size = sizeof(params), .attention = names, .attention_rows = rows, .attention_count = 2};
     for (int go_on = 0; go_on < 2; go_on++) {
         struct lab lab;
         size_t size;

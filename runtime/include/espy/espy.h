@@ -269,6 +269,13 @@ struct espy_tensor {
     size_t size; // bytes at data: for inputs exactly what dtype and dims make, for outputs the room
 };
 
+// Which rows of a site's map are wanted: those of count queries from first on; count 0: of all from
+// there on. Rows that the map does not have for a run's shapes are left out, which the tensor's dims
+// tell.
+struct espy_attention_rows {
+    uint32_t first, count;
+};
+
 typedef struct espy_session espy_session;
 
 // Where a kernel has several forms, only measuring tells which is best on a device. That takes
@@ -312,6 +319,11 @@ struct espy_session_params {
     // sites writes its weights to memory. The strings are read during the call only.
     const char *const *attention;
     uint32_t attention_count;
+    // Of each of these sites the rows that are wanted; NULL: all. Of attention between tokens only
+    // those weights are made and stored, so that one query of many costs next to nothing. Sites whose
+    // maps have no queries (all kinds but "softmax" and "transposed") take {0, 0} only. Read during
+    // the call only.
+    const struct espy_attention_rows *attention_rows;
 };
 
 // Makes a model ready on a device. The model and the device must outlive the session. A model
