@@ -559,6 +559,61 @@ Test(convert_passes, attention_without_heads_gets_one_axis_more)
     expect(&p, "Unsqueeze Unsqueeze Unsqueeze Attention Squeeze");
 }
 
+// Tokens are the places of feature maps, [batch, channels, places]; rank 4 has heads besides.
+static void attention_of_places(struct passing *p, bool heads, bool turned)
+{
+    static const int64_t turn[4] = {0, 2, 1}, turn_heads[4] = {0, 1, 3, 2};
+    const int64_t *perm = heads ? turn_heads : turn;
+    const size_t rank = heads ? 4 : 3;
+    start(p);
+    test_input(&p->onnx, "f", ONNX_FLOAT, heads ? "3 2 4 5" : "3 4 5");
+    test_input(&p->onnx, "g", ONNX_FLOAT, heads ? "3 2 4 6" : "3 4 6");
+    test_input(&p->onnx, "h", ONNX_FLOAT, heads ? "3 2 7 6" : "3 7 6");
+    weight(p, "mask", "5 6", 0);
+    number(p, "scale", 0.5f);
+    test_ints(&p->onnx, test_node(&p->onnx, "Transpose", "f", "ft"), "perm", perm, rank);
+    test_node(&p->onnx, "MatMul", "ft g", "a");
+    test_node(&p->onnx, "Mul", "a scale", "b");
+    test_node(&p->onnx, "Add", "b mask", "c");
+    test_int(&p->onnx, test_node(&p->onnx, "Softmax", "c", "d"), "axis", -1);
+    test_ints(&p->onnx, test_node(&p->onnx, "Transpose", turned ? "d" : "h", "t"), "perm", perm,
+              rank);
+    test_node(&p->onnx, "MatMul", turned ? "h t" : "d t", "y");
+    test_output(&p->onnx, "y");
+}
+
+Test(convert_passes, attention_of_places_is_recognised_with_and_without_transposes)
+{
+    struct passing p;
+    attention_of_places(&p, false, false);
+    expect(&p, "Transpose Transpose Unsqueeze Transpose Unsqueeze Unsqueeze Attention Squeeze");
+    attention_of_places(&p, false, true);
+    expect(&p, "Transpose Unsqueeze Transpose Unsqueeze Transpose Unsqueeze Attention Squeeze "
+               "Transpose");
+    attention_of_places(&p, true, false);
+    expect(&p, "Transpose Transpose Transpose Attention");
+    attention_of_places(&p, true, true);
+    expect(&p, "Transpose Transpose Transpose Attention Transpose");
+}
+
+// The weights are wanted by somebody else too, or lie along the other dimension.
+Test(convert_passes, what_only_looks_like_attention_of_places_is_left_alone)
+{
+    static const int64_t turn[3] = {0, 2, 1};
+    struct passing p;
+    attention_of_places(&p, false, true);
+    test_output(&p.onnx, "t");
+    expect(&p, "Transpose MatMul Mul Add Softmax Transpose MatMul");
+    start(&p);
+    test_input(&p.onnx, "a", ONNX_FLOAT, "3 6 6");
+    test_input(&p.onnx, "h", ONNX_FLOAT, "3 7 6");
+    test_int(&p.onnx, test_node(&p.onnx, "Softmax", "a", "d"), "axis", 1);
+    test_ints(&p.onnx, test_node(&p.onnx, "Transpose", "d", "t"), "perm", turn, 3);
+    test_node(&p.onnx, "MatMul", "h t", "y");
+    test_output(&p.onnx, "y");
+    expect(&p, "Softmax Transpose MatMul");
+}
+
 Test(convert_passes, linear_layers_become_gemm_with_their_activation)
 {
     struct passing p;

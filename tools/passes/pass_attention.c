@@ -2,7 +2,9 @@
 
 #include "passes/passes.h"
 
-// softmax(scale * Q K^T + mask) V, which one kernel can do without writing the matrix of scores.
+// softmax(scale * Q K^T + mask) V, which one kernel can do without writing the matrix of scores. Keys
+// may be stored as K^T, and all of it be spelt the other way round, V^T softmax(...)^T, as is usual
+// where tokens are the places of a feature map, whose channels come first.
 
 static bool is_op(const struct graph_node *node, const char *op)
 {
@@ -16,7 +18,25 @@ struct attention {
     double perm[ESPY_RANK_MAX]; // of key, to put it into rows
     uint32_t rank;
     bool permuted;
+    bool turned; // value is V^T, and the result is that of Attention transposed
 };
+
+// The order of dimensions in which the last two have changed places.
+static void turn(uint32_t rank, double *perm)
+{
+    for (uint32_t i = 0; i < rank; i++)
+        perm[i] = i + 2 == rank ? i + 1 : i + 1 == rank ? i - 1 : i;
+}
+
+static bool is_turn(const struct graph_node *node, uint32_t rank)
+{
+    double wanted[ESPY_RANK_MAX];
+    const struct graph_attr *perm =
+        is_op(node, "Transpose") ? espy_graph_find_attr(node, "perm") : NULL;
+    turn(rank, wanted);
+    return rank >= 2 && perm != NULL && perm->count == rank &&
+           memcmp(perm->numbers, wanted, rank * sizeof(*wanted)) == 0;
+}
 
 // Takes Mul and Div by a number off a value.
 static uint32_t strip_scale(const struct pass *pass, uint32_t value, bool alone, double *scale)
@@ -48,20 +68,25 @@ static bool match_scores(const struct pass *pass, uint32_t scores, struct attent
     if (!is_op(node, "MatMul") || !espy_pass_single_use(pass, product))
         return false;
     found->query = strip_scale(pass, node->inputs[0], false, &scale);
-    const uint32_t transposed = strip_scale(pass, node->inputs[1], false, &scale);
-    const struct graph_node *turn = espy_pass_maker(pass, transposed, "Transpose");
-    const struct graph_attr *perm = turn == NULL ? NULL : espy_graph_find_attr(turn, "perm");
+    found->key = strip_scale(pass, node->inputs[1], false, &scale);
     found->rank = pass->facts->types[product].shape.rank;
-    if (perm == NULL || turn->step_count > 0 || perm->count != found->rank || found->rank < 3 ||
-        found->rank > 4)
+    if (found->rank < 3 || found->rank > 4)
         return false;
-    found->permuted = false;
-    for (uint32_t i = 0; i < found->rank; i++) {
-        const uint32_t from = i + 2 == found->rank ? i + 1 : i + 1 == found->rank ? i - 1 : i;
-        found->perm[i] = perm->numbers[from];
-        found->permuted = found->permuted || found->perm[i] != (double)i;
+    double swapped[ESPY_RANK_MAX];
+    turn(found->rank, swapped);
+    memcpy(found->perm, swapped, sizeof(swapped));
+    found->permuted = true;
+    const struct graph_node *transpose = espy_pass_maker(pass, found->key, "Transpose");
+    const struct graph_attr *perm =
+        is_op(transpose, "Transpose") ? espy_graph_find_attr(transpose, "perm") : NULL;
+    if (perm != NULL && perm->count == found->rank) {
+        found->permuted = false;
+        for (uint32_t i = 0; i < found->rank; i++) {
+            found->perm[i] = perm->numbers[(uint32_t)swapped[i]];
+            found->permuted = found->permuted || found->perm[i] != (double)i;
+        }
+        found->key = strip_scale(pass, transpose->inputs[0], false, &scale);
     }
-    found->key = strip_scale(pass, turn->inputs[0], false, &scale);
     found->scale = scale;
     return true;
 }
@@ -154,7 +179,15 @@ static bool match(const struct pass *pass, const struct graph_node *node, struct
 {
     if (!is_op(node, "MatMul"))
         return false;
-    const uint32_t weights = node->inputs[0];
+    uint32_t weights = node->inputs[0], value = node->inputs[1];
+    const struct graph_node *around = espy_pass_maker(pass, value, "Transpose");
+    const bool turned = is_turn(around, pass->facts->types[value].shape.rank) &&
+                        espy_pass_single_use(pass, value) &&
+                        is_op(espy_pass_maker(pass, around->inputs[0], "Softmax"), "Softmax");
+    if (turned) {
+        value = weights;
+        weights = around->inputs[0];
+    }
     const struct graph_node *soft = espy_pass_maker(pass, weights, "Softmax");
     if (!is_op(soft, "Softmax") || !espy_pass_single_use(pass, weights))
         return false;
@@ -163,8 +196,8 @@ static bool match(const struct pass *pass, const struct graph_node *node, struct
     if (type->dtype == ESPY_DTYPE_NONE || (axis != -1 && axis + 1 != type->shape.rank) ||
         !espy_pass_single_use(pass, soft->inputs[0]))
         return false;
-    *found =
-        (struct attention){.value = node->inputs[1], .mask = GRAPH_NONE, .windows = GRAPH_NONE};
+    *found = (struct attention){
+        .value = value, .mask = GRAPH_NONE, .windows = GRAPH_NONE, .turned = turned};
     const uint32_t sum = strip_windows(pass, soft->inputs[0], found);
     return (match_scores(pass, sum, found) || match_mask(pass, sum, found)) &&
            types_fit(pass, found) && windows_fit(pass, sum, found);
@@ -180,15 +213,49 @@ static espy_status add_view(struct pass *pass, const char *op, const char *hint,
     return espy_pass_add_node(pass, op, hint, inputs, 2, value, NULL);
 }
 
+static espy_status add_transpose(struct pass *pass, const char *hint, const double *perm,
+                                 uint32_t rank, uint32_t *value)
+{
+    struct graph_node *made;
+    const uint32_t input = *value;
+    TRY(espy_pass_add_node(pass, "Transpose", hint, &input, 1, value, &made));
+    return espy_graph_set_numbers(pass->graph, made, "perm", perm, rank);
+}
+
+// The product at index becomes what puts the result back: it takes the extra axis off again, or turns
+// rows into columns.
+static espy_status put_back(struct pass *pass, uint32_t index, const struct attention *found,
+                            uint32_t result)
+{
+    const struct shape list = {.rank = 1, .dims = {1}};
+    double swapped[ESPY_RANK_MAX];
+    turn(found->rank, swapped);
+    if (found->turned && found->rank == 3)
+        TRY(add_view(pass, "Squeeze", pass->graph->nodes[index].name, 0, &result));
+    struct graph_node *node = &pass->graph->nodes[index];
+    node->inputs[0] = result;
+    node->op =
+        espy_arena_string(&pass->graph->arena, found->turned ? "Transpose" : "Squeeze");
+    if (node->op == NULL)
+        return ESPY_OUT_OF_MEMORY;
+    if (!found->turned)
+        return espy_pass_constant(pass, "axes", ESPY_INT64, &list, &(double){0}, 1,
+                                  &node->inputs[1]);
+    node->input_count = 1;
+    return espy_graph_set_numbers(pass->graph, node, "perm", swapped, found->rank);
+}
+
 static espy_status rewrite(struct pass *pass, uint32_t index, const struct attention *found)
 {
     const char *name = pass->graph->nodes[index].name;
     uint32_t inputs[4] = {found->query, found->key, found->value, found->mask};
     struct graph_node *made;
-    if (found->permuted) {
-        TRY(espy_pass_add_node(pass, "Transpose", name, &found->key, 1, &inputs[1], &made));
-        TRY(espy_graph_set_numbers(pass->graph, made, "perm", found->perm, found->rank));
-    }
+    double swapped[ESPY_RANK_MAX];
+    turn(found->rank, swapped);
+    if (found->permuted)
+        TRY(add_transpose(pass, name, found->perm, found->rank, &inputs[1]));
+    if (found->turned)
+        TRY(add_transpose(pass, name, swapped, found->rank, &inputs[2]));
     for (uint32_t i = 0; i < 3 && found->rank == 3; i++)
         TRY(add_view(pass, "Unsqueeze", name, 0, &inputs[i]));
     if (found->windows != GRAPH_NONE) {
@@ -203,15 +270,9 @@ static espy_status rewrite(struct pass *pass, uint32_t index, const struct atten
     TRY(espy_pass_add_node(pass, "Attention", name, inputs, input_count, &result, &made));
     TRY(espy_graph_set_number(pass->graph, made, "scale", found->scale));
     pass->counts->patterns++;
+    if (found->rank == 3 || found->turned)
+        return put_back(pass, index, found, result);
     struct graph_node *node = &pass->graph->nodes[index];
-    if (found->rank == 3) { // the product becomes what takes the extra axis off again
-        const struct shape list = {.rank = 1, .dims = {1}};
-        node->inputs[0] = result;
-        node->op = espy_arena_string(&pass->graph->arena, "Squeeze");
-        return node->op == NULL ? ESPY_OUT_OF_MEMORY
-                                : espy_pass_constant(pass, "axes", ESPY_INT64, &list, &(double){0},
-                                                     1, &node->inputs[1]);
-    }
     made = &pass->graph->nodes[pass->graph->node_count - 1];
     const uint32_t output = node->outputs[0];
     node->outputs[0] = result; // dead
