@@ -2,13 +2,15 @@
 // Keys are taken LANES * COLS at a time, COLS neighbouring ones per lane. Their scores stay in
 // registers, where the softmax makes weights of them, which every lane is handed one after the other
 // to multiply its channels of the values. A running maximum says how to scale what was summed so far.
+// Where the weights are wanted, each invocation keeps its scores, and makes weights of them once more
+// when the largest of all is known.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
 #include "index.glsl"
 #include "panel.glsl"
+#include "decay.glsl"
 
-const float LOWEST = -3.4028234e38;  // finite, so that minus infinity has a difference to it
 const uint NOTHING = 0xff800000u;    // minus infinity, which removes a key
 
 layout(constant_id = 6) const uint VECTORS = 1; // a lane's channels of the values, by fours
@@ -17,14 +19,17 @@ layout(constant_id = 8) const uint RAGGED = 1;  // 1: the last block is not full
 layout(constant_id = 9) const uint HAS_MASK = 0;
 layout(constant_id = 10) const uint MASK_COLUMN = 1; // the mask's step from a key to the next
 layout(constant_id = 11) const float SCALE = 1.0;
-layout(constant_id = 12) const uint STATS = 0; // 1: says what makes weights of scores
+layout(constant_id = 12) const uint STATS = 0;   // 1: says what makes weights of scores
+layout(constant_id = 13) const uint WEIGHTS = 0; // 1: stores the weights
+layout(constant_id = 15) const uint KEPT = 1;    // blocks of scores that are kept for that
 
 layout(binding = 0, rgba32f) readonly uniform imageBuffer q4;
 layout(binding = 1, rgba32f) readonly uniform imageBuffer k4;
 layout(binding = 2, rgba32f) readonly uniform imageBuffer v4;
 layout(binding = 3, r32f) readonly uniform imageBuffer mask;
 layout(binding = 4) writeonly buffer Y4 { vec4 y4[]; };
-layout(binding = 5) writeonly buffer Stats { vec2 stats[]; }; // of each query of all batches
+layout(binding = 5) writeonly buffer Stats { vec2 stats[]; };      // of each query of all batches
+layout(binding = 6) writeonly buffer Weights { float weights[]; }; // [query of all batches, key]
 
 layout(push_constant) uniform Push {
     uint batches, batch_inner; // batches = outer x inner
@@ -38,6 +43,11 @@ layout(push_constant) uniform Push {
 } push;
 
 #include "epilogue.glsl"
+
+const uint FOURS = (PIXELS + 3) / 4;
+
+// Only ever read where it was written. [block, four queries, key of a lane, lane]
+shared vec4 kept[KEPT * FOURS * COLS * LANES];
 
 vec4 weighted[PIXELS][VECTORS]; // sums of values so far
 float highest[PIXELS];          // of each query's scores so far
@@ -94,10 +104,9 @@ void score(int k_base, uint key, uint keys)
     }
 }
 
-// Makes weights of one query's scores.
-void weigh(uint p, uint key, uint keys, int mask_at)
+// Makes scores of one query's products.
+void finish(uint p, uint key, uint keys, int mask_at)
 {
-    float high = uintBitsToFloat(NOTHING);
     [[unroll]] for (uint c = 0; c < COLS; c++) {
         float value = sums[p][c] * SCALE;
         if (HAS_MASK != 0)
@@ -105,8 +114,32 @@ void weigh(uint p, uint key, uint keys, int mask_at)
         if (RAGGED != 0 && key + c >= keys)
             value = uintBitsToFloat(NOTHING);
         sums[p][c] = value;
-        high = max(high, value);
     }
+}
+
+uint kept_at(uint block, uint four, uint c)
+{
+    return ((block * FOURS + four) * COLS + c) * LANES + gl_SubgroupInvocationID;
+}
+
+void keep(uint block)
+{
+    [[unroll]] for (uint four = 0; four < FOURS; four++) {
+        [[unroll]] for (uint c = 0; c < COLS; c++) {
+            vec4 scores;
+            [[unroll]] for (uint j = 0; j < 4; j++)
+                scores[j] = sums[min(4 * four + j, PIXELS - 1)][c];
+            kept[kept_at(block, four, c)] = scores;
+        }
+    }
+}
+
+// Makes weights of one query's scores, relative to the largest so far.
+void weigh(uint p)
+{
+    float high = uintBitsToFloat(NOTHING);
+    [[unroll]] for (uint c = 0; c < COLS; c++)
+        high = max(high, sums[p][c]);
     high = max(highest[p], over_lanes_max(high));
     const float start = max(high, LOWEST);
     if (BLOCKS != 1) {
@@ -117,7 +150,9 @@ void weigh(uint p, uint key, uint keys, int mask_at)
     }
     highest[p] = high;
     [[unroll]] for (uint c = 0; c < COLS; c++) {
-        sums[p][c] = exp(sums[p][c] - start);
+        // Weights that are stored are exactly 0 where a key is hidden.
+        sums[p][c] = WEIGHTS != 0 && BLOCKS == 1 ? decay(vec4(sums[p][c] - start)).x
+                                                 : exp(sums[p][c] - start);
         totals[p] += sums[p][c];
     }
 }
@@ -147,12 +182,40 @@ void add_values(int v_base, uint first, uint keys)
     }
 }
 
-void store(uint p, int y_at, uint width, uint row)
+// What makes the weights of a query add up to 1. A row with nothing left gets zeros. Its total does not
+// tell: some drivers make a little more than 0 of minus infinity.
+float scale_of(uint p)
 {
     const float total = over_lanes_sum(totals[p]);
-    // A row with nothing left gets zeros. Its total does not tell: some drivers make a little more
-    // than 0 of minus infinity.
-    const float scale = highest[p] == uintBitsToFloat(NOTHING) ? 0.0 : 1.0 / total;
+    return highest[p] == uintBitsToFloat(NOTHING) ? 0.0 : 1.0 / total;
+}
+
+// row: of the first query.
+void store_weights(uint block, uint key, uint keys, uint row, uint count)
+{
+    [[unroll]] for (uint four = 0; four < FOURS; four++) {
+        vec4 scores[COLS];
+        [[unroll]] for (uint c = 0; c < COLS; c++)
+            if (BLOCKS != 1)
+                scores[c] = kept[kept_at(block, four, c)];
+        [[unroll]] for (uint j = 0; j < 4; j++) {
+            const uint p = min(4 * four + j, PIXELS - 1);
+            if (4 * four + j >= PIXELS || p >= count)
+                continue;
+            const float start = max(highest[p], LOWEST);
+            [[unroll]] for (uint c = 0; c < COLS; c++) {
+                const float weight =
+                    BLOCKS == 1 ? sums[p][c] : decay(vec4(scores[c][j] - start)).x;
+                if (RAGGED == 0 || key + c < keys)
+                    weights[(row + p) * keys + key + c] = weight * totals[p];
+            }
+        }
+    }
+}
+
+void store(uint p, int y_at, uint width, uint row)
+{
+    const float scale = totals[p];
     if (STATS != 0 && gl_SubgroupInvocationID == 0)
         stats[row] = vec2(max(highest[p], LOWEST), scale);
     [[unroll]] for (uint v = 0; v < VECTORS; v++) {
@@ -199,9 +262,18 @@ void main()
         const uint key = block + gl_SubgroupInvocationID * COLS;
         score(k_base, key, keys);
         [[unroll]] for (uint p = 0; p < PIXELS; p++)
-            weigh(p, key, keys, mask_at + int(min(first + p, queries - 1)) * push.mask_row);
+            finish(p, key, keys, mask_at + int(min(first + p, queries - 1)) * push.mask_row);
+        if (WEIGHTS != 0 && BLOCKS != 1)
+            keep(block / (LANES * COLS));
+        [[unroll]] for (uint p = 0; p < PIXELS; p++)
+            weigh(p);
         add_values(v_base, block, keys);
     }
+    [[unroll]] for (uint p = 0; p < PIXELS; p++)
+        totals[p] = scale_of(p);
+    for (uint block = 0; WEIGHTS != 0 && block < keys; block += LANES * COLS)
+        store_weights(block / (LANES * COLS), block + gl_SubgroupInvocationID * COLS, keys,
+                      batch * queries + first, queries - first);
     int y_at = base(place, push.y_offset, push.y_batch) + int(first) * push.y_row;
     [[unroll]] for (uint p = 0; p < PIXELS; p++) {
         if (first + p < queries)

@@ -621,8 +621,8 @@ static struct view shown_stats(struct op_lower *c, const struct parts *p, const 
     return dense;
 }
 
-// All of it in one dispatch, on CPU drivers, and another one for weights that are shown. false: this
-// is not for that kernel.
+// All of it in one dispatch, on CPU drivers, and another one for weights that are shown, unless that
+// are all, of few enough keys. false: this is not for that kernel.
 static bool lower_panel(struct op_lower *c, const struct parts *p)
 {
     const struct attention_attrs *attrs = c->attrs;
@@ -636,14 +636,19 @@ static bool lower_panel(struct op_lower *c, const struct parts *p)
                                     .y = group_heads(&p->s, &p->y),
                                     .mask = group_heads(&p->s, &p->mask),
                                     .stats = {.buffer = VIEW_NONE},
+                                    .weights = {.buffer = VIEW_NONE},
                                     .scale = (float)scale_of(attrs, &p->s)};
     if (!repeat_heads(&p->s, &panel.k) || !repeat_heads(&p->s, &panel.v) ||
         !attention_panel_suits(c, &panel))
         return false;
-    if (shows)
+    const bool at_once = shows && p->shown.count == p->s.queries && p->exposed.offset == 0 &&
+                         attention_panel_keeps(c, &panel);
+    if (at_once)
+        panel.weights = p->exposed;
+    else if (shows)
         panel.stats = stats_temporary(c, p, p->s.queries);
     attention_panel_lower(c, &panel);
-    if (!shows)
+    if (!shows || at_once)
         return true;
     weights.softmax = PRODUCT_SOFTMAX_OF_Y;
     weights.stats = shown_stats(c, p, &panel.stats);

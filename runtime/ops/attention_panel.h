@@ -13,6 +13,9 @@ struct attention_panel {
     // [query of all batches, 2], dense: what makes weights of each query's scores, as
     // struct panel_product has it; VIEW_NONE: not wanted
     struct view stats;
+    // [query of all batches, key], dense: the weights, where attention_panel_keeps; VIEW_NONE: not
+    // wanted
+    struct view weights;
     float scale;
 };
 
@@ -73,6 +76,26 @@ static inline bool attention_panel_suits(const struct op_lower *c, const struct 
     return (p->k.dims[2] / block + 1) * (p->q.dims[3] / 4 + lanes + 1) < TRIPS_MAX;
 }
 
+// Blocks of keys.
+static inline uint32_t attention_panel_blocks(const struct op_lower *c,
+                                              const struct attention_panel *p)
+{
+    const uint32_t lanes = c->caps->subgroup_size;
+    const int64_t block = (int64_t)lanes * attention_panel_columns(p->k.dims[2], lanes);
+    return (uint32_t)((p->k.dims[2] + block - 1) / block);
+}
+
+// true: shared memory can keep the scores, whichever form is taken.
+static inline bool attention_panel_keeps(const struct op_lower *c, const struct attention_panel *p)
+{
+    const uint32_t lanes = c->caps->subgroup_size, blocks = attention_panel_blocks(c, p);
+    const uint64_t keys = (uint64_t)blocks * lanes * attention_panel_columns(p->k.dims[2], lanes);
+    uint32_t queries = 0;
+    for (uint32_t i = 0; i < ATTENTION_PANEL_FORMS; i++)
+        queries = attention_panel_forms[i] > queries ? attention_panel_forms[i] : queries;
+    return blocks == 1 || keys * queries * sizeof(float) <= c->caps->shared_size;
+}
+
 static inline struct attention_panel_spec attention_panel_spec_of(struct op_lower *c,
                                                                   const struct attention_panel *p)
 {
@@ -94,6 +117,8 @@ static inline struct attention_panel_spec attention_panel_spec_of(struct op_lowe
     spec.mask_column = p->mask.strides[3] != 0;
     spec.scale = p->scale;
     spec.stats = p->stats.buffer != VIEW_NONE;
+    spec.weights = p->weights.buffer != VIEW_NONE;
+    spec.kept = spec.weights != 0 && spec.blocks != 1 ? attention_panel_blocks(c, p) : 1;
     return spec;
 }
 
@@ -124,9 +149,11 @@ static inline void attention_panel_lower(struct op_lower *c, const struct attent
     LOWER_EPILOGUE(c, &spec, &push);
     // A binding that is written must be given even if the kernel will not write it.
     const struct view stats = p->stats.buffer != VIEW_NONE ? p->stats : p->y;
+    const struct view weights = p->weights.buffer != VIEW_NONE ? p->weights : p->y;
     struct op_dispatch dispatch = {.shader = attention_panel_shaders.variants[VARIANT_NONE],
-                                   .bindings = {p->q, p->k, p->v, p->mask, p->y, stats},
-                                   .binding_count = 6,
+                                   .bindings = {p->q, p->k, p->v, p->mask, p->y, stats,
+                                                weights},
+                                   .binding_count = 7,
                                    .push = &push,
                                    .push_size = sizeof(push),
                                    .spec = &spec,
