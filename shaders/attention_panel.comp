@@ -2,8 +2,8 @@
 // Keys are taken LANES * COLS at a time, COLS neighbouring ones per lane. Their scores stay in
 // registers, where the softmax makes weights of them, which every lane is handed one after the other
 // to multiply its channels of the values. A running maximum says how to scale what was summed so far.
-// Where the weights are wanted, each invocation keeps its scores, and makes weights of them once more
-// when the largest of all is known.
+// Where the weights are wanted, each invocation keeps its scores, and makes weights of them once
+// more when the largest of all is known.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
@@ -182,8 +182,8 @@ void add_values(int v_base, uint first, uint keys)
     }
 }
 
-// What makes the weights of a query add up to 1. A row with nothing left gets zeros. Its total does not
-// tell: some drivers make a little more than 0 of minus infinity.
+// What makes the weights of a query add up to 1. A row with nothing left gets zeros. Its total does
+// not tell: some drivers make a little more than 0 of minus infinity.
 float scale_of(uint p)
 {
     const float total = over_lanes_sum(totals[p]);

@@ -1,4 +1,4 @@
-// One workgroup = ROWS queries of one head x KEYS keys: the weights of attention_flash.comp, computed
+// One workgroup = ROWS queries of one head x KEYS keys: the weights of attention_flash.comp, made
 // again with the same arithmetic from what it says of each query, and stored. One invocation = four
 // queries x KEYS / 8 keys; eight invocations store neighbours.
 //

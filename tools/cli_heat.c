@@ -206,8 +206,8 @@ static bool draw_tokens(const struct espy_attention_info *site, const struct esp
         return false;
     const bool on_picture = keys->rows != 0 && tokens_of(keys) == w.keys;
     if (params->one_row && (!on_picture || w.rows != 1))
-        return espy_message_set(message, "site '%s': its map is not of the tokens that the file says",
-                                site->name);
+        return espy_message_set(
+            message, "site '%s': its map is not of the tokens that the file says", site->name);
     if (!on_picture) {
         if (!start(HEAT_MATRIX, w.queries, w.keys, heat, message))
             return false;

@@ -23,7 +23,7 @@ struct heat_params {
     bool one_head;
     uint32_t head; // 0-based; of a gate per place the channel
     bool one_query;
-    double u, v; // where the query is, 0..1 across and down what the network sees
+    double u, v;  // where the query is, 0..1 across and down what the network sees
     bool one_row; // the map has only this row of each window, which espy_heat_asked_row has told
     uint32_t row;
 };

@@ -199,7 +199,8 @@ static bool find_params(const struct attend *attend, const struct espy_attention
                             attend->options->query, picture->info.name);
 }
 
-// Of maps of which only one row is drawn, only that is computed. A rollout goes through all of them.
+// Of maps of which only one row is drawn, only that is computed. A rollout goes through all of
+// them.
 static void ask_rows(struct attend *attend)
 {
     struct cli_message message; // of places that are outside, which is told when they are drawn

@@ -101,10 +101,9 @@ static espy_status set_attrs(struct graph *graph, struct graph_node *node,
     if (rows.first > 0)
         TRY(espy_graph_set_number(graph, node, "exposed_first",
                                   rows.first < FIRST_MAX ? rows.first : FIRST_MAX));
-    return rows.count == 0
-               ? ESPY_OK
-               : espy_graph_set_number(graph, node, "exposed_count",
-                                       rows.count < FIRST_MAX ? rows.count : FIRST_MAX);
+    return rows.count == 0 ? ESPY_OK
+                           : espy_graph_set_number(graph, node, "exposed_count",
+                                                   rows.count < FIRST_MAX ? rows.count : FIRST_MAX);
 }
 
 // Lets an Attention tell its softmax, or some rows of it.
@@ -143,8 +142,8 @@ static espy_status expose(struct graph *graph, const struct graph_site *site,
     return set_attrs(graph, node, rows);
 }
 
-// The value that a site's map is, before rows are left out, which an Attention that tells nobody else
-// its softmax can do itself: rows then are all.
+// The value that a site's map is, before rows are left out, which an Attention that tells nobody
+// else its softmax can do itself: rows then are all.
 static espy_status find_map(struct site_maps *maps, uint32_t i, struct espy_attention_rows *rows,
                             uint32_t *value)
 {
@@ -182,8 +181,7 @@ static espy_status add_outputs(struct site_maps *maps)
 }
 
 espy_status espy_site_maps_init(struct site_maps *maps, const struct host *host,
-                                const struct graph *graph,
-                                const struct espy_session_params *params)
+                                const struct graph *graph, const struct espy_session_params *params)
 {
     const char *const *names = params->attention;
     const uint32_t count = params->attention_count;

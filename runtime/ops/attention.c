@@ -568,7 +568,8 @@ static bool plain_scores(const struct op_lower *c, const struct parts *p)
            (p->mask.buffer == VIEW_NONE || p->mask.dims[3] == p->s.keys);
 }
 
-// The product of some queries with all keys; rows: where it goes. false: this is not for that kernel.
+// The product of some queries with all keys; rows: where it goes. false: this is not for that
+// kernel.
 static bool plain_product(const struct op_lower *c, const struct parts *p, struct span queries,
                           const struct view *rows, struct panel_product *product)
 {
@@ -621,8 +622,8 @@ static struct view shown_stats(struct op_lower *c, const struct parts *p, const 
     return dense;
 }
 
-// All of it in one dispatch, on CPU drivers, and another one for weights that are shown, unless that
-// are all, of few enough keys. false: this is not for that kernel.
+// All of it in one dispatch, on CPU drivers, and another one for weights that are shown, unless
+// these are all, of few enough keys. false: this is not for that kernel.
 static bool lower_panel(struct op_lower *c, const struct parts *p)
 {
     const struct attention_attrs *attrs = c->attrs;

@@ -14,11 +14,11 @@ struct panel_product {
     struct view b; // depth, columns
     struct view c; // rows, columns: added to the product; VIEW_NONE: nothing is
     struct view y; // rows, columns: steps of 1 from column to column
-    // PRODUCT_SOFTMAX_...: of A, which must be read four at a time, and then alpha is not used; or of
-    // Y, whose rows may not be filled, and then no steps come after it.
+    // PRODUCT_SOFTMAX_...: of A, which must be read four at a time, and then alpha is not used; or
+    // of Y, whose rows may not be filled, and then no steps come after it.
     uint32_t softmax;
-    // [row of all batches, 2], dense: of each row of scores the largest, and one over the sum of what
-    // the exponential makes of the differences from it. Only with a softmax.
+    // [row of all batches, 2], dense: of each row of scores the largest, and one over the sum of
+    // what the exponential makes of the differences from it. Only with a softmax.
     struct view stats;
     float alpha;   // scale of the product
     // A's rows go on with zeros up to a multiple of four.

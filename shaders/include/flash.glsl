@@ -1,8 +1,8 @@
-// Scores of attention in registers, for GPUs: a workgroup has ROWS queries of a head and KEYS keys at
-// a time, an invocation four of the queries x KEYS / 8 of the keys. Queries are read once into shared
-// memory; keys go to a tile there whose rows, like those of the queries, have an odd number of quads,
-// so that eight of them lie in different banks. Include after types.glsl, vectors.glsl, index.glsl,
-// attention_codes.glsl and a macro KV_ROW: quads from row to row of the tile of keys.
+// Scores of attention in registers, for GPUs: a workgroup has ROWS queries of a head and KEYS keys
+// at a time, an invocation four of the queries x KEYS / 8 of the keys. Queries are read once into
+// shared memory; keys go to a tile there whose rows, like those of the queries, have an odd number
+// of quads, so that eight of them lie in different banks. Include after types.glsl, vectors.glsl,
+// index.glsl, attention_codes.glsl and a macro KV_ROW: quads from row to row of the tile of keys.
 layout(constant_id = 3) const uint ROWS = 32;
 layout(constant_id = 4) const uint KEYS = 32;
 layout(constant_id = 5) const uint DEPTH = 16; // quads of a query's and a key's channels

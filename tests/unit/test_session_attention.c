@@ -1,6 +1,7 @@
 // Goal: a session that is asked for maps of attention sites delivers what the model computes there,
-// and one that is not plans as if there were no sites; of rows that are asked for only these are made.
-// Method: graphs of an Attention, a gate and a Softmax, whose weights and factors are worked out here.
+// and one that is not plans as if there were no sites; of rows that are asked for only these are
+// made. Method: graphs of an Attention, a gate and a Softmax, whose weights and factors are worked
+// out here.
 #include "test_session_fixture.h"
 
 #include <math.h>
@@ -163,8 +164,8 @@ Test(session_attention, sites_are_listed_and_wrong_names_refused)
     lab_close(&lab);
 }
 
-// Heads of many tokens that attend to each other: in an Attention, which has two names, and once more
-// in nodes of their own.
+// Heads of many tokens that attend to each other: in an Attention, which has two names, and once
+// more in nodes of their own.
 static void make_many(struct graph *graph)
 {
     const uint32_t x = make_input(graph, "x", ESPY_FLOAT32, SHAPE(1, HEADS, MANY, DEPTH));
@@ -216,8 +217,13 @@ Test(session_attention, rows_are_those_of_the_whole_map)
     static const struct {
         struct espy_attention_rows rows;
         int64_t count; // that there are
-    } cases[] = {{{0, 0}, MANY}, {{33, 1}, 1},  {{0, 5}, 5}, {{61, 0}, 9},
-                 {{66, 20}, 4},  {{70, 3}, 0}, {{UINT32_MAX, UINT32_MAX}, 0}};
+    } cases[] = {{{0, 0}, MANY},
+                 {{33, 1}, 1},
+                 {{0, 5}, 5},
+                 {{61, 0}, 9},
+                 {{66, 20}, 4},
+                 {{70, 3}, 0},
+                 {{UINT32_MAX, UINT32_MAX}, 0}};
     struct lab lab;
     static float x[HEADS][MANY][DEPTH], whole[HEADS][MANY][MANY];
     const struct espy_tensor input = FLOATS("x", x, 1, HEADS, MANY, DEPTH);
@@ -232,8 +238,8 @@ Test(session_attention, rows_are_those_of_the_whole_map)
                                                        .attention = many_names + (s == 1 ? 2 : 0),
                                                        .attention_rows = rows,
                                                        .attention_count = s == 2 ? 3 : 1};
-            struct espy_tensor maps[3] = {{.name = params.attention[0]}, {.name = many_names[1]},
-                                          {.name = many_names[2]}};
+            struct espy_tensor maps[3] = {
+                {.name = params.attention[0]}, {.name = many_names[1]}, {.name = many_names[2]}};
             lab_session(&lab, &params);
             EXPECT_OK(&lab, espy_session_run(lab.session, &input, 1, maps, params.attention_count));
             for (uint32_t m = 0; m < params.attention_count; m++) {
@@ -246,9 +252,9 @@ Test(session_attention, rows_are_those_of_the_whole_map)
                 memcpy(whole, maps[0].data, sizeof(whole));
             for (int64_t h = 0; h < HEADS && s == 0; h++)
                 for (int64_t r = 0; r < cases[i].count * MANY; r++)
-                    cr_expect_float_eq(
-                        ((const float *)maps[0].data)[h * cases[i].count * MANY + r],
-                        (&whole[h][0][0])[(int64_t)cases[i].rows.first * MANY + r], 1e-6);
+                    cr_expect_float_eq(((const float *)maps[0].data)[h * cases[i].count * MANY + r],
+                                       (&whole[h][0][0])[(int64_t)cases[i].rows.first * MANY + r],
+                                       1e-6);
             espy_session_destroy(&lab.session);
         }
     }

@@ -2,9 +2,9 @@
 
 #include "passes/passes.h"
 
-// softmax(scale * Q K^T + mask) V, which one kernel can do without writing the matrix of scores. Keys
-// may be stored as K^T, and all of it be spelt the other way round, V^T softmax(...)^T, as is usual
-// where tokens are the places of a feature map, whose channels come first.
+// softmax(scale * Q K^T + mask) V, which one kernel can do without writing the matrix of scores.
+// Keys may be stored as K^T, and all of it be spelt the other way round, V^T softmax(...)^T, as is
+// usual where tokens are the places of a feature map, whose channels come first.
 
 static bool is_op(const struct graph_node *node, const char *op)
 {
@@ -222,8 +222,8 @@ static espy_status add_transpose(struct pass *pass, const char *hint, const doub
     return espy_graph_set_numbers(pass->graph, made, "perm", perm, rank);
 }
 
-// The product at index becomes what puts the result back: it takes the extra axis off again, or turns
-// rows into columns.
+// The product at index becomes what puts the result back: it takes the extra axis off again, or
+// turns rows into columns.
 static espy_status put_back(struct pass *pass, uint32_t index, const struct attention *found,
                             uint32_t result)
 {
@@ -234,8 +234,7 @@ static espy_status put_back(struct pass *pass, uint32_t index, const struct atte
         TRY(add_view(pass, "Squeeze", pass->graph->nodes[index].name, 0, &result));
     struct graph_node *node = &pass->graph->nodes[index];
     node->inputs[0] = result;
-    node->op =
-        espy_arena_string(&pass->graph->arena, found->turned ? "Transpose" : "Squeeze");
+    node->op = espy_arena_string(&pass->graph->arena, found->turned ? "Transpose" : "Squeeze");
     if (node->op == NULL)
         return ESPY_OUT_OF_MEMORY;
     if (!found->turned)

@@ -270,8 +270,8 @@ struct espy_tensor {
 };
 
 // Which rows of a site's map are wanted: those of count queries from first on; count 0: of all from
-// there on. Rows that the map does not have for a run's shapes are left out, which the tensor's dims
-// tell.
+// there on. Rows that the map does not have for a run's shapes are left out; the tensor's dims tell
+// how many there are.
 struct espy_attention_rows {
     uint32_t first, count;
 };
@@ -320,7 +320,7 @@ struct espy_session_params {
     const char *const *attention;
     uint32_t attention_count;
     // Of each of these sites the rows that are wanted; NULL: all. Of attention between tokens only
-    // those weights are made and stored, so that one query of many costs next to nothing. Sites whose
+    // those weights are made and stored, so one query of many costs next to nothing. Sites whose
     // maps have no queries (all kinds but "softmax" and "transposed") take {0, 0} only. Read during
     // the call only.
     const struct espy_attention_rows *attention_rows;
