@@ -308,3 +308,50 @@ Test(session_attention, rows_of_what_has_no_queries_are_refused)
     lab_session(&lab, &params);
     lab_close(&lab);
 }
+
+// A mask input hides keys from MANY / 2 on, and all of them from query 2.
+static void make_masked(struct graph *graph)
+{
+    const uint32_t x = make_input(graph, "x", ESPY_FLOAT32, SHAPE(1, HEADS, MANY, DEPTH));
+    const uint32_t mask = make_input(graph, "mask", ESPY_FLOAT32, SHAPE(MANY, MANY));
+    make_output(graph, MAKE(graph, "Attention", "y", x, x, x, mask));
+    add_site(graph, "site", "softmax", 0);
+}
+
+Test(session_attention, hidden_keys_weigh_exactly_nothing)
+{
+    static const char *const names[] = {"site"};
+    static const struct espy_attention_rows cases[] = {{0, 0}, {1, 3}};
+    static float x[HEADS][MANY][DEPTH], mask[MANY][MANY];
+    const struct espy_tensor inputs[] = {FLOATS("x", x, 1, HEADS, MANY, DEPTH),
+                                         FLOATS("mask", mask, MANY, MANY)};
+    struct lab lab;
+    fill_many(x);
+    for (int q = 0; q < MANY; q++)
+        for (int k = 0; k < MANY; k++)
+            mask[q][k] = k >= MANY / 2 || q == 2 ? -INFINITY : 0;
+    lab_open(&lab);
+    lab_model(&lab, make_masked);
+    for (int i = 0; i < 2; i++) {
+        const struct espy_session_params params = {.size = sizeof(params),
+                                                   .attention = names,
+                                                   .attention_rows = &cases[i],
+                                                   .attention_count = 1};
+        struct espy_tensor map = {.name = "site"};
+        lab_session(&lab, &params);
+        EXPECT_OK(&lab, espy_session_run(lab.session, inputs, 2, &map, 1));
+        const float *weights = map.data;
+        for (int64_t r = 0; r < HEADS * map.dims[2]; r++) {
+            const bool empty = r % map.dims[2] + cases[i].first == 2;
+            double sum = 0;
+            for (int k = 0; k < MANY; k++) {
+                sum += (double)weights[r * MANY + k];
+                cr_expect(k < MANY / 2 && !empty ? weights[r * MANY + k] > 0
+                                                 : weights[r * MANY + k] == 0);
+            }
+            cr_expect_float_eq(sum, empty ? 0 : 1, 1e-6);
+        }
+        espy_session_destroy(&lab.session);
+    }
+    lab_close(&lab);
+}
