@@ -698,7 +698,7 @@ static void lower_scores(struct op_lower *c, const struct parts *p, int64_t firs
     fill_place(push.k_at, &p->k);
     fill_place(push.mask_at, &p->mask);
     // A binding that is written must be given even if the kernel will not write it.
-    const struct view exposed = p->exposed.buffer == VIEW_NONE ? p->scores : p->exposed;
+    const struct view exposed = exposes_scores(c, p) ? p->exposed : p->scores;
     const struct view bindings[] = {p->q,    p->q,       p->k,      p->k,
                                     p->mask, p->lengths, p->scores, exposed};
     dispatch(c, attention_scores_shaders.variants[espy_variant(p->q.storage)], bindings, 8, &push,
