@@ -11,27 +11,17 @@
 #include "types.glsl"
 #include "vectors.glsl"
 #include "index.glsl"
-#include "attention_codes.glsl"
+#include "flash_output.glsl"
+#include "flash.glsl"
 
 layout(constant_id = 6) const uint WIDTH = 16; // quads of a value's channels
-layout(constant_id = 8) const uint STORE_VECTOR = 0;
-layout(constant_id = 13) const uint MASKED = 0; // a value of weight 0 must not count even if NaN
-layout(constant_id = 14) const uint STATS = 0;  // 1: says what makes weights of scores
+layout(constant_id = 14) const uint STATS = 0; // 1: says what makes weights of scores
 
-layout(binding = 2) readonly buffer V { STORED v[]; };
-layout(binding = 2) readonly buffer V4 { STORED4 v4[]; };
-layout(binding = 6) writeonly buffer Y { STORED y[]; };
-layout(binding = 6) writeonly buffer Y4 { STORED4 y4[]; };
+layout(binding = 2) readonly buffer Values4 { STORED4 v4[]; };
 layout(binding = 7) writeonly buffer Stats { vec2 stats[]; }; // of each query of all matrices
 
-layout(push_constant) uniform Push {
-    float step_a[4];
-    float step_b[4];
-} push;
-
-#include "epilogue.glsl"
 #define KV_ROW ((DEPTH > WIDTH ? DEPTH : WIDTH) | 1)
-#include "flash.glsl"
+#include "flash_scores.glsl"
 
 const uint QUADS_EACH = (WIDTH + LANES - 1) / LANES;
 const uint P_ROW = KEYS / 4 + 1;
@@ -156,7 +146,7 @@ void main()
     batch = min(matrix, sizes.matrices - 1) / sizes.heads;
     head = min(matrix, sizes.matrices - 1) - batch * sizes.heads;
     const int length = length_of_batch();
-    const uvec2 seen = seen_keys(first_query, length);
+    const uvec2 seen = seen_keys(first_query, first_query + ROWS, length);
     [[unroll]] for (uint i = 0; i < 4; i++) {
         highest[i] = LOWEST;
         totals[i] = 0.0;

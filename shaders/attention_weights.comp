@@ -10,7 +10,7 @@
 #include "types.glsl"
 #include "vectors.glsl"
 #include "index.glsl"
-#include "attention_codes.glsl"
+#include "flash.glsl"
 
 layout(binding = 2) readonly buffer Stats { vec2 stats[]; }; // of each query of all matrices
 layout(binding = 6) writeonly buffer Y { STORED y[]; };      // [matrix, query that is taken, key]
@@ -20,7 +20,7 @@ layout(push_constant) uniform Push {
 } push;
 
 #define KV_ROW (DEPTH | 1)
-#include "flash.glsl"
+#include "flash_scores.glsl"
 
 // A query past those that are taken reads no statistics and stores nothing.
 void store(uint matrix, uint first_query, uint first_key)
@@ -54,7 +54,7 @@ void main()
     batch = matrix / sizes.heads;
     head = matrix - batch * sizes.heads;
     const int length = length_of_batch();
-    const uvec2 seen = seen_keys(first_query, length);
+    const uvec2 seen = seen_keys(first_query, first_query + ROWS, length);
     const bool hidden = first_key + KEYS <= seen.x || first_key >= seen.y; // from all of ROWS
     if (!hidden) {
         keep_queries(first_query);
