@@ -1,18 +1,18 @@
 // Attention: softmax(scale Q K' + mask) V of many heads, with masks, windows, soft cap and caches.
 //
-// GPUs (flash.h) and software drivers (attention_panel.h) take one dispatch, and another one where
-// weights are asked for, which it makes again of those queries that they are asked of. Where these
-// kernels do not suit, or the scores are wanted, there are three: scores of all queries and keys,
-// softmax of each row in place, weighted sums of values. Scores are float32 whatever the inputs.
-// Where they would take too much memory, the queries are taken in several turns through the same
-// scores.
+// GPUs (flash.h, flash_matrix.h) and software drivers (attention_panel.h) take one dispatch, and
+// another one where weights are asked for, which it makes again of those queries that they are asked
+// of. Where these kernels do not suit, or the scores are wanted, there are three: scores of all
+// queries and keys, softmax of each row in place, weighted sums of values. Scores are float32
+// whatever the inputs. Where they would take too much memory, the queries are taken in several
+// turns through the same scores.
 #include <math.h>
 #include <string.h>
 
 #include "op/lower.h"
 #include "op/op.h"
 #include "ops/attention_panel.h"
-#include "ops/flash.h"
+#include "ops/flash_matrix.h"
 #include "ops/panel_product.h"
 #include "shaders/attention_scores.spv.h"
 #include "shaders/attention_softmax.spv.h"
@@ -846,14 +846,15 @@ static bool lower_flash(struct op_lower *c, const struct parts *p)
                                           .scale = (float)scale_of(attrs, &p->s),
                                           .cap = attrs->softcap,
                                           .stats = {.buffer = VIEW_NONE}};
-    const bool shows = p->exposed.buffer != VIEW_NONE;
-    if (exposes_scores(c, p) || !flash_suits(c, &problem))
+    if (exposes_scores(c, p))
         return false;
-    if (shows)
-        problem.stats = stats_temporary(c, p, p->s.queries);
+    if (p->exposed.buffer == VIEW_NONE)
+        return flash_lower_best(c, &problem);
+    if (!flash_suits(c, &problem))
+        return false;
+    problem.stats = stats_temporary(c, p, p->s.queries);
     flash_lower(c, &problem);
-    if (shows)
-        flash_weights_lower(c, &problem, p->shown.first, p->shown.count, &p->exposed);
+    flash_weights_lower(c, &problem, p->shown.first, p->shown.count, &p->exposed);
     return true;
 }
 
