@@ -1,8 +1,8 @@
 // Goal: products and attention on GPUs get tiles that the device can run and that suit their sizes.
-// Method: gemm_ranking_of and flash_choose alone, for faked devices; what the tiles compute is
-// tested by test_ops_gpu, whose cases gemm_tiles.json, attention_tiles.json and
-// row_groups.json of tests/ops reach every tile on a software driver.
-#include "ops/flash.h"
+// Method: gemm_ranking_of, flash_choose and flash_ranking_of alone, for faked devices; what the
+// tiles compute is tested by test_ops_gpu, whose cases gemm_tiles.json, attention_tiles.json,
+// attention_matrix.json and row_groups.json of tests/ops reach every tile on a software driver.
+#include "ops/flash_matrix.h"
 #include "ops/gemm.h"
 #include "ops/row_group.h"
 
@@ -142,6 +142,145 @@ Test(flash, tiles_fit_the_device_or_there_is_none)
                            2 * tile.rows <= devices[d]->invocations_max));
                 cr_expect(tile.rows != 0 || channels > 64);
             }
+}
+
+// A device with matrices of one size for subgroups of `lanes`.
+static struct caps with_matrices(const struct caps *device, uint32_t lanes,
+                                 struct caps_matrix matrix)
+{
+    struct caps caps = *device;
+    caps.subgroup_size = lanes;
+    caps.matrix_count = 1;
+    caps.matrices[0] = matrix;
+    return caps;
+}
+
+static struct flash_ranking rank_flash(const struct caps *caps, enum storage storage,
+                                       const int64_t size[4])
+{
+    const struct op_lower c = {.caps = caps};
+    const struct flash_problem problem = {
+        .q = {.dims = {1, size[0], size[1], size[3]}, .storage = storage},
+        .k = {.dims = {1, size[0], size[2], size[3]}},
+        .v = {.dims = {1, size[0], size[2], size[3]}}};
+    return flash_ranking_of(&c, &problem);
+}
+
+static bool ranks_matrices(const struct flash_ranking *ranking)
+{
+    for (uint32_t i = 0; i < ranking->count; i++)
+        if (ranking->forms[i].tile.matrix.m > 0)
+            return true;
+    return false;
+}
+
+Test(flash, halves_get_matrices_where_there_are_some)
+{
+    const struct caps caps = with_matrices(&discrete, 32, (struct caps_matrix){16, 16, 16});
+    const int64_t image[4] = {3, 196, 196, 64}, window[4] = {192, 49, 49, 32};
+    const struct flash_ranking halves = rank_flash(&caps, STORAGE_F16, image);
+    cr_assert_gt(halves.count, 1);
+    cr_expect_eq(halves.forms[0].tile.matrix.m, 16);
+    for (uint32_t i = 1; i < halves.count; i++)
+        cr_expect_geq(halves.forms[i].cost, halves.forms[i - 1].cost);
+    const struct flash_ranking floats = rank_flash(&caps, STORAGE_F32, image);
+    cr_expect(floats.count == 1 && !ranks_matrices(&floats));
+    const struct flash_ranking without = rank_flash(&discrete, STORAGE_F16, image);
+    cr_expect(without.count == 1 && !ranks_matrices(&without));
+    cr_expect_eq(rank_flash(&caps, STORAGE_F16, window).forms[0].tile.keys, 64);
+}
+
+// The one without matrices is always a form, if it suits, and only one.
+Test(flash, the_tuner_may_take_either_kernel)
+{
+    const struct caps caps = with_matrices(&discrete, 32, (struct caps_matrix){16, 8, 16});
+    for (int64_t count = 2; count < 3000; count *= 3) {
+        const int64_t size[4] = {6, count, count, 64};
+        const struct flash_ranking ranking = rank_flash(&caps, STORAGE_F16, size);
+        uint32_t plain = 0;
+        for (uint32_t i = 0; i < ranking.count; i++)
+            plain += ranking.forms[i].tile.matrix.m == 0;
+        cr_expect(plain == 1 && ranking.count > 1, "%lld tokens: %u of %u", (long long)count, plain,
+                  ranking.count);
+    }
+}
+
+Test(flash, usual_heads_fit_48_kib_with_matrices)
+{
+    static const struct caps_matrix sizes[] = {{16, 16, 16}, {16, 8, 16}, {16, 8, 8}, {8, 8, 8}};
+    for (uint32_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        const struct caps caps = with_matrices(&discrete, 32, sizes[i]);
+        for (int64_t channels = 16; channels <= 160; channels += 16) {
+            const int64_t size[4] = {3, 196, 196, channels};
+            const struct flash_ranking ranking = rank_flash(&caps, STORAGE_F16, size);
+            cr_expect(ranks_matrices(&ranking), "%u x %u x %u, %lld channels", sizes[i].m,
+                      sizes[i].n, sizes[i].k, (long long)channels);
+        }
+    }
+}
+
+static void expect_runs(const struct caps *caps, const int64_t size[4])
+{
+    const struct flash_ranking ranking = rank_flash(caps, STORAGE_F16, size);
+    for (uint32_t i = 0; i < ranking.count; i++) {
+        const struct flash_matrix_tile *tile = &ranking.forms[i].tile;
+        if (tile->matrix.m == 0)
+            continue;
+        const uint32_t part = tile->rows / tile->heads;
+        cr_expect(flash_matrix_shared_size(tile) <= caps->shared_size);
+        cr_expect(flash_matrix_threads(caps, tile) <= caps->invocations_max);
+        cr_expect(part % tile->matrix.m == 0 && tile->keys % tile->matrix.n == 0 &&
+                  tile->keys % tile->matrix.k == 0);
+        cr_expect(tile->depth % tile->matrix.k == 0 && tile->depth >= size[3] &&
+                  tile->width % tile->matrix.n == 0 && tile->width >= size[3]);
+        cr_expect(tile->heads == 1 || (size[1] <= part && size[2] <= tile->keys));
+    }
+}
+
+Test(flash, tiles_with_matrices_fit_the_device)
+{
+    static const struct caps *const devices[] = {&discrete, &software, &least};
+    static const struct caps_matrix sizes[] = {{16, 16, 16}, {16, 8, 16}, {8, 8, 8},   {8, 16, 16},
+                                               {32, 8, 16},  {8, 32, 16}, {16, 16, 8}, {4, 4, 4},
+                                               {64, 64, 16}, {12, 16, 16}};
+    for (uint32_t d = 0; d < 3; d++)
+        for (uint32_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+            for (uint32_t lanes = 4; lanes <= 128; lanes *= 2) {
+                const struct caps caps = with_matrices(devices[d], lanes, sizes[i]);
+                for (int64_t channels = 1; channels < 3000; channels = channels * 3 / 2 + 3)
+                    for (int64_t count = 2; count < 3000; count *= 3)
+                        expect_runs(&caps, (const int64_t[4]){6, count, count + 1, channels});
+            }
+}
+
+Test(flash, small_windows_share_a_workgroup)
+{
+    const struct caps caps = with_matrices(&discrete, 32, (struct caps_matrix){16, 16, 16});
+    const int64_t small[4] = {512, 16, 16, 32}, large[4] = {192, 49, 49, 32};
+    cr_expect_eq(rank_flash(&caps, STORAGE_F16, small).forms[0].tile.heads, 4);
+    cr_expect_eq(rank_flash(&caps, STORAGE_F16, large).forms[0].tile.heads, 1);
+}
+
+// By the device of the cases: Mesa's software driver, where it has matrices.
+Test(flash, cases_of_test_ops_reach_tiles_with_matrices)
+{
+    static const struct {
+        int64_t size[4];
+        uint32_t rows, keys, heads;
+    } rows[] = {{{300, 14, 14, 16}, 64, 32, 4}, {{322, 8, 13, 8}, 64, 32, 4},
+                {{194, 16, 30, 8}, 64, 32, 4},  {{150, 25, 25, 8}, 64, 32, 2},
+                {{300, 10, 70, 16}, 16, 32, 1}, {{150, 20, 75, 8}, 32, 32, 1},
+                {{2, 70, 150, 64}, 64, 32, 1},  {{4, 37, 41, 128}, 64, 32, 1},
+                {{6, 49, 49, 32}, 64, 64, 1},   {{1, 75, 40, 160}, 0, 0, 0}};
+    const struct caps caps = with_matrices(&software, 8, (struct caps_matrix){8, 8, 8});
+    for (uint32_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct flash_ranking ranking = rank_flash(&caps, STORAGE_F16, rows[i].size);
+        const struct flash_matrix_tile tile = ranking.forms[0].tile;
+        cr_expect(rows[i].rows == 0 ? !ranks_matrices(&ranking)
+                                    : tile.matrix.m == 8 && tile.rows == rows[i].rows &&
+                                          tile.keys == rows[i].keys && tile.heads == rows[i].heads,
+                  "%u: %u x %u, %u heads", i, tile.rows, tile.keys, tile.heads);
+    }
 }
 
 Test(row_group, rows_fit_registers_or_are_left_to_others)
