@@ -1,10 +1,10 @@
 // Goal: how fast single operators run on a device, in GFLOP/s and GB/s, and how much that is of
 // what the device reaches with nothing in the way. Method: graphs of one node; only its dispatches
 // are submitted and timed, without the copies of inputs and outputs. Rounds visit all shapes in
-// turn, so that a disturbance meets all of them; a line has the median over the rounds, and the
-// time until the first result (compiling in it). Peaks are measured before: multiply-adds in
-// registers, and a copy of 64 MiB. Operations and bytes are those that the problem has, not those
-// that a kernel makes of it: inputs, weights and outputs once.
+// turn, so that a disturbance meets all of them; a line has the median over the rounds, the time
+// until the first result (compiling in it), and which kernels were taken. Peaks are measured before:
+// multiply-adds in registers, and a copy of 64 MiB. Operations and bytes are those that the problem
+// has, not those that a kernel makes of it: inputs, weights and outputs once.
 //
 // Problems whose form is given come with a * where the estimate would take that form.
 //
@@ -130,8 +130,11 @@ static void print_row(struct bench *bench, uint32_t rounds, const struct peaks *
                100 * gflops / peaks->gflops);
     else
         printf("- | - | - | ");
-    printf("%.2f | %.0f %% | %u | %.0f |\n", gbytes, 100 * gbytes / peaks->gbytes,
+    printf("%.2f | %.0f %% | %u | %.0f | ", gbytes, 100 * gbytes / peaks->gbytes,
            bench->plan.dispatch_count, bench->first_ms);
+    for (uint32_t i = 0; i < bench->plan.dispatch_count; i++)
+        printf("%s%s", i > 0 ? ", " : "", bench->plan.dispatches[i].shader->name);
+    printf(" |\n");
 }
 
 static void print_head(const struct vk_device *device, const struct peaks *peaks)
@@ -141,7 +144,7 @@ static void print_head(const struct vk_device *device, const struct peaks *peaks
     printf("%s, driver %s: multiply-adds in registers %.1f GFLOP/s, copy %.2f GB/s.\n\n", info.name,
            info.driver, peaks->gflops, peaks->gbytes);
     printf("| problem | median ms | GFLOP/s | best | of peak | GB/s | of copy | dispatches "
-           "| first ms |\n|---|---|---|---|---|---|---|---|---|\n");
+           "| first ms | kernels |\n|---|---|---|---|---|---|---|---|---|---|\n");
 }
 
 static espy_status measure(struct bench *benches, uint32_t count, uint32_t rounds)

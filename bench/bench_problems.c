@@ -22,6 +22,16 @@
         WINOGRAD(shape_name, 2, "4x4", __VA_ARGS__),                           \
         WINOGRAD("half " shape_name, 0, "direct", .half = true, __VA_ARGS__),  \
         WINOGRAD("half " shape_name, 1, "2x2", .half = true, __VA_ARGS__)
+// The forms of flash_matrix.h, the cheapest by estimate first; the kernel's name tells them apart.
+#define FLASH(shape_name, form_number, ...)                                                    \
+    {                                                                                          \
+        .name = "attention " shape_name ", float16, form " #form_number,                       \
+        .kind = PROBLEM_ATTENTION, .question = "flash", .form = form_number, .half = true,     \
+        __VA_ARGS__                                                                            \
+    }
+#define FLASH_FORMS(shape_name, ...)                                                           \
+    FLASH(shape_name, 0, __VA_ARGS__), FLASH(shape_name, 1, __VA_ARGS__),                      \
+        FLASH(shape_name, 2, __VA_ARGS__), FLASH(shape_name, 3, __VA_ARGS__)
 #define DEPTHWISE(depth_name, ...)                                                       \
     {                                                                                    \
         .name = "depthwise " depth_name, .kind = PROBLEM_CONV, .groups = -1, __VA_ARGS__ \
@@ -87,6 +97,15 @@ const struct problem espy_bench_problems[] = {
           .in = 3, .out = 32, .batch = 64, .biased = true),
     OTHER("attention 16 of 49 tokens, 6 heads of 32", PROBLEM_ATTENTION, .size = 49, .in = 6,
           .out = 32, .batch = 16),
+    OTHER("attention 196 tokens, 3 heads of 64, float16", PROBLEM_ATTENTION, .size = 196, .in = 3,
+          .out = 64, .half = true),
+    OTHER("attention 1024 tokens, 3 heads of 64, float16", PROBLEM_ATTENTION, .size = 1024, .in = 3,
+          .out = 64, .half = true),
+    OTHER("attention 64 of 49 tokens, 3 heads of 32, float16", PROBLEM_ATTENTION, .size = 49,
+          .in = 3, .out = 32, .batch = 64, .half = true),
+    FLASH_FORMS("196 tokens, 3 heads of 64", .size = 196, .in = 3, .out = 64),
+    FLASH_FORMS("1024 tokens, 3 heads of 64", .size = 1024, .in = 3, .out = 64),
+    FLASH_FORMS("64 of 49 tokens, 3 heads of 32", .size = 49, .in = 3, .out = 32, .batch = 64),
     OTHER("layernorm 196x192", PROBLEM_LAYER_NORM, .size = 196, .in = 192),
     OTHER("layernorm 3136x96", PROBLEM_LAYER_NORM, .size = 3136, .in = 96),
     OTHER("softmax 588x196", PROBLEM_SOFTMAX, .size = 588, .in = 196),
