@@ -19,9 +19,9 @@ static inline uint32_t flash_whole(int64_t count, uint32_t size)
     return (uint32_t)((count + size - 1) / size * size);
 }
 
-// Whether a subgroup can take `row->m` queries of a tile. Rows of a tile are read sixteen bytes at a
-// time, a row of scores by a lane or by several that take whole octets of it, and a row of a matrix
-// of floats must fit behind one of weights.
+// Whether a subgroup can take `row->m` queries of a tile. Rows of a tile are read sixteen bytes at
+// a time, a row of scores by a lane or by several that take whole octets of it, and a row of a
+// matrix of floats must fit behind one of weights.
 static inline bool flash_matrix_fits(const struct caps *caps, const struct flash_matrix_tile *tile,
                                      const struct caps_matrix *row)
 {
@@ -56,6 +56,13 @@ static inline uint32_t flash_matrix_threads(const struct caps *caps,
     return tile->rows / tile->matrix.m * caps->subgroup_size;
 }
 
+static inline int64_t flash_matrix_groups(const struct flash_problem *p,
+                                          const struct flash_matrix_tile *tile)
+{
+    const int64_t rows = tile->rows / tile->heads, matrices = p->q.dims[0] * p->q.dims[1];
+    return (matrices + tile->heads - 1) / tile->heads * ((p->q.dims[2] + rows - 1) / rows);
+}
+
 // Bytes of shared memory, as the kernel lays it out.
 static inline uint32_t flash_matrix_shared_size(const struct flash_matrix_tile *tile)
 {
@@ -73,8 +80,8 @@ static inline bool flash_matrix_runs(const struct op_lower *c, const struct flas
     const struct caps *caps = c->caps;
     const uint32_t threads = flash_matrix_threads(caps, tile);
     const uint32_t octets = tile->heads * tile->keys * (tile->depth + tile->width) / 8;
-    const int64_t trips = 3 + octets / threads + 2 + tile->keys / tile->matrix.n +
-                          tile->keys / tile->matrix.k;
+    const int64_t trips =
+        3 + octets / threads + 2 + tile->keys / tile->matrix.n + tile->keys / tile->matrix.k;
     return threads <= caps->invocations_max &&
            flash_matrix_shared_size(tile) <= caps->shared_size &&
            tile->matrix.m * (tile->width + tile->depth / 2 + tile->keys) / caps->subgroup_size <=
@@ -111,9 +118,10 @@ static inline void flash_rank(struct flash_ranking *ranking, uint32_t room,
     ranking->forms[at] = *form;
 }
 
-// As in gemm_cost, in multiplications of the whole device: a multiplication costs 1 / speed, a score
-// as much as `softmax` of them, a number read READ_COST, which goes on while others multiply, and a
-// workgroup GROUP_COST. What a causal rule or a window hides is as much of either kernel's work.
+// As in gemm_cost, in multiplications of the whole device: a multiplication costs 1 / speed, a
+// score as much as `softmax` of them, a number read READ_COST, which goes on while others multiply,
+// and a workgroup GROUP_COST. What a causal rule or a window hides is as much of either kernel's
+// work.
 static inline double flash_cost(const struct caps *caps, const struct flash_problem *p,
                                 const struct flash_matrix_tile *tile, uint32_t threads,
                                 double speed, double softmax)
@@ -124,9 +132,7 @@ static inline double flash_cost(const struct caps *caps, const struct flash_prob
     const double multiply = scores * channels / speed;
     const double read = READ_COST * (double)tile->keys * tile->heads * channels;
     const double tiles = (double)((p->k.dims[2] + tile->keys - 1) / tile->keys);
-    const int64_t rows = tile->rows / tile->heads, matrices = p->q.dims[0] * p->q.dims[1];
-    const double groups = (double)((matrices + tile->heads - 1) / tile->heads *
-                                   ((p->q.dims[2] + rows - 1) / rows));
+    const double groups = (double)flash_matrix_groups(p, tile);
     const double busy = (double)caps->groups_busy * THREADS_USUAL / threads;
     return (groups > busy ? groups : busy) *
            (tiles * ((multiply > read ? multiply : read) + scores * softmax) + GROUP_COST);
@@ -167,9 +173,11 @@ static inline struct flash_ranking flash_ranking_of(const struct op_lower *c,
             &ranking);
     if (flash_suits(c, p)) {
         const struct flash_tile plain = flash_choose(c, p);
-        struct flash_form form = {.tile = {plain.rows, plain.keys, 1, {0, 0, 0},
-                                           flash_whole(p->q.dims[3], 4),
-                                           flash_whole(p->v.dims[3], 4)}};
+        struct flash_form form = {.tile = {.rows = plain.rows,
+                                           .keys = plain.keys,
+                                           .heads = 1,
+                                           .depth = flash_whole(p->q.dims[3], 4),
+                                           .width = flash_whole(p->v.dims[3], 4)}};
         form.cost = flash_cost(c->caps, p, &form.tile, 2 * plain.rows, 0.6, 16);
         flash_rank(&ranking, FLASH_FORMS, &form);
     }
@@ -218,10 +226,7 @@ static inline void flash_lower_matrices(struct op_lower *c, const struct flash_p
         .push_size = sizeof(push),
         .spec = &spec,
         .spec_size = sizeof(spec)};
-    const int64_t rows = tile->rows / tile->heads, matrices = p->q.dims[0] * p->q.dims[1];
-    const int64_t groups =
-        (matrices + tile->heads - 1) / tile->heads * ((p->q.dims[2] + rows - 1) / rows);
-    espy_lower_grid(c, (size_t)groups, 1, dispatch.groups);
+    espy_lower_grid(c, (size_t)flash_matrix_groups(p, tile), 1, dispatch.groups);
     espy_lower_dispatch(c, &dispatch);
 }
 
@@ -232,11 +237,12 @@ static inline bool flash_lower_best(struct op_lower *c, const struct flash_probl
     if (ranking.count == 0)
         return false;
     const uint32_t chosen = espy_lower_choose(
-        c, ranking.count, 0, "flash", "%lldx%lld,%lldx%lld,%lldx%lld,%u,%d,%d,%d%d",
+        c, ranking.count, 0, "flash", "%lldx%lld,%lldx%lld,%lldx%lld,%u,%d,%d,%d%d%d",
         (long long)(p->q.dims[0] * p->q.dims[1]), (long long)(p->q.dims[1] / p->k.dims[1]),
         (long long)p->q.dims[2], (long long)p->k.dims[2], (long long)p->q.dims[3],
         (long long)p->v.dims[3], p->mask_kind, (int)p->left, (int)p->right,
-        p->lengths.buffer != VIEW_NONE, p->cap > 0);
+        p->lengths.buffer != VIEW_NONE, p->cap > 0,
+        flash_octets(&p->q) && flash_octets(&p->k) && flash_octets(&p->v));
     if (ranking.forms[chosen].tile.matrix.m == 0)
         flash_lower(c, p);
     else
