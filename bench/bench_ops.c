@@ -2,9 +2,9 @@
 // what the device reaches with nothing in the way. Method: graphs of one node; only its dispatches
 // are submitted and timed, without the copies of inputs and outputs. Rounds visit all shapes in
 // turn, so that a disturbance meets all of them; a line has the median over the rounds, the time
-// until the first result (compiling in it), and which kernels were taken. Peaks are measured before:
-// multiply-adds in registers, and a copy of 64 MiB. Operations and bytes are those that the problem
-// has, not those that a kernel makes of it: inputs, weights and outputs once.
+// until the first result (compiling in it), and which kernels were taken. Peaks are measured
+// before: multiply-adds in registers, and a copy of 64 MiB. Operations and bytes are those that the
+// problem has, not those that a kernel makes of it: inputs, weights and outputs once.
 //
 // Problems whose form is given come with a * where the estimate would take that form.
 //

@@ -1,6 +1,6 @@
 // attention_flash with cooperative matrices. One workgroup = ROWS queries of one head and all their
-// keys, KEYS at a time, or as many queries of several HEADS that have no more each; one subgroup = M
-// queries. Factors are float16, sums float32.
+// keys, KEYS at a time, or that many of several HEADS together, each of which has no more keys than
+// one tile; one subgroup = M queries. Factors are float16, sums float32.
 //
 // The queries of a subgroup and its part of the result stay in matrices, that is in registers;
 // keys and values take turns in shared memory, as they lie in theirs, which is how both products
@@ -298,7 +298,7 @@ float careful_sum(uint row, uint value_row, uint channel)
     return sum;
 }
 
-// The same where 0 times a value may be NaN: no product of matrices, but sums that are added as one.
+// The same where 0 times a value may be NaN: no product of matrices, but sums added as one.
 void add_values_carefully(uint value_row)
 {
     [[unroll]] for (uint j = 0; j < WIDTH / N; j++) {
