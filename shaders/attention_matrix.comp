@@ -211,11 +211,6 @@ void finish_scores(uint first_key, int length)
         finish_row(i, first_key, length);
 }
 
-float weight_of(float score, float peak)
-{
-    return score < LOWEST ? 0.0 : WEIGHT_ONE * decay(score - peak);
-}
-
 // Scores of a row become weights, relative to its largest so far.
 void weigh_row(uint i)
 {
@@ -223,8 +218,9 @@ void weigh_row(uint i)
     [[unroll]] for (uint o = 0; o < OCTETS_EACH; o++) {
         uvec4 halves;
         [[unroll]] for (uint c = 0; c < 4; c++) {
-            halves[c] = packHalf2x16(vec2(weight_of(parts[i][8 * o + 2 * c], peak),
-                                          weight_of(parts[i][8 * o + 2 * c + 1], peak)));
+            const vec2 weights = vec2(weight_of(parts[i][8 * o + 2 * c], peak),
+                                      weight_of(parts[i][8 * o + 2 * c + 1], peak));
+            halves[c] = packHalf2x16(WEIGHT_ONE * weights);
             const vec2 rounded = unpackHalf2x16(halves[c]);
             totals[i] += rounded.x + rounded.y;
         }
