@@ -1,6 +1,7 @@
 // One invocation = one tap of one output channel: a packed vector for every four input channels,
 // zero where there are none. The order is [panel][tap][input channel / 4][column][lane]; see
-// panel.glsl. What was of 16 bits is so again, and [column][lane] is [column / 2][lane][column % 2].
+// panel.glsl. What was of 16 bits is so again, and [column][lane] is
+// [column / 2][lane][column % 2].
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require

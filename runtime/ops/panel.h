@@ -151,8 +151,8 @@ static inline uint32_t panel_choose(struct op_lower *c, const struct panel_probl
 
 // Every number of pixels per workgroup is a pipeline, which takes longer to compile than most
 // networks take to run. So maps of 7 x 7, 14 x 14 and so on share one: the best would be 16 for the
-// large ones and 13 for the smallest, and costs 2 to 6 % less. Kernels of fewer columns gain more by
-// the best, and networks have them, as the one for their pictures, for maps of one size mostly.
+// large ones and 13 for the smallest, and costs 2 to 6 % less. Kernels of fewer columns gain more
+// by the best, and networks have them, as the one for their pictures, for maps of one size mostly.
 static inline uint32_t panel_usual_pixels(const struct panel_problem *problem, uint32_t columns)
 {
     enum { SMALLEST = 7 * 7, SHARED = 14 };
