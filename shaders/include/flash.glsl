@@ -37,10 +37,8 @@ float finish_score(float score, uint query, uint key, int length)
 {
     if (CAP != 0)
         score = sizes.cap * tanh(clamp(score / sizes.cap, -15.0, 15.0));
-    float bias = minus_infinity();
-    if (key < sizes.keys && inside_window(int(query), int(key), length))
-        bias = mask_at(query, key);
-    return bias < LOWEST ? bias : score + bias; // even if the score is NaN
+    const bool inside = key < sizes.keys && inside_window(int(query), int(key), length);
+    return inside ? score + mask_at(query, min(key, sizes.keys - 1)) : minus_infinity();
 }
 
 // exp of something that is not above 0, and NaN of NaN.
