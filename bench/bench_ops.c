@@ -8,7 +8,7 @@
 //
 // Problems whose form is given come with a * where the estimate would take that form.
 //
-//     bench_ops [ROUNDS [FILTER]]      ESPY_TEST_DEVICE chooses the device
+//     bench_ops [ROUNDS [FILTER]]      FILTER: a part of the names; ESPY_TEST_DEVICE: the device
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,12 +192,16 @@ int main(int argc, char **argv)
 {
     struct test_host test;
     struct vk_device *device = NULL;
-    const unsigned long asked = argc > 1 ? strtoul(argv[1], NULL, 10) : 9;
-    const uint32_t rounds = asked < 1 ? 1 : asked > ROUNDS_MAX ? ROUNDS_MAX : (uint32_t)asked;
+    char *end = "";
+    const unsigned long rounds = argc > 1 ? strtoul(argv[1], &end, 10) : 9;
+    if (argc > 3 || *end != '\0' || rounds < 1 || rounds > ROUNDS_MAX) {
+        fprintf(stderr, "usage: bench_ops [ROUNDS 1..%d [FILTER]]\n", ROUNDS_MAX);
+        return 2;
+    }
     espy_test_host_init(&test);
     espy_status status = espy_test_open_device(&test.host, false, &device);
     if (status == ESPY_OK)
-        status = bench_all(&test.host, device, rounds, argc > 2 ? argv[2] : "");
+        status = bench_all(&test.host, device, (uint32_t)rounds, argc > 2 ? argv[2] : "");
     espy_vk_device_destroy(&device);
     if (status != ESPY_OK)
         fprintf(stderr, "bench_ops: %s\n", test.last_error);

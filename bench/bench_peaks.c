@@ -97,7 +97,8 @@ espy_status espy_bench_peaks(struct vk_device *device, struct peaks *peaks)
         TRY(best_ms(device, &lone, &ms));
         peaks->gflops = (double)groups * LOCAL_SIZE * TRIPS * TRIP_OPERATIONS / ms * 1e-6;
     }
-    lone_init(&lone, peak_copy_shaders.variants[VARIANT_NONE], COPY_SIZE,
+    const bool texels = espy_vk_device_caps(device)->texel_elements_max >= copy.count;
+    lone_init(&lone, peak_copy_shaders.variants[texels ? VARIANT_T32 : VARIANT_F32], COPY_SIZE,
               COPY_SIZE / 16 / LOCAL_SIZE / COPY_RUN);
     lone.dispatch.push = &copy;
     lone.dispatch.push_size = sizeof(copy);

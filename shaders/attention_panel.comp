@@ -4,9 +4,11 @@
 // to multiply its channels of the values. A running maximum says how to scale what was summed so far.
 // Where the weights are wanted, each invocation keeps its scores, and makes weights of them once
 // more when the largest of all is known.
+// variants: f32 t32
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+#include "read4.glsl"
 #include "index.glsl"
 #include "panel.glsl"
 #include "decay.glsl"
@@ -23,10 +25,10 @@ layout(constant_id = 12) const uint STATS = 0;   // 1: says what makes weights o
 layout(constant_id = 13) const uint WEIGHTS = 0; // 1: stores the weights
 layout(constant_id = 15) const uint KEPT = 1;    // blocks of scores that are kept for that
 
-layout(binding = 0, rgba32f) readonly uniform imageBuffer q4;
-layout(binding = 1, rgba32f) readonly uniform imageBuffer k4;
-layout(binding = 2, rgba32f) readonly uniform imageBuffer v4;
-layout(binding = 3, r32f) readonly uniform imageBuffer mask;
+READ4(0, q4);
+READ4(1, k4);
+READ4(2, v4);
+READ(3, mask);
 layout(binding = 4) writeonly buffer Y4 { vec4 y4[]; };
 layout(binding = 5) writeonly buffer Stats { vec2 stats[]; };      // of each query of all batches
 layout(binding = 6) writeonly buffer Weights { float weights[]; }; // [query of all batches, key]
@@ -97,9 +99,9 @@ void score(int k_base, uint key, uint keys)
     for (uint quad = 0; quad < quads; quad++) {
         vec4 queries[READS], columns[COLS];
         [[unroll]] for (uint r = 0; r < READS; r++)
-            queries[r] = imageLoad(q4, q_rows[r] + int(quad));
+            queries[r] = AT4(q4, q_rows[r] + int(quad));
         [[unroll]] for (uint c = 0; c < COLS; c++)
-            columns[c] = imageLoad(k4, k_rows[c] + int(quad));
+            columns[c] = AT4(k4, k_rows[c] + int(quad));
         panel_add(queries, columns);
     }
 }
@@ -110,7 +112,7 @@ void finish(uint p, uint key, uint keys, int mask_at)
     [[unroll]] for (uint c = 0; c < COLS; c++) {
         float value = sums[p][c] * SCALE;
         if (HAS_MASK != 0)
-            value += imageLoad(mask, mask_at + int(min(key + c, keys - 1)) * int(MASK_COLUMN)).x;
+            value += AT(mask, mask_at + int(min(key + c, keys - 1)) * int(MASK_COLUMN));
         if (RAGGED != 0 && key + c >= keys)
             value = uintBitsToFloat(NOTHING);
         sums[p][c] = value;
@@ -167,7 +169,7 @@ void add_values(int v_base, uint first, uint keys)
             const uint key = first + lane * COLS + c;
             const int at = (v_base + int(min(key, keys - 1)) * push.v_row) >> 2;
             [[unroll]] for (uint v = 0; v < VECTORS; v++) {
-                values[c][v] = imageLoad(v4, at + v_columns[v]);
+                values[c][v] = AT4(v4, at + v_columns[v]);
                 if (RAGGED != 0 && key >= keys) // 0 times infinity
                     values[c][v] = vec4(0.0);
             }

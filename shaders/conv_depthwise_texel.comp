@@ -1,8 +1,10 @@
 // One invocation = VECTOR channels x COLUMNS neighbouring outputs of one row, as conv_depthwise.comp,
 // for CPU drivers: reads are storage texels, and an invocation works long.
+// variants: f32 t32
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+#include "read4.glsl"
 #include "index.glsl"
 #include "window.glsl"
 
@@ -15,14 +17,14 @@ layout(constant_id = 7) const uint STRIDE_W = 1;
 layout(constant_id = 8) const uint DILATION_W = 1;
 const uint SPAN = (COLUMNS - 1) * STRIDE_W + (KERNEL_W - 1) * DILATION_W + 1;
 
-layout(binding = 0, rgba32f) readonly uniform imageBuffer x4;
-layout(binding = 1, rgba32f) readonly uniform imageBuffer weights4; // [tap][channel]
-layout(binding = 2, rgba32f) readonly uniform imageBuffer bias4;
+READ4(0, x4);
+READ4(1, weights4); // [tap][channel]
+READ4(2, bias4);
 layout(binding = 3) writeonly buffer Y4 { vec4 y4[]; }; // channels-last
 layout(binding = 3) writeonly buffer Y { float y[]; };
-layout(binding = 4, r32f) readonly uniform imageBuffer x;
-layout(binding = 5, r32f) readonly uniform imageBuffer weights;
-layout(binding = 6, r32f) readonly uniform imageBuffer bias;
+READ(4, x);
+READ(5, weights);
+READ(6, bias);
 
 layout(push_constant) uniform Push {
     uint rows; // of the output, all images together
@@ -40,18 +42,18 @@ layout(push_constant) uniform Push {
 
 vec4 sums[COLUMNS];
 
-#define READ(name, at) (VECTOR == 4 ? imageLoad(name##4, at) : vec4(imageLoad(name, at).x, 0, 0, 0))
+#define VECTOR_AT(name, at) (VECTOR == 4 ? AT4(name##4, at) : vec4(AT(name, at), 0, 0, 0))
 
 // Adds what one line of the window gives to all outputs.
 void add_line(int line, int start_w, int weight)
 {
     vec4 factors[KERNEL_W];
     [[unroll]] for (uint w = 0; w < KERNEL_W; w++)
-        factors[w] = READ(weights, weight + int(w * push.quads));
+        factors[w] = VECTOR_AT(weights, weight + int(w * push.quads));
     [[unroll]] for (uint i = 0; i < SPAN; i++) {
         const int at = start_w + int(i);
         const bool inside = PADDED == 0 || window_inside(at, push.in_w);
-        vec4 value = READ(x, line + (inside ? at : 0) * push.x_strides[2]);
+        vec4 value = VECTOR_AT(x, line + (inside ? at : 0) * push.x_strides[2]);
         if (PADDED != 0)
             value = inside ? value : vec4(0.0);
         [[unroll]] for (uint w = 0; w < KERNEL_W; w++) {
@@ -75,7 +77,7 @@ void main()
     const int start_w = window_start(first, STRIDE_W, push.pad_w);
     const int image = push.x_offset + int(n) * push.x_strides[0] + int(quad);
 
-    const vec4 start = HAS_BIAS != 0 ? READ(bias, int(quad)) : vec4(0.0);
+    const vec4 start = HAS_BIAS != 0 ? VECTOR_AT(bias, int(quad)) : vec4(0.0);
     [[unroll]] for (uint p = 0; p < COLUMNS; p++)
         sums[p] = start;
     for (uint h = 0; h < push.kernel_h; h++) {

@@ -1,7 +1,9 @@
 // One invocation = one row whose elements lie next to each other, four at a time; as
 // layer_normalization.comp in one stage, for CPU drivers, whose texel reads are cheap.
+// variants: f32 t32
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#include "read4.glsl"
 #include "index.glsl"
 #include "layer_normalization_codes.glsl"
 
@@ -10,9 +12,9 @@ layout(constant_id = 4) const uint RANK = 4;
 layout(constant_id = 5) const uint HAS_SCALE = 0;
 layout(constant_id = 6) const uint HAS_BIAS = 0;
 
-layout(binding = 0, rgba32f) readonly uniform imageBuffer x4;
-layout(binding = 1, rgba32f) readonly uniform imageBuffer scale4;
-layout(binding = 2, rgba32f) readonly uniform imageBuffer bias4;
+READ4(0, x4);
+READ4(1, scale4);
+READ4(2, bias4);
 layout(binding = 3) writeonly buffer Y4 { vec4 y4[]; };
 
 layout(push_constant) uniform Push {
@@ -44,12 +46,12 @@ void main()
     if (KIND == NORMALIZE_DEVIATION) {
         vec4 sum = vec4(0.0);
         for (int i = 0; i < count; i++)
-            sum += imageLoad(x4, from + i);
+            sum += AT4(x4, from + i);
         mean = total(sum) / float(push.row_length);
     }
     vec4 sum = vec4(0.0);
     for (int i = 0; i < count; i++) {
-        const vec4 moved = imageLoad(x4, from + i) - mean;
+        const vec4 moved = AT4(x4, from + i) - mean;
         sum += KIND == NORMALIZE_L1 ? abs(moved) : moved * moved;
     }
     const float made = total(sum);
@@ -59,11 +61,11 @@ void main()
     if (KIND == NORMALIZE_L2)
         factor = made == 0.0 ? 0.0 : 1.0 / sqrt(made);
     for (int i = 0; i < count; i++) {
-        vec4 value = (imageLoad(x4, from + i) - mean) * factor;
+        vec4 value = (AT4(x4, from + i) - mean) * factor;
         if (HAS_SCALE != 0)
-            value *= imageLoad(scale4, (push.scale_offset >> 2) + i);
+            value *= AT4(scale4, (push.scale_offset >> 2) + i);
         if (HAS_BIAS != 0)
-            value += imageLoad(bias4, (push.bias_offset >> 2) + i);
+            value += AT4(bias4, (push.bias_offset >> 2) + i);
         y4[to + i] = vec4(epilogue(value.x), epilogue(value.y), epilogue(value.z),
                           epilogue(value.w));
     }

@@ -1,13 +1,15 @@
 // One invocation = four channels of up to BLOCK pixels of one picture; as normalize.comp for
 // channels-last maps, for CPU drivers, whose texel reads are cheap.
+// variants: f32 t32
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#include "read4.glsl"
 #include "index.glsl"
 
 layout(constant_id = 3) const uint BLOCK = 16;
 
-layout(binding = 0, rgba32f) readonly uniform imageBuffer x4;
-layout(binding = 1, r32f) readonly uniform imageBuffer factors; // mean, factor, bias of a channel
+READ4(0, x4);
+READ(1, factors); // mean, factor, bias of a channel
 layout(binding = 2) writeonly buffer Y4 { vec4 y4[]; };         // channels-last dense
 
 layout(push_constant) uniform Push {
@@ -24,7 +26,7 @@ vec4 factor_of(int first, int which)
 {
     vec4 value;
     for (int k = 0; k < 4; k++)
-        value[k] = imageLoad(factors, first + k * push.factor_channel + which).x;
+        value[k] = AT(factors, first + k * push.factor_channel + which);
     return value;
 }
 
@@ -42,7 +44,7 @@ void main()
     uint to = (image * push.pixels + begin) * push.quads + quad;
     const uint end = min(begin + BLOCK, push.pixels);
     for (uint p = begin; p < end; p++) {
-        const vec4 value = (imageLoad(x4, from) - mean) * factor + bias;
+        const vec4 value = (AT4(x4, from) - mean) * factor + bias;
         y4[to] = vec4(epilogue(value.x), epilogue(value.y), epilogue(value.z), epilogue(value.w));
         from += push.x_pixel;
         to += push.quads;

@@ -5,9 +5,11 @@
 // For CPU drivers: nothing but registers, texel reads and constant-lane shuffles in the inner loop.
 // With VECTOR = 4 the input channels of a pixel are read four at a time (channels-last), with 1 one
 // at a time through any strides. Output is channels-last.
+// variants: f32 t32
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+#include "read4.glsl"
 #include "index.glsl"
 #include "panel.glsl"
 #include "panel_codes.glsl"
@@ -31,15 +33,15 @@ layout(constant_id = 16) const uint SHUFFLE = 0;
 // 1: input channels are multiplied by factors; 2: there are several images, each with its own.
 layout(constant_id = 17) const uint FACTORS = 0;
 
-layout(binding = 0, rgba32f) readonly uniform imageBuffer x4;
-layout(binding = 1, r32f) readonly uniform imageBuffer x;
-layout(binding = 2, rgba32f) readonly uniform imageBuffer weights4;
-layout(binding = 3, r32f) readonly uniform imageBuffer bias;
+READ4(0, x4);
+READ(1, x);
+READ4(2, weights4);
+READ(3, bias);
 layout(binding = 4) writeonly buffer Y { float y[]; };
 layout(binding = 4) writeonly buffer Y4 { vec4 y4[]; };
-layout(binding = 5, rgba32f) readonly uniform imageBuffer operand4; // lies as y does, or SHUFFLE
-layout(binding = 6, r32f) readonly uniform imageBuffer operand;
-layout(binding = 7, rgba32f) readonly uniform imageBuffer factors4; // [image][quad of channels]
+READ4(5, operand4); // lies as y does, or SHUFFLE
+READ(6, operand);
+READ4(7, factors4); // [image][quad of channels]
 
 layout(push_constant) uniform Push {
     uint pixels;       // of the output, all images together
@@ -114,16 +116,16 @@ vec4 read_pixel(uint r, uint quad)
     vec4 value;
     if (ALONG != 0 && PADDED != 0) {
         const bool here = inside[r] && window_inside(start_w[r] + int(quad), push.in_w);
-        value = imageLoad(x4, here ? offsets[r] + int(quad) : 0);
+        value = AT4(x4, here ? offsets[r] + int(quad) : 0);
         return here ? value : vec4(0.0);
     }
     if (VECTOR == 4) {
-        value = imageLoad(x4, offsets[r] + int(quad));
+        value = AT4(x4, offsets[r] + int(quad));
     } else {
         [[unroll]] for (uint k = 0; k < 4; k++) {
             const uint channel = 4 * quad + k;
             const int at = int(min(channel, push.in_channels - 1)) * push.x_strides[1];
-            const float read = imageLoad(x, offsets[r] + at).x;
+            const float read = AT(x, offsets[r] + at);
             value[k] = channel < push.in_channels ? read : 0.0;
         }
     }
@@ -144,8 +146,8 @@ vec4 unpack(uvec2 pairs)
 vec4 read_weights(uint weight, uint column)
 {
     if (NARROW == PANEL_FLOAT32)
-        return imageLoad(weights4, int(weight + column * LANES));
-    const uvec4 pairs = floatBitsToUint(imageLoad(weights4, int(weight + column / 2 * LANES)));
+        return AT4(weights4, int(weight + column * LANES));
+    const uvec4 pairs = floatBitsToUint(AT4(weights4, int(weight + column / 2 * LANES)));
     return unpack(column % 2 == 0 ? pairs.xy : pairs.zw);
 }
 
@@ -159,12 +161,12 @@ void add_tap(uint weight)
         [[unroll]] for (uint r = 0; r < READS; r++)
             pixels[r] = read_pixel(r, quad);
         if (FACTORS == 1) {
-            const vec4 factor = imageLoad(factors4, int(quad));
+            const vec4 factor = AT4(factors4, int(quad));
             [[unroll]] for (uint r = 0; r < READS; r++)
                 pixels[r] *= factor;
         } else if (FACTORS == 2) {
             [[unroll]] for (uint r = 0; r < READS; r++)
-                pixels[r] *= imageLoad(factors4, factors[r] + int(quad));
+                pixels[r] *= AT4(factors4, factors[r] + int(quad));
         }
         [[unroll]] for (uint c = 0; c < COLS; c++)
             weights[c] = read_weights(weight, c);
@@ -177,10 +179,10 @@ void store_shuffled(uint pixel, uint p, uint channel)
 {
     const uint from = pixel * push.operand_pixel + channel;
     const uint to = (pixel * push.y_pixel + push.y_offset) / 4 + channel / 2;
-    vec4 other = SHUFFLE == 4 ? imageLoad(operand4, int(from / 4)) : vec4(0.0), own;
+    vec4 other = SHUFFLE == 4 ? AT4(operand4, int(from / 4)) : vec4(0.0), own;
     [[unroll]] for (uint c = 0; c < 4; c++) {
         if (SHUFFLE != 4)
-            other[c] = imageLoad(operand, int(from + c)).x;
+            other[c] = AT(operand, int(from + c));
         own[c] = epilogue(sums[p][c % COLS]);
     }
     if (channel < push.out_channels)
@@ -198,7 +200,7 @@ void store(uint pixel, uint p, uint channel, uint group)
     const uint to = pixel * push.y_pixel + push.y_offset + group * push.out_channels + channel;
     if (STORE_VECTOR == 4 && COLS == 4) {
         vec4 value = vec4(sums[p][0], sums[p][1 % COLS], sums[p][2 % COLS], sums[p][3 % COLS]);
-        const vec4 other = HAS_OPERAND ? imageLoad(operand4, int(to / 4)) : vec4(0.0);
+        const vec4 other = HAS_OPERAND ? AT4(operand4, int(to / 4)) : vec4(0.0);
         [[unroll]] for (uint c = 0; c < 4; c++)
             value[c] = epilogue(value[c], other[c]);
         if (channel < push.out_channels)
@@ -206,7 +208,7 @@ void store(uint pixel, uint p, uint channel, uint group)
         return;
     }
     [[unroll]] for (uint c = 0; c < COLS; c++) {
-        const float other = HAS_OPERAND ? imageLoad(operand, int(to + c)).x : 0.0;
+        const float other = HAS_OPERAND ? AT(operand, int(to + c)) : 0.0;
         const float value = epilogue(sums[p][c], other);
         if (channel + c < push.out_channels)
             y[to + c] = value;
@@ -227,7 +229,7 @@ void main()
     place_pixels(first);
     [[unroll]] for (uint c = 0; c < COLS; c++) {
         const uint at = group * push.out_channels + min(channel + c, push.out_channels - 1);
-        const float value = HAS_BIAS != 0 ? imageLoad(bias, int(at)).x : 0.0;
+        const float value = HAS_BIAS != 0 ? AT(bias, int(at)) : 0.0;
         [[unroll]] for (uint p = 0; p < PIXELS; p++)
             sums[p][c] = value;
     }

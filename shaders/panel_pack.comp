@@ -2,16 +2,18 @@
 // zero where there are none. The order is [panel][tap][input channel / 4][column][lane]; see
 // panel.glsl. What was of 16 bits is so again, and [column][lane] is
 // [column / 2][lane][column % 2].
+// variants: f32 t32
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+#include "read4.glsl"
 #include "index.glsl"
 #include "panel_codes.glsl"
 
 layout(constant_id = 3) const uint LANES = 8;
 layout(constant_id = 4) const uint NARROW = PANEL_FLOAT32;
 
-layout(binding = 0, r32f) readonly uniform imageBuffer source;
+READ(0, source);
 layout(binding = 1) writeonly buffer Packed4 { vec4 packed4[]; };
 layout(binding = 1) writeonly buffer Pairs { uvec2 pairs[]; };
 
@@ -62,7 +64,7 @@ void main()
         vec4 value;
         [[unroll]] for (uint k = 0; k < 4; k++) {
             const uint at = min(in_channel + k, push.in_channels - 1);
-            const float read = imageLoad(source, from + int(at) * push.strides[1]).x;
+            const float read = AT(source, from + int(at) * push.strides[1]);
             const bool there =
                 out_channel < push.out_channels && in_channel + k < push.in_channels;
             value[k] = there ? read : 0.0;

@@ -2,9 +2,11 @@
 // operands read where they lie; panels of columns are fastest over the workgroups.
 //
 // For CPU drivers, like panel.comp, which multiplies with weights that were packed before.
+// variants: f32 t32
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+#include "read4.glsl"
 #include "index.glsl"
 #include "panel.glsl"
 #include "panel_product_codes.glsl"
@@ -22,12 +24,12 @@ layout(constant_id = 12) const uint C_COLUMN = 1; // C's step from a column to t
 // Of attention; stats has each row's largest score, and one over the sum of the exponentials.
 layout(constant_id = 13) const uint SOFTMAX = PRODUCT_SOFTMAX_NONE;
 
-layout(binding = 0, rgba32f) readonly uniform imageBuffer a4;
-layout(binding = 1, r32f) readonly uniform imageBuffer a;
-layout(binding = 2, rgba32f) readonly uniform imageBuffer b4;
-layout(binding = 3, r32f) readonly uniform imageBuffer b;
-layout(binding = 4, r32f) readonly uniform imageBuffer c;
-layout(binding = 6, r32f) readonly uniform imageBuffer stats;
+READ4(0, a4);
+READ(1, a);
+READ4(2, b4);
+READ(3, b);
+READ(4, c);
+READ(6, stats);
 layout(binding = 5) writeonly buffer Y { float y[]; };
 layout(binding = 5) writeonly buffer Y4 { vec4 y4[]; };
 
@@ -55,13 +57,13 @@ int batch_offset(ivec2 place, int strides[2])
 vec4 read_a(uint r, uint quad)
 {
     if (A_VECTOR != 0) {
-        const vec4 read = imageLoad(a4, a_rows[r] + int(quad));
+        const vec4 read = AT4(a4, a_rows[r] + int(quad));
         return SOFTMAX == PRODUCT_SOFTMAX_OF_A ? decay(read - a_highest[r]) : read;
     }
     vec4 value;
     [[unroll]] for (uint k = 0; k < 4; k++) {
         const uint at = RAGGED != 0 ? min(4 * quad + k, push.depth - 1) : 4 * quad + k;
-        const float read = imageLoad(a, a_rows[r] + int(at) * push.a_depth).x;
+        const float read = AT(a, a_rows[r] + int(at) * push.a_depth);
         value[k] = RAGGED != 0 && 4 * quad + k >= push.depth ? 0.0 : read;
     }
     return value;
@@ -72,7 +74,7 @@ void read_b(uint quad, out vec4 weights[COLS])
 {
     if (B_MODE == PRODUCT_B_DEPTH) {
         [[unroll]] for (uint col = 0; col < COLS; col++)
-            weights[col] = imageLoad(b4, b_columns[col] + int(quad));
+            weights[col] = AT4(b4, b_columns[col] + int(quad));
         return;
     }
     [[unroll]] for (uint k = 0; k < 4; k++) {
@@ -80,12 +82,12 @@ void read_b(uint quad, out vec4 weights[COLS])
         const bool outside = RAGGED != 0 && 4 * quad + k >= push.depth;
         const int row = b_base + int(at) * push.b_depth;
         if (B_MODE == PRODUCT_B_COLUMNS) {
-            const vec4 read = imageLoad(b4, (row + b_columns[0]) >> 2);
+            const vec4 read = AT4(b4, (row + b_columns[0]) >> 2);
             [[unroll]] for (uint col = 0; col < COLS; col++)
                 weights[col][k] = outside ? 0.0 : read[col];
         } else {
             [[unroll]] for (uint col = 0; col < COLS; col++) {
-                const float read = imageLoad(b, row + b_columns[col]).x;
+                const float read = AT(b, row + b_columns[col]);
                 weights[col][k] = outside ? 0.0 : read;
             }
         }
@@ -97,7 +99,7 @@ float finish(uint p, uint col, uint column, int c_at, vec2 row)
 {
     float value = sums[p][col] * (SOFTMAX == PRODUCT_SOFTMAX_OF_A ? row.y : push.alpha);
     if (HAS_C != 0)
-        value += imageLoad(c, c_at + int(min(column, push.columns - 1)) * int(C_COLUMN)).x;
+        value += AT(c, c_at + int(min(column, push.columns - 1)) * int(C_COLUMN));
     if (SOFTMAX == PRODUCT_SOFTMAX_OF_Y)
         return decay(vec4(value - row.x)).x * row.y;
     value = epilogue(value);
@@ -141,7 +143,7 @@ void main()
         const uint row = min(first + r * LANES + gl_SubgroupInvocationID, push.rows - 1);
         a_rows[r] = a_base + int(row) * push.a_row;
         if (SOFTMAX == PRODUCT_SOFTMAX_OF_A)
-            a_highest[r] = imageLoad(stats, int(2 * (batch * push.rows + row))).x;
+            a_highest[r] = AT(stats, int(2 * (batch * push.rows + row)));
         if (A_VECTOR != 0)
             a_rows[r] >>= 2;
     }
@@ -171,7 +173,7 @@ void main()
             const int at = int(2 * (batch * push.rows + first + p));
             vec2 row = vec2(0.0);
             if (SOFTMAX != PRODUCT_SOFTMAX_NONE)
-                row = vec2(imageLoad(stats, at).x, imageLoad(stats, at + 1).x);
+                row = vec2(AT(stats, at), AT(stats, at + 1));
             store(p, column, c_at, y_at, row);
         }
         c_at += push.c_row;

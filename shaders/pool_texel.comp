@@ -1,9 +1,11 @@
 // One invocation = four channels x COLUMNS neighbouring outputs of one row; each input of a line of
 // the window is read once for all of them. For the largest and the mean of what lies inside, on
 // channels-last maps and CPU drivers.
+// variants: f32 t32
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_EXT_control_flow_attributes : require
+#include "read4.glsl"
 #include "index.glsl"
 #include "window.glsl"
 
@@ -14,7 +16,7 @@ layout(constant_id = 7) const uint STRIDE_W = 1;
 layout(constant_id = 8) const uint DILATION_W = 1;
 const uint SPAN = (COLUMNS - 1) * STRIDE_W + (KERNEL_W - 1) * DILATION_W + 1;
 
-layout(binding = 0, rgba32f) readonly uniform imageBuffer x4;
+READ4(0, x4);
 layout(binding = 1) writeonly buffer Y4 { vec4 y4[]; }; // channels-last
 
 layout(push_constant) uniform Push {
@@ -34,7 +36,7 @@ void take_line(int line, int start_w)
     [[unroll]] for (uint i = 0; i < SPAN; i++) {
         const int at = start_w + int(i);
         const bool inside = window_inside(at, push.in_w);
-        const vec4 read = imageLoad(x4, line + (inside ? at : 0) * push.x_strides[2]);
+        const vec4 read = AT4(x4, line + (inside ? at : 0) * push.x_strides[2]);
         const vec4 value =
             inside ? read : vec4(AVERAGE != 0 ? 0.0 : uintBitsToFloat(0xff800000u));
         [[unroll]] for (uint w = 0; w < KERNEL_W; w++) {

@@ -1,8 +1,10 @@
 // One invocation = four results that lie next to each other, as the elements they are made of do
 // (STAGE 0), or one part of four; as reduce.comp for the plainest functions of floats, for CPU
 // drivers, whose texel reads are cheap.
+// variants: f32 t32
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#include "read4.glsl"
 #include "index.glsl"
 #include "reduce_codes.glsl"
 
@@ -11,9 +13,9 @@ layout(constant_id = 4) const uint STAGE = 0;
 layout(constant_id = 5) const uint RANK = 4;
 layout(constant_id = 6) const uint INSIDE_RANK = 4;
 
-layout(binding = 0, rgba32f) readonly uniform imageBuffer x4;
+READ4(0, x4);
 layout(binding = 1) writeonly buffer Y4 { vec4 y4[]; };
-layout(binding = 2, rgba32f) readonly uniform imageBuffer parts4; // [part][row]
+READ4(2, parts4); // [part][row]
 layout(binding = 3) writeonly buffer Made4 { vec4 made4[]; };     // the same
 
 layout(push_constant) uniform Push {
@@ -52,14 +54,14 @@ void main()
                                           : 0.0);
     if (STAGE == 2) {
         for (uint p = 0; p < part_count; p++)
-            made = joined(made, imageLoad(parts4, int(row + p * push.rows)));
+            made = joined(made, AT4(parts4, int(row + p * push.rows)));
     } else {
         const uint begin = STAGE == 1 ? id / push.rows * push.part_length : 0;
         const uint count = min(push.part_length, push.row_length - begin);
         Inside now = inside_at(begin);
         now.at += push.x_offset + row_start_x(row);
         for (uint i = 0; i < count; i++, inside_next(now))
-            made = joined(made, imageLoad(x4, now.at >> 2));
+            made = joined(made, AT4(x4, now.at >> 2));
     }
     if (STAGE == 1) {
         made4[id] = made;

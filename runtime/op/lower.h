@@ -163,12 +163,14 @@ uint32_t espy_lower_run(const struct op_lower *c, const struct view *collapsed);
 
 // The variant that computes with this storage (VARIANT_F32...) or that moves its words (VARIANT_W32...).
 enum shader_variant espy_variant(enum storage storage);
-// The same, but VARIANT_T32 where vectors are better read as texels: for shaders that have it.
+// The same, but VARIANT_T32 on CPU drivers that can bind all of a buffer as texels, where reading
+// those costs a quarter of what a storage buffer's elements do: for shaders that have it.
 enum shader_variant espy_reading_variant(const struct op_lower *c, enum storage storage);
 enum shader_variant espy_word_variant(enum storage storage);
-// Kernels for CPU drivers may read whatever is float32 as texels: that costs a quarter of a storage
-// buffer's read there, and such a device can bind all of a buffer so.
-bool espy_lower_reads_texels(const struct op_lower *c, enum storage storage);
+// Kernels for CPU drivers may take float32 in whole vectors, read as espy_reading_variant says.
+bool espy_lower_reads_vectors(const struct op_lower *c, enum storage storage);
+// Which of such a kernel's variants, T32 and F32, that is.
+const struct shader *espy_vector_shader(const struct op_lower *c, const struct shader_set *shaders);
 // How a type lies in this device's memory.
 enum storage espy_lower_storage(const struct op_lower *c, espy_dtype dtype);
 // 1 or 2: how many 32-bit words an integer view's element has, for kernels that read indices

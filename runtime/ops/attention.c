@@ -738,7 +738,7 @@ static struct view lower_stats(struct op_lower *c, const struct parts *p, int64_
                                               .keys = (uint32_t)p->s.keys};
     const struct view bindings[] = {p->scores, stats};
     if (stats.buffer != VIEW_NONE)
-        dispatch(c, attention_stats_shaders.variants[VARIANT_NONE], bindings, 2, &push,
+        dispatch(c, espy_vector_shader(c, &attention_stats_shaders), bindings, 2, &push,
                  sizeof(push), &spec, sizeof(spec), push.rows);
     return stats;
 }

@@ -150,7 +150,7 @@ static inline void attention_panel_lower(struct op_lower *c, const struct attent
     // A binding that is written must be given even if the kernel will not write it.
     const struct view stats = p->stats.buffer != VIEW_NONE ? p->stats : p->y;
     const struct view weights = p->weights.buffer != VIEW_NONE ? p->weights : p->y;
-    struct op_dispatch dispatch = {.shader = attention_panel_shaders.variants[VARIANT_NONE],
+    struct op_dispatch dispatch = {.shader = espy_vector_shader(c, &attention_panel_shaders),
                                    .bindings = {p->q, p->k, p->v, p->mask, p->y, stats,
                                                 weights},
                                    .binding_count = 7,

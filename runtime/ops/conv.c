@@ -256,7 +256,7 @@ static void lower_depthwise_texel(struct op_lower *c, const struct conv *conv,
                                              .quads = (uint32_t)conv->groups / spec.vector};
     WINDOW_FILL_LINES(&spec, &push, window, spec.vector, &d->x, &d->y);
     DEPTHWISE_EPILOGUE(c, &spec, &push);
-    struct op_dispatch dispatch = {.shader = conv_depthwise_texel_shaders.variants[VARIANT_NONE],
+    struct op_dispatch dispatch = {.shader = espy_vector_shader(c, &conv_depthwise_texel_shaders),
                                    .bindings = {d->x, d->w, d->bias, d->y, d->x, d->w, d->bias},
                                    .binding_count = 7,
                                    .push = &push,

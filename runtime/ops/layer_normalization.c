@@ -269,7 +269,7 @@ static bool suits_texels(const struct op_lower *c, const struct bindings *b,
                          const struct layer_normalization_push *push,
                          const struct layer_normalization_spec *spec)
 {
-    bool fits = espy_lower_reads_texels(c, b->x.storage) && push->part_count <= 1 &&
+    bool fits = espy_lower_reads_vectors(c, b->x.storage) && push->part_count <= 1 &&
                 push->row_length > 0 && push->x_step == 1 && push->y_step == 1 &&
                 in_fours(push->row_length) && in_fours(push->x_offset) &&
                 in_fours(push->scale_offset) && in_fours(push->bias_offset) && spec->scale <= 1 &&
@@ -299,7 +299,7 @@ static void dispatch_texels(struct op_lower *c, const struct bindings *b,
     memcpy(push.x_strides, full->x_strides, sizeof(push.x_strides));
     memcpy(push.y_strides, full->y_strides, sizeof(push.y_strides));
     LOWER_EPILOGUE(c, &spec, &push);
-    struct op_dispatch made = {.shader = layer_normalization_texel_shaders.variants[VARIANT_NONE],
+    struct op_dispatch made = {.shader = espy_vector_shader(c, &layer_normalization_texel_shaders),
                                .bindings = {b->x, b->scale, b->bias, b->y},
                                .binding_count = 4,
                                .push = &push,

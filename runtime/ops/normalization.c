@@ -310,7 +310,7 @@ static void take_run(struct view views[3], struct normalize_push *push, struct n
 static bool suits_texels(const struct op_lower *c, const struct view *x,
                          const struct view *factors, struct view *pixels)
 {
-    bool fits = x->rank >= 3 && espy_lower_reads_texels(c, x->storage) && x->dims[1] % 4 == 0 &&
+    bool fits = x->rank >= 3 && espy_lower_reads_vectors(c, x->storage) && x->dims[1] % 4 == 0 &&
                 x->strides[1] == 1 && x->offset % 4 == 0 && x->strides[0] % 4 == 0;
     *pixels = *x;
     pixels->rank = x->rank > 2 ? x->rank - 2 : 0;
@@ -340,7 +340,7 @@ static void dispatch_texels(struct op_lower *c, const struct view *x, const stru
     push.blocks = (push.pixels + spec.block - 1) / spec.block;
     push.count = (uint32_t)x->dims[0] * push.blocks * push.quads;
     LOWER_EPILOGUE(c, &spec, &push);
-    struct op_dispatch made = {.shader = normalize_texel_shaders.variants[VARIANT_NONE],
+    struct op_dispatch made = {.shader = espy_vector_shader(c, &normalize_texel_shaders),
                                .bindings = {*x, *factors, y},
                                .binding_count = 3,
                                .push = &push,

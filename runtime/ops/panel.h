@@ -30,7 +30,7 @@ struct panel_problem {
 static inline bool panel_suits(const struct op_lower *c, enum storage storage)
 {
     const struct caps *caps = c->caps;
-    return espy_lower_reads_texels(c, storage) && caps->subgroups && caps->subgroup_size >= 4 &&
+    return espy_lower_reads_vectors(c, storage) && caps->subgroups && caps->subgroup_size >= 4 &&
            caps->subgroup_size <= caps->invocations_max;
 }
 
@@ -118,7 +118,7 @@ static inline struct view panel_weights(struct op_lower *c, const struct panel_p
                                    .offset = (int32_t)problem->w.offset};
     for (uint32_t i = 0; i < 5; i++)
         push.strides[i] = problem->w_strides[i];
-    struct op_dispatch dispatch = {.shader = panel_pack_shaders.variants[VARIANT_NONE],
+    struct op_dispatch dispatch = {.shader = espy_vector_shader(c, &panel_pack_shaders),
                                    .bindings = {problem->w, packed},
                                    .binding_count = 2,
                                    .push = &push,
@@ -257,7 +257,7 @@ static inline void panel_multiply(struct op_lower *c, const struct panel_problem
     }
     if (!problem->inner)
         LOWER_SHARED_EPILOGUE(c, &spec, &push);
-    struct op_dispatch dispatch = {.shader = panel_shaders.variants[VARIANT_NONE],
+    struct op_dispatch dispatch = {.shader = espy_vector_shader(c, &panel_shaders),
                                    .bindings = {problem->x, problem->x, panel->weights, problem->bias,
                                                 *y, problem->operand, problem->operand,
                                                 problem->scaled ? problem->factors : none},

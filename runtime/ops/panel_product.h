@@ -98,7 +98,7 @@ static inline void panel_product_lower(struct op_lower *c, const struct panel_pr
     }
     if (p->last)
         LOWER_SHARED_EPILOGUE(c, &spec, &push);
-    struct op_dispatch dispatch = {.shader = panel_product_shaders.variants[VARIANT_NONE],
+    struct op_dispatch dispatch = {.shader = espy_vector_shader(c, &panel_product_shaders),
                                    .bindings = {p->a, p->a, p->b, p->b, p->c, p->y, p->stats},
                                    .binding_count = 7,
                                    .push = &push,

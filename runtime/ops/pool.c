@@ -209,7 +209,7 @@ static bool suits_texels(const struct op_lower *c, const struct window *window,
     enum { KERNEL_W_MAX = 7, EXTENT_MAX = 13 };
     const struct pool_attrs *attrs = c->attrs;
     const enum pool_mode mode = mode_of(c->node);
-    return espy_lower_reads_texels(c, x->storage) && espy_dtype_is_float(x->dtype) &&
+    return espy_lower_reads_vectors(c, x->storage) && espy_dtype_is_float(x->dtype) &&
            !espy_lower_wants(c, 1) && window_vector(x) && window->in[0] == 1 &&
            window->out[0] == 1 && window->kernel[0] == 1 && window->pad[0] == 0 &&
            window->kernel[2] <= KERNEL_W_MAX && window_extent(window, 2) <= EXTENT_MAX &&
@@ -230,7 +230,7 @@ static void lower_texels(struct op_lower *c, const struct window *window, const 
     struct pool_texel_push push = {.rows = (uint32_t)(x->dims[0] * window->out[1]),
                                    .quads = (uint32_t)(x->dims[1] / 4)};
     WINDOW_FILL_LINES(&spec, &push, window, 4, x, &y);
-    struct op_dispatch dispatch = {.shader = pool_texel_shaders.variants[VARIANT_NONE],
+    struct op_dispatch dispatch = {.shader = espy_vector_shader(c, &pool_texel_shaders),
                                    .bindings = {*x, y},
                                    .binding_count = 2,
                                    .push = &push,

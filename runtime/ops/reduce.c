@@ -277,7 +277,7 @@ static bool suits_texels(const struct op_lower *c, const struct reduce_push *pus
                          const struct reduce_spec *spec)
 {
     const uint32_t last = spec->rank - 1;
-    bool fits = espy_lower_reads_texels(c, espy_lower_storage(c, c->inputs[0].dtype)) &&
+    bool fits = espy_lower_reads_vectors(c, espy_lower_storage(c, c->inputs[0].dtype)) &&
                 (spec->kind == REDUCE_SUM || spec->kind == REDUCE_MEAN ||
                  spec->kind == REDUCE_MAX || spec->kind == REDUCE_MIN) &&
                 push->x_strides[last] == 1 && push->y_strides[last] == 1 &&
@@ -294,7 +294,7 @@ static void dispatch_texels(struct op_lower *c, const struct view *bindings, uin
 {
     spec->stage = stage;
     const size_t parts = (push->row_length + push->part_length - 1) / push->part_length;
-    struct op_dispatch made = {.shader = reduce_texel_shaders.variants[VARIANT_NONE],
+    struct op_dispatch made = {.shader = espy_vector_shader(c, &reduce_texel_shaders),
                                .bindings = {bindings[0], bindings[1], bindings[2], bindings[3]},
                                .binding_count = 4,
                                .push = push,

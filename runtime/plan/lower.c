@@ -448,15 +448,21 @@ struct view espy_lower_constant(struct op_lower *c, espy_dtype dtype, const stru
 
 // ---- dispatches ------------------------------------------------------------------------------------
 
-bool espy_lower_reads_texels(const struct op_lower *c, enum storage storage)
+bool espy_lower_reads_vectors(const struct op_lower *c, enum storage storage)
 {
-    return c->caps->cpu && storage == STORAGE_F32 &&
-           c->caps->texel_elements_max >= c->caps->buffer_range_max / 4;
+    return c->caps->cpu && storage == STORAGE_F32;
 }
 
 enum shader_variant espy_reading_variant(const struct op_lower *c, enum storage storage)
 {
-    return espy_lower_reads_texels(c, storage) ? VARIANT_T32 : espy_variant(storage);
+    const bool texels = espy_lower_reads_vectors(c, storage) &&
+                        c->caps->texel_elements_max >= c->caps->buffer_range_max / 4;
+    return texels ? VARIANT_T32 : espy_variant(storage);
+}
+
+const struct shader *espy_vector_shader(const struct op_lower *c, const struct shader_set *shaders)
+{
+    return shaders->variants[espy_reading_variant(c, STORAGE_F32)];
 }
 
 enum shader_variant espy_variant(enum storage storage)
@@ -700,7 +706,7 @@ static void fill_copy_push(const struct view *views, struct copy_push *push)
 static bool take_vectors(const struct op_lower *c, struct view *views)
 {
     const uint32_t last = views[0].rank - 1;
-    if (!espy_lower_reads_texels(c, views[0].storage))
+    if (espy_reading_variant(c, views[0].storage) != VARIANT_T32)
         return false;
     for (uint32_t i = 0; i < 2; i++)
         if (!espy_view_vectors(&views[i], last, false))
