@@ -96,10 +96,10 @@ void add_values(bool careful)
                 const uint quad = min(lane() + n * LANES, WIDTH - 1);
                 const vec4 value = kv_tile[(4 * g + c) * KV_ROW + quad];
                 [[unroll]] for (uint i = 0; i < 4; i++) {
-                    if (careful)
-                        sums[i][n] += weights[i][c] == 0.0 ? vec4(0.0) : weights[i][c] * value;
-                    else
-                        sums[i][n] += weights[i][c] * value;
+                    vec4 product = weights[i][c] * value;
+                    if (careful) // without a branch, of which there would be too many for some drivers
+                        product = mix(product, vec4(0.0), bvec4(weights[i][c] == 0.0));
+                    sums[i][n] += product;
                 }
             }
         }
