@@ -268,7 +268,7 @@ static uint32_t panel_pixels_of(const struct plan *plan, uint32_t node)
 {
     for (uint32_t d = 0; d < plan->dispatch_count; d++)
         if (plan->dispatches[d].node == node &&
-            strcmp(plan->dispatches[d].shader->name, "panel") == 0)
+            strcmp(plan->dispatches[d].shader->name, "panel.t32") == 0)
             return ((const struct panel_spec *)plan->dispatches[d].spec)->pixels;
     return 0;
 }
