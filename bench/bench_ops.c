@@ -118,6 +118,18 @@ static int compare(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
+// Each once, in the order of their first dispatches.
+static void print_kernels(const struct plan *plan)
+{
+    for (uint32_t i = 0; i < plan->dispatch_count; i++) {
+        uint32_t first = 0;
+        while (plan->dispatches[first].shader != plan->dispatches[i].shader)
+            first++;
+        if (first == i)
+            printf("%s%s", i > 0 ? ", " : "", plan->dispatches[i].shader->name);
+    }
+}
+
 static void print_row(struct bench *bench, uint32_t rounds, const struct peaks *peaks)
 {
     qsort(bench->ms, rounds, sizeof(*bench->ms), compare);
@@ -132,8 +144,7 @@ static void print_row(struct bench *bench, uint32_t rounds, const struct peaks *
         printf("- | - | - | ");
     printf("%.2f | %.0f %% | %u | %.0f | ", gbytes, 100 * gbytes / peaks->gbytes,
            bench->plan.dispatch_count, bench->first_ms);
-    for (uint32_t i = 0; i < bench->plan.dispatch_count; i++)
-        printf("%s%s", i > 0 ? ", " : "", bench->plan.dispatches[i].shader->name);
+    print_kernels(&bench->plan);
     printf(" |\n");
 }
 

@@ -371,7 +371,8 @@ static struct problem_cost cost_of(const struct problem *p)
         elements = 5 * pixels * p->in;
         break;
     case PROBLEM_GATE:
-        steps = (2 * batch * p->hidden + pixels * p->out) * p->in;
+        if (p->out > 0) // a gate alone has few
+            steps = (2 * batch * p->hidden + pixels * p->out) * p->in;
         elements = pixels * (p->in + (p->out == 0 ? p->in : p->out)) +
                    p->in * (2 * p->hidden + p->out);
         break;
