@@ -61,8 +61,7 @@ static void print_error(void *user, espy_log_level level, const char *message)
         fprintf(stderr, "bench_models: %s\n", message);
 }
 
-// ---- a model
-// ---------------------------------------------------------------------------------
+// ---- a model ------------------------------------------------------------------------------------
 
 static bool open_device(struct bench *bench, const char *cache)
 {
@@ -148,8 +147,7 @@ static void close_model(struct bench *bench)
         free(bench->inputs[i].data);
 }
 
-// ---- first results
-// -----------------------------------------------------------------------------
+// ---- first results ------------------------------------------------------------------------------
 
 // In a child, which a driver sees for the first time; caches are in `folder`.
 static bool measure_first(const char *path, const char *folder, struct first *first)
@@ -204,8 +202,7 @@ static bool measure_firsts(const char *path, struct first *cold, struct first *w
     return good;
 }
 
-// ---- all
-// ---------------------------------------------------------------------------------------
+// ---- all ----------------------------------------------------------------------------------------
 
 static int compare(const void *a, const void *b)
 {

@@ -77,8 +77,7 @@ static bool host_is_little_endian(void)
     return first == 1;
 }
 
-// ---- read
-// ------------------------------------------------------------------------------------------
+// ---- read ---------------------------------------------------------------------------------------
 
 struct image {
     const struct host *host;
@@ -254,8 +253,7 @@ espy_status espy_format_read(const struct host *host, const char *name, const vo
                                   json.payload_size, &source, graph);
 }
 
-// ---- write
-// -----------------------------------------------------------------------------------------
+// ---- write --------------------------------------------------------------------------------------
 
 // Where bytes go: a file, or memory that has room for all of them.
 struct sink {

@@ -37,8 +37,7 @@ void espy_graph_finish(struct graph *graph)
     *graph = (struct graph){0};
 }
 
-// ---- builders
-// ------------------------------------------------------------------------------------
+// ---- builders -----------------------------------------------------------------------------------
 
 static espy_status resize(struct graph *graph, void *array, uint32_t *capacity, uint32_t wanted,
                           size_t element_size)
@@ -344,8 +343,7 @@ espy_status espy_graph_add_step(struct graph *graph, struct graph_node *node, co
     return ESPY_OK;
 }
 
-// ---- prune and sort
-// ------------------------------------------------------------------------------
+// ---- prune and sort -----------------------------------------------------------------------------
 
 // Which node makes each value (GRAPH_NONE: none), and a worklist of nodes; freed together.
 struct walk {

@@ -36,8 +36,7 @@ static espy_status refuse(const struct checker *checker, const char *place, cons
                      espy_format_shown(checker->body, shown), place, reason);
 }
 
-// ---- strings
-// ---------------------------------------------------------------------------------------
+// ---- strings ------------------------------------------------------------------------------------
 
 // NULL where text is good, else what is wrong with it.
 static const char *string_fault(const char *text, size_t size_max, bool control_allowed)
@@ -91,8 +90,7 @@ static bool is_role(const char *role)
     return role[0] != '\0';
 }
 
-// ---- values
-// ----------------------------------------------------------------------------------------
+// ---- values -------------------------------------------------------------------------------------
 
 static espy_status check_shape(const struct checker *checker, const char *place,
                                const struct graph_value *value)
@@ -168,8 +166,7 @@ static espy_status check_value(struct checker *checker, uint32_t index)
     return check_constant(checker, place, value);
 }
 
-// ---- inputs and outputs
-// ----------------------------------------------------------------------------
+// ---- inputs and outputs -------------------------------------------------------------------------
 
 static bool is_one_of(const char *text, const char *const *words, size_t count)
 {
@@ -359,8 +356,7 @@ static espy_status check_of(const struct checker *checker, const char *list,
     return ESPY_OK;
 }
 
-// ---- nodes
-// -----------------------------------------------------------------------------------------
+// ---- nodes --------------------------------------------------------------------------------------
 
 static espy_status check_attr(const struct checker *checker, const char *place,
                               const struct graph_attr *attr)
@@ -494,8 +490,7 @@ static espy_status check_node(struct checker *checker, uint32_t index)
     return check_steps(checker, place, node);
 }
 
-// ---- attention
-// ---------------------------------------------------------------------------------
+// ---- attention ----------------------------------------------------------------------------------
 
 static bool is_input(const struct graph *graph, const char *name)
 {
@@ -584,8 +579,7 @@ static espy_status check_attention(const struct checker *checker)
     return status;
 }
 
-// ---- the whole
-// -------------------------------------------------------------------------------------
+// ---- the whole ----------------------------------------------------------------------------------
 
 static espy_status check_limits(const struct checker *checker)
 {

@@ -75,8 +75,7 @@ static espy_status refuse(const struct reader *reader, const struct place *place
                      place == NULL ? "JSON" : where, reason);
 }
 
-// ---- JSON types
-// ------------------------------------------------------------------------------------
+// ---- JSON types ---------------------------------------------------------------------------------
 
 // A key that an object may have; item is filled in, NULL where the key is absent.
 struct member {
@@ -176,8 +175,7 @@ static espy_status read_strings(const struct reader *reader, const struct place 
     return ESPY_OK;
 }
 
-// ---- dtype, shape, preprocessing
-// -----------------------------------------------------------------
+// ---- dtype, shape, preprocessing ----------------------------------------------------------------
 
 static espy_status read_dtype(const struct reader *reader, const struct place *up,
                               const cJSON *item, espy_dtype *dtype)
@@ -289,8 +287,7 @@ static espy_status read_preprocess(const struct reader *reader, const struct pla
     return read_channels(reader, &at[STD], members[STD].item, channels, pre->std);
 }
 
-// ---- inputs, outputs, tensors
-// ------------------------------------------------------------------------
+// ---- inputs, outputs, tensors -------------------------------------------------------------------
 
 static espy_status add_value(struct reader *reader, const struct place *place, const char *name,
                              uint32_t *index)
@@ -524,8 +521,7 @@ static espy_status read_tensors(struct reader *reader, const cJSON *object)
     return ESPY_OK;
 }
 
-// ---- nodes
-// -----------------------------------------------------------------------------------------
+// ---- nodes --------------------------------------------------------------------------------------
 
 // A list of value names to indices: looked up (inputs) or added (outputs).
 static espy_status read_values(struct reader *reader, const struct place *place, const cJSON *list,
@@ -708,8 +704,7 @@ static espy_status read_nodes(struct reader *reader, const cJSON *list)
     return ESPY_OK;
 }
 
-// ---- the whole
-// -------------------------------------------------------------------------------------
+// ---- the whole ----------------------------------------------------------------------------------
 
 // Whatever order they stand in, values are numbered inputs, tensors, results of nodes.
 static espy_status read_graph(struct reader *reader, const cJSON *inputs, const cJSON *tensors,
@@ -770,8 +765,7 @@ static espy_status read_bodies(struct reader *reader, const cJSON *list)
     return ESPY_OK;
 }
 
-// ---- attention
-// ---------------------------------------------------------------------------------
+// ---- attention ----------------------------------------------------------------------------------
 
 // [rows, columns]
 static espy_status read_pair(const struct reader *reader, const struct place *place,

@@ -6,8 +6,7 @@
 
 #include "cli_number.h"
 
-// ---- which outputs
-// -------------------------------------------------------------------------------
+// ---- which outputs ------------------------------------------------------------------------------
 
 static bool role_is(const struct espy_value_info *info, const char *role)
 {
@@ -47,8 +46,7 @@ uint32_t espy_group_first(const struct cli_group *group)
     return group->boxes != UINT32_MAX ? group->boxes : group->keypoints;
 }
 
-// ---- rows
-// ----------------------------------------------------------------------------------------
+// ---- rows ---------------------------------------------------------------------------------------
 
 // What turns a place that the network says into one of the user's picture.
 struct placing {
@@ -163,8 +161,7 @@ static bool find_points(struct cli_detections *detections, const struct cli_outp
     return true;
 }
 
-// ---- which of them
-// -------------------------------------------------------------------------------
+// ---- which of them ------------------------------------------------------------------------------
 
 // The class of a row; false: it is the background.
 static bool find_class(const struct cli_outputs *outputs, uint32_t output,

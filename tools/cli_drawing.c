@@ -51,8 +51,7 @@ static struct picture_area times(struct picture_area area, double factor)
                                  area.bottom * factor};
 }
 
-// ---- found objects
-// -------------------------------------------------------------------------------
+// ---- found objects ------------------------------------------------------------------------------
 
 struct objects {
     const struct cli_outputs *outputs;
@@ -187,8 +186,7 @@ static bool draw_group(const struct cli_outputs *outputs, const struct cli_group
     return ok;
 }
 
-// ---- masks
-// ---------------------------------------------------------------------------------------
+// ---- masks --------------------------------------------------------------------------------------
 
 // A white picture of the grid's size, where there is none to draw on.
 static bool blank(uint32_t width, uint32_t height, struct picture *picture, uint32_t *factor,
@@ -271,8 +269,7 @@ static bool draw_mask(const struct espy_value_info *info, const struct espy_tens
     return ok;
 }
 
-// ---- depth
-// ---------------------------------------------------------------------------------------
+// ---- depth --------------------------------------------------------------------------------------
 
 static int ascending(const void *left, const void *right)
 {
@@ -328,8 +325,7 @@ static bool draw_depth(const struct espy_value_info *info, const struct espy_ten
     return ok;
 }
 
-// ---- by role
-// -------------------------------------------------------------------------------------
+// ---- by role ------------------------------------------------------------------------------------
 
 bool espy_drawing_make(const struct cli_outputs *outputs, uint32_t output,
                        const struct cli_inputs *inputs, const struct cli_drawing_params *params,

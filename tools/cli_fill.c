@@ -6,8 +6,7 @@
 #include "cli_number.h"
 #include "cli_random.h"
 
-// ---- values
-// --------------------------------------------------------------------------------------
+// ---- values -------------------------------------------------------------------------------------
 
 // Dims for so many values: one dimension that nothing else says follows from their number. Tokens
 // may be fewer than the last dimension takes.
@@ -59,8 +58,7 @@ bool espy_inputs_take_values(struct cli_inputs *inputs, uint32_t i, struct cli_m
            espy_values_store(&input->values, &input->info, tensor->data, message);
 }
 
-// ---- what nobody gave
-// -------------------------------------------------------------------------------
+// ---- what nobody gave ---------------------------------------------------------------------------
 
 bool espy_inputs_take_latent(struct cli_inputs *inputs, uint32_t i, uint32_t seed,
                              struct cli_message *message)

@@ -50,8 +50,7 @@ static double get(const struct espy_tensor *map, size_t index)
     return espy_number_get(map->dtype, map->data, index);
 }
 
-// ---- tokens
-// --------------------------------------------------------------------------------------
+// ---- tokens -------------------------------------------------------------------------------------
 
 // The map of the first picture: windows x heads x queries x keys.
 struct weights {
@@ -230,8 +229,7 @@ static bool draw_tokens(const struct espy_attention_info *site, const struct esp
     return true;
 }
 
-// ---- rollout
-// -------------------------------------------------------------------------------------
+// ---- rollout ------------------------------------------------------------------------------------
 
 bool espy_heat_same_grid(const struct espy_token_grid *a, const struct espy_token_grid *b)
 {
@@ -312,8 +310,7 @@ bool espy_heat_rollout(const struct espy_attention_info *sites, const struct esp
     return ok;
 }
 
-// ---- gates, places
-// -------------------------------------------------------------------------------
+// ---- gates, places ------------------------------------------------------------------------------
 
 // [N,C,H,W]: of the first picture, the mean over channels or one of them.
 static bool draw_gate(const struct espy_attention_info *site, const struct espy_tensor *map,
@@ -410,8 +407,7 @@ bool espy_heat_make(const struct espy_attention_info *site, const struct espy_te
     return ok;
 }
 
-// ---- drawing
-// -------------------------------------------------------------------------------------
+// ---- drawing ------------------------------------------------------------------------------------
 
 static int compare(const void *a, const void *b)
 {

@@ -32,8 +32,7 @@ const struct cli_input *espy_inputs_of(const struct cli_inputs *inputs,
     return NULL;
 }
 
-// ---- which input
-// -----------------------------------------------------------------------------------
+// ---- which input --------------------------------------------------------------------------------
 
 bool espy_inputs_role_is(const struct espy_value_info *info, const char *role)
 {
@@ -116,8 +115,7 @@ static bool pick_input(const struct cli_inputs *inputs, const char *option, cons
                             option, *option ? " " : "", text, list);
 }
 
-// ---- files
-// ---------------------------------------------------------------------------------------
+// ---- files --------------------------------------------------------------------------------------
 
 static bool take_npy(struct cli_inputs *inputs, uint32_t i, const struct cli_bytes *bytes,
                      struct cli_message *message)
@@ -319,8 +317,7 @@ static bool take_raw(struct cli_inputs *inputs, uint32_t i, struct cli_message *
     return true;
 }
 
-// ---- all together
-// ----------------------------------------------------------------------------------
+// ---- all together -------------------------------------------------------------------------------
 
 static bool take_shape(struct cli_inputs *inputs, const char *text, struct cli_message *message)
 {

@@ -37,8 +37,7 @@ static void add_class(cJSON *entry, const char *label, uint32_t index)
     (void)cJSON_AddStringToObject(entry, "label", label ? label : name);
 }
 
-// ---- classes
-// -------------------------------------------------------------------------------------
+// ---- classes ------------------------------------------------------------------------------------
 
 static void tell_row(const struct cli_class *classes, uint32_t count, cJSON *list)
 {
@@ -81,8 +80,7 @@ static bool tell_classes(const struct cli_listing *listing, uint32_t output, cJS
     return ok || espy_message_set(message, "out of memory for the classes");
 }
 
-// ---- found objects
-// -------------------------------------------------------------------------------
+// ---- found objects ------------------------------------------------------------------------------
 
 static void add_points(const struct cli_detections *found, const struct cli_detection *item,
                        cJSON *entry)
@@ -168,8 +166,7 @@ static bool tell_objects(const struct cli_listing *listing, const struct cli_gro
     return true;
 }
 
-// ---- masks
-// ---------------------------------------------------------------------------------------
+// ---- masks --------------------------------------------------------------------------------------
 
 static bool tell_mask(const struct cli_listing *listing, uint32_t output, cJSON *json,
                       struct cli_message *message)
@@ -198,8 +195,7 @@ static bool tell_mask(const struct cli_listing *listing, uint32_t output, cJSON 
     return true;
 }
 
-// ---- by role
-// -------------------------------------------------------------------------------------
+// ---- by role ------------------------------------------------------------------------------------
 
 bool espy_listing_tells(const struct cli_listing *listing, uint32_t output)
 {

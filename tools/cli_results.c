@@ -6,8 +6,7 @@
 
 #include "cli_number.h"
 
-// ---- classes
-// -------------------------------------------------------------------------------------
+// ---- classes ------------------------------------------------------------------------------------
 
 static bool role_is(const struct espy_value_info *info, const char *role)
 {
@@ -98,8 +97,7 @@ uint32_t espy_result_top(const struct espy_value_info *info, const struct espy_t
     return found;
 }
 
-// ---- files
-// ---------------------------------------------------------------------------------------
+// ---- files --------------------------------------------------------------------------------------
 
 char *espy_result_path(const char *dir, const char *name)
 {
@@ -115,8 +113,7 @@ char *espy_result_path(const char *dir, const char *name)
     return path;
 }
 
-// ---- pictures
-// ------------------------------------------------------------------------------------
+// ---- pictures -----------------------------------------------------------------------------------
 
 enum { BATCH_MAX = 1024, SHEET_GAP = 2 };
 

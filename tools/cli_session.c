@@ -119,8 +119,7 @@ void espy_cli_close(struct cli_session *session)
     espy_context_destroy(&session->context);
 }
 
-// ---- outputs
-// -------------------------------------------------------------------------------------
+// ---- outputs ------------------------------------------------------------------------------------
 
 enum cli_exit espy_outputs_init(struct cli_outputs *outputs, struct cli_session *session,
                                 const struct cli_inputs *inputs, struct espy_plan_info *info)

@@ -109,8 +109,7 @@ void espy_draw_region(struct picture *picture, const struct draw_region *region)
         }
 }
 
-// ---- legend
-// --------------------------------------------------------------------------------------
+// ---- legend -------------------------------------------------------------------------------------
 
 // Lays the keys out in lines, or draws them; returns the height that they take.
 static double lay_out(struct picture *sheet, double top, double width, double size,

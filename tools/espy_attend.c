@@ -60,8 +60,7 @@ struct attend {
     struct heat_params params;
 };
 
-// ---- which sites
-// ---------------------------------------------------------------------------------
+// ---- which sites --------------------------------------------------------------------------------
 
 static bool site_at(const struct attend *attend, uint32_t index, struct espy_attention_info *site)
 {
@@ -144,8 +143,7 @@ static enum cli_exit choose_sites(struct attend *attend)
     return CLI_GO_ON;
 }
 
-// ---- the run
-// -------------------------------------------------------------------------------------
+// ---- the run ------------------------------------------------------------------------------------
 
 // The picture that tokens lie on; NULL: none.
 static const struct cli_input *picture_of(const struct attend *attend,
@@ -223,8 +221,7 @@ static enum cli_exit run_maps(struct attend *attend)
     return status == ESPY_OK ? CLI_GO_ON : espy_cli_exit_of(status);
 }
 
-// ---- drawing
-// -------------------------------------------------------------------------------------
+// ---- drawing ------------------------------------------------------------------------------------
 
 static void mark_query(const struct attend *attend, const struct cli_input *input,
                        struct picture *result)

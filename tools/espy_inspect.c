@@ -53,8 +53,7 @@ struct inspection {
     struct cli_cost total;
 };
 
-// ---- finding out
-// ---------------------------------------------------------------------------------
+// ---- finding out --------------------------------------------------------------------------------
 
 static enum cli_exit read_graph(struct inspection *inspection)
 {
@@ -144,8 +143,7 @@ static enum cli_exit plan_memory(struct inspection *inspection)
     return result;
 }
 
-// ---- printing
-// ------------------------------------------------------------------------------------
+// ---- printing -----------------------------------------------------------------------------------
 
 static const char *node_shape(const struct inspection *inspection, uint32_t index, char *buffer,
                               size_t size)
@@ -428,8 +426,7 @@ static enum cli_exit print_json(const struct inspection *inspection)
     return espy_json_print(json, CLI_OK);
 }
 
-// ---- all together
-// ----------------------------------------------------------------------------------
+// ---- all together -------------------------------------------------------------------------------
 
 // Sizes for the inputs. Symbols that nobody gave a size are fine until --shape is used.
 static enum cli_exit size_inputs(struct inspection *inspection)

@@ -195,8 +195,7 @@ static bool write_files(struct work *work, struct cli_message *message)
     return ok;
 }
 
-// ---- what is printed
-// -----------------------------------------------------------------------------
+// ---- what is printed ----------------------------------------------------------------------------
 
 static bool print_text(const struct work *work, struct cli_message *message)
 {

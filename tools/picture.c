@@ -37,8 +37,7 @@ void espy_picture_free(struct picture *picture)
     *picture = (struct picture){0};
 }
 
-// ---- JPEG
-// ----------------------------------------------------------------------------------------
+// ---- JPEG ---------------------------------------------------------------------------------------
 
 struct jpeg {
     struct jpeg_decompress_struct decoder;
@@ -148,8 +147,7 @@ static bool parse_jpeg(const void *bytes, size_t size, struct picture *picture,
     return ok;
 }
 
-// ---- PNG
-// -----------------------------------------------------------------------------------------
+// ---- PNG ----------------------------------------------------------------------------------------
 
 static void lay_on_white(const uint8_t *rgba, size_t count, uint8_t *rgb)
 {
@@ -230,8 +228,7 @@ bool espy_picture_write_png(const char *path, const struct picture *picture,
     return ok;
 }
 
-// ---- both
-// ----------------------------------------------------------------------------------------
+// ---- both ---------------------------------------------------------------------------------------
 
 enum picture_format espy_picture_format(const void *bytes, size_t size)
 {

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---- resampling
-// ----------------------------------------------------------------------------------
+// ---- resampling ---------------------------------------------------------------------------------
 
 // Weights are fixed point with this many fraction bits, and each of the two passes rounds to bytes,
 // as Pillow does; other roundings would differ by one in the last bit.
@@ -157,8 +156,7 @@ bool espy_picture_enlarge(const struct picture *picture, uint32_t width, uint32_
     return resize(picture, width, height, true, result, message);
 }
 
-// ---- preprocessing
-// -------------------------------------------------------------------------------
+// ---- preprocessing ------------------------------------------------------------------------------
 
 // How the resized picture lies in the frame that the network sees.
 struct fit {
@@ -279,8 +277,7 @@ bool espy_picture_preprocess(const struct picture *picture,
     return true;
 }
 
-// ---- heatmap
-// -------------------------------------------------------------------------------------
+// ---- heatmap ------------------------------------------------------------------------------------
 
 void espy_picture_color(double value, double rgb[3])
 {

@@ -8,8 +8,7 @@
 // Segments kept beside the first.
 enum { LATER_MAX = 24 };
 
-// ---- create
-// ----------------------------------------------------------------------------------------
+// ---- create -------------------------------------------------------------------------------------
 
 // Room for everything that a chain of segments keeps between them.
 static espy_status make_chain(struct runner *runner)
@@ -123,8 +122,7 @@ uint64_t espy_runner_memory(const struct runner *runner)
     return memory + espy_runner_bodies_memory(runner);
 }
 
-// ---- between segments
-// ------------------------------------------------------------------------------
+// ---- between segments ---------------------------------------------------------------------------
 
 // The host's copy of a value; data NULL when there is none.
 static struct tensor host_value(const struct runner *runner, uint32_t value)
@@ -330,8 +328,7 @@ static uint32_t count_left(const struct runner *runner)
     return left;
 }
 
-// ---- the next segment
-// ------------------------------------------------------------------------------
+// ---- the next segment ---------------------------------------------------------------------------
 
 // Everything on the host that a node still to come reads.
 static espy_status list_sources(struct runner *runner, struct op_source **sources, uint32_t *count)
@@ -446,8 +443,7 @@ static espy_status go_on(struct runner *runner, bool *finished)
     return *finished ? ESPY_OK : submit_next(runner);
 }
 
-// ---- run
-// -------------------------------------------------------------------------------------------
+// ---- run ----------------------------------------------------------------------------------------
 
 // Forgets the last run and keeps the inputs that a later segment or the host will want.
 static void begin_chain(struct runner *runner, const void *const *inputs)
@@ -512,8 +508,7 @@ espy_status espy_runner_finish(struct runner *runner, uint64_t timeout_ns)
     return status;
 }
 
-// ---- results
-// ---------------------------------------------------------------------------------------
+// ---- results ------------------------------------------------------------------------------------
 
 struct op_type espy_runner_planned(const struct runner *runner, uint32_t o)
 {

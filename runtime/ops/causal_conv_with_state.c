@@ -44,8 +44,7 @@ static uint32_t function_of(const void *attrs)
     return given->activation == NO_ACTIVATION ? UNARY_IDENTITY : UNARY_SWISH;
 }
 
-// ---- meaning
-// -------------------------------------------------------------------------------------
+// ---- meaning ------------------------------------------------------------------------------------
 
 // Fills row with the past and the input of one channel, which is [taps - 1 + length] elements.
 static void fill_row(const struct op_eval *c, size_t channel, size_t before, size_t length,
@@ -80,8 +79,7 @@ static void reference(struct op_eval *c)
     }
 }
 
-// ---- dispatches
-// ----------------------------------------------------------------------------------
+// ---- dispatches ---------------------------------------------------------------------------------
 
 static espy_status lower(struct op_lower *c)
 {

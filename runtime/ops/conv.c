@@ -76,8 +76,7 @@ static struct conv conv_of(const struct host *host, const struct op_node *node,
     return conv;
 }
 
-// ---- meaning
-// ---------------------------------------------------------------------------------------
+// ---- meaning ------------------------------------------------------------------------------------
 
 struct conv_data {
     const float *x, *w;
@@ -128,8 +127,7 @@ static void reference(struct op_eval *c)
     } while (window_next(window->out, window->rank, at));
 }
 
-// ---- lowering
-// --------------------------------------------------------------------------------------
+// ---- lowering -----------------------------------------------------------------------------------
 
 // What the three kernels' push blocks and specializations have in common.
 #define FILL_WINDOW(spec, push, window, view)                 \

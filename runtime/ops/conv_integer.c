@@ -39,8 +39,7 @@ struct conv {
     uint32_t w_zero, w_scale;    // PER_...
 };
 
-// ---- shapes and types
-// ----------------------------------------------------------------------------
+// ---- shapes and types ---------------------------------------------------------------------------
 
 static espy_status check_types(const struct op_infer *c, const struct places *at)
 {
@@ -144,8 +143,7 @@ static struct conv conv_of(const struct host *host, const struct op_node *node,
     return conv;
 }
 
-// ---- meaning
-// -------------------------------------------------------------------------------------
+// ---- meaning ------------------------------------------------------------------------------------
 
 struct conv_data {
     const float *x, *w;             // 8-bit integers are exact as floats
@@ -220,8 +218,7 @@ static void reference(struct op_eval *c)
     } while (window_next(window->out, window->rank, at));
 }
 
-// ---- dispatches
-// ----------------------------------------------------------------------------------
+// ---- dispatches ---------------------------------------------------------------------------------
 
 static void fill_window(const struct window *window, const struct view *x,
                         struct conv_integer_spec *spec, struct conv_integer_push *push)
@@ -299,8 +296,7 @@ static espy_status lower(struct op_lower *c)
     return espy_lower_status(c);
 }
 
-// ---- the table
-// -----------------------------------------------------------------------------------
+// ---- the table ----------------------------------------------------------------------------------
 
 static const struct op_attr conv_rows[] = {
     WINDOW_ATTRS(struct conv_attrs),

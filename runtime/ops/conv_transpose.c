@@ -101,8 +101,7 @@ static struct transposed transposed_of(const struct host *host, const struct op_
     return t;
 }
 
-// ---- meaning
-// ---------------------------------------------------------------------------------------
+// ---- meaning ------------------------------------------------------------------------------------
 
 // Writes the elements of the window through which inputs reach the output at position at.
 static size_t cover(const struct window *w, const int64_t *at, struct window_tap *taps)
@@ -174,8 +173,7 @@ static void reference(struct op_eval *c)
     } while (window_next(window->out, window->rank, at));
 }
 
-// ---- lowering
-// --------------------------------------------------------------------------------------
+// ---- lowering -----------------------------------------------------------------------------------
 
 // From one element of the window that meets an input to the next, and the same in input elements.
 struct step {

@@ -17,8 +17,7 @@ struct deform_attrs {
 enum { X, W, OFFSET, BIAS, MASK, INPUTS };
 enum { BLOCK = 4 }; // output channels of one invocation
 
-// ---- infer
-// -----------------------------------------------------------------------------------------
+// ---- infer --------------------------------------------------------------------------------------
 
 static espy_status check_types(const struct op_infer *c)
 {
@@ -104,8 +103,7 @@ static struct window window_of(const struct deform_attrs *attrs, const struct sh
     return w;
 }
 
-// ---- reference
-// -------------------------------------------------------------------------------------
+// ---- reference ----------------------------------------------------------------------------------
 
 static double pixel(const float *plane, const struct window *w, int64_t row, int64_t column)
 {
@@ -182,8 +180,7 @@ static void reference(struct op_eval *c)
                     espy_tensor_set_number(&c->outputs[0], at++, convolve(&d, n, k, i, j));
 }
 
-// ---- lower
-// -----------------------------------------------------------------------------------------
+// ---- lower --------------------------------------------------------------------------------------
 
 static uint32_t parameter_kind(const struct view *view)
 {

@@ -29,8 +29,7 @@ struct transform {
 
 static const double pi = 3.14159265358979323846;
 
-// ---- shapes and types
-// ----------------------------------------------------------------------------
+// ---- shapes and types ---------------------------------------------------------------------------
 
 // Input i, one integer; *value keeps its content where the input is absent. ESPY_UNSUPPORTED
 // without a log line: not known before the run (espy_infer_wait).
@@ -175,8 +174,7 @@ static struct transform transform_of(const struct host *host, const struct op_no
     return t;
 }
 
-// ---- meaning
-// -------------------------------------------------------------------------------------
+// ---- meaning ------------------------------------------------------------------------------------
 
 // All powers of the root of one by which the transform turns: cosines and sines in turn.
 static void fill_roots(const struct transform *t, double *roots)
@@ -233,8 +231,7 @@ static void reference(struct op_eval *c)
     }
 }
 
-// ---- dispatches
-// ----------------------------------------------------------------------------------
+// ---- dispatches ---------------------------------------------------------------------------------
 
 static espy_status lower_roots(struct op_lower *c, const struct transform *t, struct view *view)
 {
@@ -292,8 +289,7 @@ static espy_status lower(struct op_lower *c)
     return espy_lower_status(c);
 }
 
-// ---- the table
-// -----------------------------------------------------------------------------------
+// ---- the table ----------------------------------------------------------------------------------
 
 #define ATTR(attr_name, default_value, text)                                                  \
     {                                                                                         \

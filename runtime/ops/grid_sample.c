@@ -40,8 +40,7 @@ static espy_status infer(struct op_infer *c)
     return ESPY_OK;
 }
 
-// ---- reference
-// -------------------------------------------------------------------------------------
+// ---- reference ----------------------------------------------------------------------------------
 
 // One dimension of the picture, and how it is read.
 struct line {
@@ -198,8 +197,7 @@ static void reference(struct op_eval *c)
         }
 }
 
-// ---- lower
-// -----------------------------------------------------------------------------------------
+// ---- lower --------------------------------------------------------------------------------------
 
 static espy_status lower(struct op_lower *c)
 {

@@ -42,8 +42,7 @@ static uint32_t row_mask(const struct op_node *node, uint32_t rank)
     return kind == NORMALIZE_L1 || kind == NORMALIZE_L2 ? bit : ~(bit - 1);
 }
 
-// ---- infer
-// -----------------------------------------------------------------------------------------
+// ---- infer --------------------------------------------------------------------------------------
 
 static espy_status check_parameter(const struct op_infer *c, uint32_t i)
 {
@@ -83,8 +82,7 @@ static espy_status infer(struct op_infer *c)
     return ESPY_OK;
 }
 
-// ---- reference
-// -------------------------------------------------------------------------------------
+// ---- reference ----------------------------------------------------------------------------------
 
 // The element of a tensor of shape `from`, broadcast to `to`, that lies at `index` of `to`.
 static size_t broadcast_index(const struct shape *from, const struct shape *to, size_t index)
@@ -166,8 +164,7 @@ static void reference(struct op_eval *c)
     }
 }
 
-// ---- lower
-// -----------------------------------------------------------------------------------------
+// ---- lower --------------------------------------------------------------------------------------
 
 static bool varies_between_rows(const struct op_lower *c, uint32_t i, uint32_t mask)
 {

@@ -127,8 +127,7 @@ static struct attention attention_of(const struct host *host, const struct op_no
     return a;
 }
 
-// ---- meaning
-// -------------------------------------------------------------------------------------
+// ---- meaning ------------------------------------------------------------------------------------
 
 // One time step of one head: state is [key][value], head_at counts [batch][time][head].
 static void update(const struct op_eval *c, const struct attention *a, double *state,
@@ -196,8 +195,7 @@ static void reference(struct op_eval *c)
     }
 }
 
-// ---- dispatches
-// ----------------------------------------------------------------------------------
+// ---- dispatches ---------------------------------------------------------------------------------
 
 static espy_status lower(struct op_lower *c)
 {
@@ -260,8 +258,7 @@ static espy_status lower(struct op_lower *c)
     return espy_lower_status(c);
 }
 
-// ---- the table
-// -----------------------------------------------------------------------------------
+// ---- the table ----------------------------------------------------------------------------------
 
 static const char *const rule_choices[] = {
     [LINEAR] = "linear", [GATED] = "gated", [DELTA] = "delta", [GATED_DELTA] = "gated_delta", NULL};

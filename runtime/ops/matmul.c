@@ -147,8 +147,7 @@ static espy_status infer_gemm(struct op_infer *c)
     return ESPY_OK;
 }
 
-// ---- meaning
-// ---------------------------------------------------------------------------------------
+// ---- meaning ------------------------------------------------------------------------------------
 
 // What the two operators say beyond their operands; MatMul's is all defaults.
 struct terms {
@@ -265,8 +264,7 @@ static void reference(struct op_eval *c)
     }
 }
 
-// ---- lowering
-// --------------------------------------------------------------------------------------
+// ---- lowering -----------------------------------------------------------------------------------
 
 // Batches of both operands in at most KERNEL_BATCH_RANK dimensions, outermost first.
 struct batches {

@@ -70,8 +70,7 @@ static struct product product_of(const struct view *left, const struct view *rig
     return p;
 }
 
-// ---- shapes and types
-// ----------------------------------------------------------------------------
+// ---- shapes and types ---------------------------------------------------------------------------
 
 // How many parameters there are for the operand of this shape, whose dimension `axis` (from the
 // end) they may follow. PER_NOTHING: their shape does not fit.
@@ -172,8 +171,7 @@ static espy_status infer(struct op_infer *c)
     return ESPY_OK;
 }
 
-// ---- meaning
-// -------------------------------------------------------------------------------------
+// ---- meaning ------------------------------------------------------------------------------------
 
 // Index of an operand's parameter: matrix is the operand's own batch index.
 static size_t parameter_index(uint32_t kind, size_t matrix, size_t size, size_t index)
@@ -277,8 +275,7 @@ static void reference(struct op_eval *c)
     }
 }
 
-// ---- dispatches
-// ----------------------------------------------------------------------------------
+// ---- dispatches ---------------------------------------------------------------------------------
 
 // Input i for the kernel: as it is, or, one set per matrix, repeated for the product's batches.
 static struct view parameters(struct op_lower *c, uint32_t i, uint32_t kind,

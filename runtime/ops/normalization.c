@@ -56,8 +56,7 @@ static uint32_t axes_mask(const struct op_node *node, uint32_t rank)
     return mask;
 }
 
-// ---- infer
-// -----------------------------------------------------------------------------------------
+// ---- infer --------------------------------------------------------------------------------------
 
 static espy_status check_parameters(const struct op_infer *c, uint32_t count, int64_t channels)
 {
@@ -122,8 +121,7 @@ static espy_status infer_mean_variance(struct op_infer *c)
     return ESPY_OK;
 }
 
-// ---- reference
-// -------------------------------------------------------------------------------------
+// ---- reference ----------------------------------------------------------------------------------
 
 static void reference_batch(struct op_eval *c)
 {
@@ -216,8 +214,7 @@ static void reference_mean_variance(struct op_eval *c)
     }
 }
 
-// ---- lower
-// -----------------------------------------------------------------------------------------
+// ---- lower --------------------------------------------------------------------------------------
 
 static uint32_t parameter_kind(const struct view *view)
 {
@@ -505,8 +502,7 @@ static espy_status lower_mean_variance(struct op_lower *c)
     return espy_lower_status(c);
 }
 
-// ---- table
-// -----------------------------------------------------------------------------------------
+// ---- table --------------------------------------------------------------------------------------
 
 #define ROW(attr_name, attr_type, member, text, ...)                                         \
     {                                                                                        \

@@ -61,8 +61,7 @@ static struct window window_of(const struct host *host, const struct op_node *no
     return window;
 }
 
-// ---- meaning
-// ---------------------------------------------------------------------------------------
+// ---- meaning ------------------------------------------------------------------------------------
 
 // Elements that an average divides by: those inside, and in padding that counts; never those beyond
 // the padding, which ceil_mode may reach.
@@ -162,8 +161,7 @@ static void reference(struct op_eval *c)
     } while (window_next(window.out, window.rank, at));
 }
 
-// ---- lowering
-// --------------------------------------------------------------------------------------
+// ---- lowering -----------------------------------------------------------------------------------
 
 static void fill(const struct window *w, const struct view *x, struct pool_spec *spec,
                  struct pool_push *push)

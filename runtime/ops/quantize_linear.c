@@ -143,8 +143,7 @@ static espy_status infer_dequantize(struct op_infer *c)
     return ESPY_OK;
 }
 
-// ---- meaning
-// -------------------------------------------------------------------------------------
+// ---- meaning ------------------------------------------------------------------------------------
 
 // The type whose precision the quotient has; int32: it is exact until it is rounded.
 static espy_dtype precision_of(const struct quantize_attrs *attrs, espy_dtype scale)
@@ -282,8 +281,7 @@ static void reference_dequantize(struct op_eval *c)
     for_each_run(c, dequantize_run);
 }
 
-// ---- dispatches
-// ----------------------------------------------------------------------------------
+// ---- dispatches ---------------------------------------------------------------------------------
 
 // Input, output and parameters with the same dims; and the buffers' other facts.
 struct job {
@@ -461,8 +459,7 @@ static espy_status lower_dequantize(struct op_lower *c)
     return lower(c, dispatch_dequantize);
 }
 
-// ---- the table
-// -----------------------------------------------------------------------------------
+// ---- the table ----------------------------------------------------------------------------------
 
 #define ATTR(attr_name, kind, member) \
     .name = attr_name, .type = kind, .offset = offsetof(struct quantize_attrs, member)

@@ -38,8 +38,7 @@ struct recurrent {
     struct op_step functions[2][FUNCTIONS_MAX];
 };
 
-// ---- attributes
-// ----------------------------------------------------------------------------------
+// ---- attributes ---------------------------------------------------------------------------------
 
 struct activation {
     const char *name;
@@ -111,8 +110,7 @@ static espy_status find_functions(const struct op_infer *c, struct recurrent *r)
     return ESPY_OK;
 }
 
-// ---- shapes and types
-// ----------------------------------------------------------------------------
+// ---- shapes and types ---------------------------------------------------------------------------
 
 static espy_status check_shape(const struct op_infer *c, uint32_t i, uint32_t rank, int64_t a,
                                int64_t b, int64_t d)
@@ -214,8 +212,7 @@ static struct recurrent recurrent_of(const struct host *host, const struct op_no
     return r;
 }
 
-// ---- meaning
-// -------------------------------------------------------------------------------------
+// ---- meaning ------------------------------------------------------------------------------------
 
 struct sequence {
     const struct recurrent *r;
@@ -421,8 +418,7 @@ static void reference(struct op_eval *c)
     }
 }
 
-// ---- dispatches
-// ----------------------------------------------------------------------------------
+// ---- dispatches ---------------------------------------------------------------------------------
 
 // Views that all steps share.
 struct job {
@@ -660,8 +656,7 @@ static espy_status lower(struct op_lower *c)
     return espy_lower_status(c);
 }
 
-// ---- the table
-// -----------------------------------------------------------------------------------
+// ---- the table ----------------------------------------------------------------------------------
 
 static const char *const direction_choices[] = {"forward", "reverse", "bidirectional", NULL};
 

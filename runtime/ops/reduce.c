@@ -46,8 +46,7 @@ static uint32_t mask_of(const struct reduce_attrs *attrs, const struct tensor *a
     return mask;
 }
 
-// ---- infer
-// -----------------------------------------------------------------------------------------
+// ---- infer --------------------------------------------------------------------------------------
 
 static espy_status check_dtype(const struct op_infer *c)
 {
@@ -91,8 +90,7 @@ static espy_status infer(struct op_infer *c)
     return ESPY_OK;
 }
 
-// ---- reference
-// -------------------------------------------------------------------------------------
+// ---- reference ----------------------------------------------------------------------------------
 
 // Where every index of the dimensions in mask lies, from element [0, 0, ...] on, in order.
 static size_t *offsets_of(struct op_eval *c, const struct shape *shape, uint32_t mask)
@@ -232,8 +230,7 @@ static void reference(struct op_eval *c)
     }
 }
 
-// ---- lower
-// -----------------------------------------------------------------------------------------
+// ---- lower --------------------------------------------------------------------------------------
 
 static void dispatch(struct op_lower *c, const struct view *bindings, uint32_t stage,
                      const struct reduce_push *push, struct reduce_spec *spec)
@@ -390,8 +387,7 @@ static espy_status lower(struct op_lower *c)
     return espy_lower_status(c);
 }
 
-// ---- table
-// -----------------------------------------------------------------------------------------
+// ---- table --------------------------------------------------------------------------------------
 
 static const struct op_attr attr_rows[] = {
     {.name = "keepdims",

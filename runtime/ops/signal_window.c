@@ -12,8 +12,7 @@ struct table_attrs {
 
 static const double pi = 3.14159265358979323846;
 
-// ---- windows
-// -------------------------------------------------------------------------------------
+// ---- windows ------------------------------------------------------------------------------------
 
 // The window is w[0] + w[1] cos(x) + w[2] cos(2x).
 static void window_weights(const char *op, double w[3])
@@ -69,8 +68,7 @@ static void reference_window(struct op_eval *c)
     }
 }
 
-// ---- mel scale
-// -----------------------------------------------------------------------------------
+// ---- mel scale ----------------------------------------------------------------------------------
 
 enum { BINS, DFT_LENGTH, SAMPLE_RATE, LOWER_EDGE, UPPER_EDGE };
 
@@ -136,8 +134,7 @@ static void reference_mel(struct op_eval *c)
     }
 }
 
-// ---- the table
-// -----------------------------------------------------------------------------------
+// ---- the table ----------------------------------------------------------------------------------
 
 static const struct op_attr attr_rows[] = {
     {.name = "output_datatype",

@@ -45,8 +45,7 @@ static espy_status infer(struct op_infer *c)
     return ESPY_OK;
 }
 
-// ---- reference
-// -------------------------------------------------------------------------------------
+// ---- reference ----------------------------------------------------------------------------------
 
 // Whether element a comes before element b; a and b are not equal in position. NaN is above all
 // numbers; of equal elements the one with the lower position comes first.
@@ -118,8 +117,7 @@ static void reference(struct op_eval *c)
     }
 }
 
-// ---- lower
-// -----------------------------------------------------------------------------------------
+// ---- lower --------------------------------------------------------------------------------------
 
 struct lists {
     struct view x, values, positions;

@@ -76,8 +76,7 @@ static bool pads_by_numbers(const struct graph_node *node)
            (attr->type == GRAPH_ATTR_STRING && strcmp(attr->strings[0], "NOTSET") == 0);
 }
 
-// ---- poolings
-// -----------------------------------------------------------------------------------------
+// ---- poolings -----------------------------------------------------------------------------------
 
 // The dimensions that a reduction goes over are the ones after the second, all of them.
 static bool reduces_pixels(const struct planner *planner, const struct graph_node *node)
@@ -110,8 +109,7 @@ static bool is_pooling(const struct planner *planner, uint32_t index, bool *larg
            reduces_pixels(planner, node);
 }
 
-// ---- layers
-// -------------------------------------------------------------------------------------------
+// ---- layers -------------------------------------------------------------------------------------
 
 // Element i of the result is element i of the input.
 static bool keeps_order(const struct planner *planner, uint32_t index)
@@ -228,8 +226,7 @@ static bool is_layer(const struct planner *planner, uint32_t index, uint32_t val
     return is_constant(planner, layer->weights);
 }
 
-// ---- chains
-// -------------------------------------------------------------------------------------------
+// ---- chains -------------------------------------------------------------------------------------
 
 // The one node that reads a value, in this plan; GRAPH_NONE: there is none or there are more.
 static uint32_t only_reader(const struct planner *planner, uint32_t value)

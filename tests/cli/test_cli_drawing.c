@@ -331,8 +331,7 @@ Test(drawing, what_cannot_be_drawn_is_explained)
     remove_folder(folder);
 }
 
-// ---- primitives
-// ----------------------------------------------------------------------------------
+// ---- primitives ---------------------------------------------------------------------------------
 
 static struct picture grey(uint32_t width, uint32_t height)
 {

@@ -21,8 +21,7 @@
 
 enum { LIST_MAX = 16, PATH_MAX_HERE = 256 };
 
-// ---- files, a device, a converted model
-// --------------------------------------------------------------------------------------------
+// ---- files, a device, a converted model ---------------------------------------------------------
 
 static char folder[PATH_MAX_HERE]; // of the test
 
@@ -105,8 +104,7 @@ static struct tensor as_tensor(const struct espy_tensor *from)
     return tensor;
 }
 
-// ---- the cases
-// --------------------------------------------------------------------------------------------
+// ---- the cases ----------------------------------------------------------------------------------
 
 static struct espy_tensor parse_tensor(struct lab *lab, const cJSON *json)
 {
@@ -297,8 +295,7 @@ Test(recipes, no_preset_is_left_out)
     close_lab(&lab);
 }
 
-// ---- pixels
-// --------------------------------------------------------------------------------------------
+// ---- pixels -------------------------------------------------------------------------------------
 
 enum { NET_HEIGHT = 48, NET_WIDTH = 64 };
 
@@ -631,8 +628,7 @@ Test(recipes, sizes_that_a_network_cannot_do_with_are_told_at_its_node)
     close_lab(&lab);
 }
 
-// ---- hostile recipes
-// --------------------------------------------------------------------------------------------
+// ---- hostile recipes ----------------------------------------------------------------------------
 
 // Changes a few characters: digits to others, a piece to a piece from elsewhere, or to nothing.
 static void mutate(char *text, uint32_t *state)

@@ -21,8 +21,7 @@ struct op_case {
     struct item inputs[TENSORS_MAX], outputs[TENSORS_MAX];
 };
 
-// ---- reading
-// ---------------------------------------------------------------------------------------------
+// ---- reading ------------------------------------------------------------------------------------
 
 static int32_t data_type_of(const char *name)
 {
@@ -77,8 +76,7 @@ static const char *read_items(struct arena *arena, const cJSON *list, struct ite
     return NULL;
 }
 
-// ---- the model
-// -------------------------------------------------------------------------------------------
+// ---- the model ----------------------------------------------------------------------------------
 
 // Where a file says no opset, the newest one of its time.
 enum { OPSET_DEFAULT = 21 };
@@ -177,8 +175,7 @@ static void save_model(const struct host *host, const struct op_case *op_case,
     test_model_finish(&model);
 }
 
-// ---- comparing
-// -------------------------------------------------------------------------------------------
+// ---- comparing ----------------------------------------------------------------------------------
 
 // Files written by hand have numbers rounded to a few decimals, their inputs as well: two units of
 // the last decimal are what that can make. 0 where there are fewer than three decimals, or more
@@ -252,8 +249,7 @@ static bool check_outputs(const struct op_case *op_case, const struct tensor *ac
     return true;
 }
 
-// ---- running
-// ---------------------------------------------------------------------------------------------
+// ---- running ------------------------------------------------------------------------------------
 
 // "" when the case passes in this form, else why not.
 static void run_form(struct op_tests *tests, const struct op_case *op_case, enum op_test_form form,

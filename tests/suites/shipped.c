@@ -48,8 +48,7 @@ cJSON *espy_shipped_json(struct lab *lab, const char *file)
     return json;
 }
 
-// ---- pictures
-// ------------------------------------------------------------------------------------
+// ---- pictures -----------------------------------------------------------------------------------
 
 void espy_shipped_sheet(struct picture *sheet)
 {
@@ -85,8 +84,7 @@ struct espy_tensor espy_shipped_tiles(const struct picture *sheet, uint32_t firs
                                 .size = count * size * sizeof(float)};
 }
 
-// ---- results
-// -------------------------------------------------------------------------------------
+// ---- results ------------------------------------------------------------------------------------
 
 uint32_t espy_shipped_count_right(const float *logits, uint32_t rows, uint32_t labels,
                                   const char **lines)

@@ -72,8 +72,7 @@ static void expect_near(const char *what, const struct tensor *actual,
     printf("%s: relative L2 %.2g\n", what, result.relative_l2);
 }
 
-// ---- against ../shared/models
-// ------------------------------------------------------------------------
+// ---- against ../shared/models -------------------------------------------------------------------
 
 static void read_tensor(struct network_run *run, const char *model, const cJSON *item,
                         struct tensor *tensor)
@@ -146,8 +145,7 @@ RECORDED(resnet20_cifar10)
 RECORDED(sr_mobilesr)
 RECORDED(vit_mnist)
 
-// ---- weights in 16 bit
-// -------------------------------------------------------------------------------
+// ---- weights in 16 bit --------------------------------------------------------------------------
 
 // What rounding the weights alone does to the outputs that were recorded with float32 weights: each
 // is off by up to 2^-12 (float16) or 2^-9 (bfloat16) of itself, and a few layers of a hundred terms
@@ -208,8 +206,7 @@ Test(layer_networks, bfloat16_weights_are_all_that_is_rounded)
     run_rounded("vit_mnist_bf16", ESPY_BFLOAT16);
 }
 
-// ---- a network without recorded outputs
-// --------------------------------------------------------------
+// ---- a network without recorded outputs ---------------------------------------------------------
 
 // The numbers are from tests/layers/make_cases.py, which writes the network out for PyTorch.
 Test(layer_networks, nonlocal_mnist)

@@ -45,8 +45,7 @@ static void convert(struct lab *lab, const char *name, struct convert_params *pa
     espy_free(&lab->test.host, bytes);
 }
 
-// ---- detectors
-// --------------------------------------------------------------------------------------------
+// ---- detectors ----------------------------------------------------------------------------------
 
 struct detector {
     const char *model, *photo, *presets[PRESETS_MAX];
@@ -164,8 +163,7 @@ Test(presets, detectors_find_what_is_on_their_photographs)
     }
 }
 
-// ---- pictures and masks
-// --------------------------------------------------------------------------------------------
+// ---- pictures and masks -------------------------------------------------------------------------
 
 struct painter {
     const char *model, *preset, *only, *input, *output;
@@ -247,8 +245,7 @@ Test(presets, pictures_and_masks_are_the_recorded_ones)
     }
 }
 
-// ---- a border
-// --------------------------------------------------------------------------------------------
+// ---- a border -----------------------------------------------------------------------------------
 
 enum { SEEN = 164, BORDER = 18, WHOLE = SEEN - 2 * BORDER };
 

@@ -96,8 +96,7 @@ Test(base, floats_round_to_the_nearest_bfloat16_and_ties_to_even)
     cr_expect(espy_float_to_bfloat16(-0.0f) == 0x8000);
 }
 
-// ---- floats of 8 bits and less
-// --------------------------------------------------------------------
+// ---- floats of 8 bits and less ------------------------------------------------------------------
 
 static const struct {
     const char *name;

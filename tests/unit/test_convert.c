@@ -13,8 +13,7 @@
 #include "convert/convert_internal.h"
 #include "support/run_graph.h"
 
-// ---- helpers
-// -------------------------------------------------------------------------------------------
+// ---- helpers ------------------------------------------------------------------------------------
 
 // A conversion and everything around it.
 struct conversion {
@@ -103,8 +102,7 @@ static void expect_text(const struct graph *graph, uint32_t node, const char *na
     cr_expect_str_eq(attr->strings[0], wanted);
 }
 
-// ---- problems
-// ------------------------------------------------------------------------------------------
+// ---- problems -----------------------------------------------------------------------------------
 
 Test(convert, all_unsupported_things_are_listed_at_once_and_nothing_is_written)
 {
@@ -211,8 +209,7 @@ Test(convert, tensors_whose_data_does_not_fit_are_refused)
     }
 }
 
-// ---- tensors
-// -------------------------------------------------------------------------------------------
+// ---- tensors ------------------------------------------------------------------------------------
 
 Test(convert, every_way_to_write_a_tensor_gives_the_same_numbers)
 {
@@ -423,8 +420,7 @@ Test(convert, external_data_stays_inside_the_folder_of_the_model)
     unlink(outside);
 }
 
-// ---- opsets
-// --------------------------------------------------------------------------------------------
+// ---- opsets -------------------------------------------------------------------------------------
 
 Test(convert, attributes_of_old_opsets_become_inputs)
 {
@@ -552,8 +548,7 @@ Test(convert, constants_of_shapes_keep_numbers_that_json_cannot_write)
     finish(&c);
 }
 
-// ---- functions and branches
-// ----------------------------------------------------------------------------
+// ---- functions and branches ---------------------------------------------------------------------
 
 Test(convert, functions_are_written_out_with_the_attributes_of_the_call)
 {
@@ -648,8 +643,7 @@ Test(convert, the_branch_of_a_known_condition_replaces_the_node)
     }
 }
 
-// ---- shapes and metadata
-// -------------------------------------------------------------------------------
+// ---- shapes and metadata ------------------------------------------------------------------------
 
 Test(convert, shapes_are_parsed_or_refused)
 {
@@ -854,8 +848,7 @@ Test(convert, hand_written_graphs_take_their_tensors_from_safetensors)
     finish(&c);
 }
 
-// ---- hostile bytes and failing memory
-// ------------------------------------------------------------------
+// ---- hostile bytes and failing memory -----------------------------------------------------------
 
 // A model with something of everything.
 static void build_mixed(struct conversion *c)
@@ -961,8 +954,7 @@ Test(convert, the_nth_allocation_fails_cleanly_for_every_n)
     finish(&c);
 }
 
-// ---- the shared models
-// ---------------------------------------------------------------------------------
+// ---- the shared models --------------------------------------------------------------------------
 
 static void import_folder(const char *folder)
 {

@@ -46,8 +46,7 @@ static EspyOnnx__NodeProto *add_node(struct conversion *c, const char *domain, c
     return node;
 }
 
-// ---- refusals
-// --------------------------------------------------------------------------------------------
+// ---- refusals -----------------------------------------------------------------------------------
 
 // One problem, one line, and the reason has the words.
 static void expect_refusal(struct conversion *c, const char *words)
@@ -148,8 +147,7 @@ Test(convert_foreign, ranks_are_followed_through_computed_shapes)
     finish(&c);
 }
 
-// ---- anything as inputs
-// --------------------------------------------------------------------------------------
+// ---- anything as inputs -------------------------------------------------------------------------
 
 static const struct foreign_family *const families[] = {
     &espy_foreign_experimental, &espy_foreign_fused,    &espy_foreign_simple,
@@ -198,8 +196,7 @@ Test(convert_foreign, any_inputs_are_converted_or_refused_with_one_line)
                              shape % 4 == 3 ? count / 2 : INPUTS_MAX);
 }
 
-// ---- memory
-// ---------------------------------------------------------------------------------------------
+// ---- memory -------------------------------------------------------------------------------------
 
 Test(convert_foreign, any_allocation_may_fail)
 {

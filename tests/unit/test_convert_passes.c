@@ -174,8 +174,7 @@ static void batch_norm(struct passing *p, const char *channels, const char *from
     test_node(&p->onnx, "BatchNormalization", inputs, to);
 }
 
-// ---- norms
-// ---------------------------------------------------------------------------------------------
+// ---- norms --------------------------------------------------------------------------------------
 
 Test(convert_passes, batch_norm_and_activation_go_into_conv)
 {
@@ -256,8 +255,7 @@ Test(convert_passes, constants_per_column_and_results_used_twice_stay)
     expect(&p, "Conv Mul Relu Neg Add");
 }
 
-// ---- patterns
-// ------------------------------------------------------------------------------------------
+// ---- patterns -----------------------------------------------------------------------------------
 
 static void start_pointwise(struct passing *p)
 {
@@ -369,8 +367,7 @@ Test(convert_passes, layer_norm_is_recognised)
     expect(&p, "LayerNormalization Add");
 }
 
-// ---- symbols
-// ---------------------------------------------------------------------------------------------
+// ---- symbols ------------------------------------------------------------------------------------
 
 // Reshape to [rows of x, 5 * 8], with the rows from Shape and the rest from arithmetic on it.
 static void flatten_by_shape(struct passing *p)
@@ -628,8 +625,7 @@ Test(convert_passes, linear_layers_become_gemm_with_their_activation)
     expect(&p, "Reshape Gemm+Relu Reshape");
 }
 
-// ---- what changes nothing
-// ------------------------------------------------------------------------------
+// ---- what changes nothing -----------------------------------------------------------------------
 
 Test(convert_passes, nodes_that_change_nothing_go_and_names_of_outputs_stay)
 {
@@ -744,8 +740,7 @@ Test(convert_passes, quantized_weights_stay_quantized)
     }
 }
 
-// ---- weights in 16 bits
-// -------------------------------------------------------------------------------------
+// ---- weights in 16 bits -------------------------------------------------------------------------
 
 // A layer whose 4096 weights are multiples of 2^-10 times factor, plus one more that has too few.
 static void two_products(struct passing *p, float factor)

@@ -100,8 +100,7 @@ Test(convert_safetensors, shared_files_have_the_sums_noted_beside_them)
     closedir(directory);
 }
 
-// ---- damaged files
-// -------------------------------------------------------------------------------------
+// ---- damaged files ------------------------------------------------------------------------------
 
 static espy_status open_bytes(struct test_host *host, const void *bytes, size_t size,
                               struct safetensors *file)

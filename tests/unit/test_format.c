@@ -53,8 +53,7 @@ static espy_status try_read(const char *what, const void *bytes, size_t size, bo
     return status;
 }
 
-// ---- golden files
-// ----------------------------------------------------------------------------------
+// ---- golden files -------------------------------------------------------------------------------
 
 Test(format, golden_files_are_read_and_rewritten_to_the_same_bytes)
 {
@@ -253,8 +252,7 @@ Test(format, checksums_are_those_of_zlib_at_any_size_and_in_any_pieces)
     }
 }
 
-// ---- damage
-// ----------------------------------------------------------------------------------------
+// ---- damage -------------------------------------------------------------------------------------
 
 Test(format, bad_files_are_refused_with_one_line)
 {
@@ -463,8 +461,7 @@ Test(format, long_names_in_messages_stay_one_valid_line)
     cr_expect_eq(watch.live, 0);
 }
 
-// ---- limits of the JSON as a whole
-// -------------------------------------------------------------------
+// ---- limits of the JSON as a whole --------------------------------------------------------------
 
 Test(format, json_with_too_many_values_is_refused_before_memory_is_spent)
 {
@@ -495,8 +492,7 @@ Test(format, deep_json_is_refused_at_any_depth)
     free(json);
 }
 
-// ---- memory
-// ------------------------------------------------------------------------------------------
+// ---- memory -------------------------------------------------------------------------------------
 
 Test(format, each_allocation_may_fail_while_reading)
 {
@@ -552,8 +548,7 @@ Test(format, each_allocation_may_fail_while_writing)
     }
 }
 
-// ---- files
-// -------------------------------------------------------------------------------------------
+// ---- files --------------------------------------------------------------------------------------
 
 static void make_folder(char folder[64])
 {
@@ -707,8 +702,7 @@ Test(format, files_that_cannot_be_mapped_are_read)
     }
 }
 
-// ---- numbers
-// -----------------------------------------------------------------------------------------
+// ---- numbers ------------------------------------------------------------------------------------
 
 static double through_a_file(double number)
 {

@@ -65,8 +65,7 @@ static void finish(struct example *example)
     cr_expect_eq(example->watch.live, 0);
 }
 
-// ---- builders
-// ----------------------------------------------------------------------------------------
+// ---- builders -----------------------------------------------------------------------------------
 
 Test(format_graph, attributes_are_set_replaced_found_and_removed)
 {
@@ -139,8 +138,7 @@ Test(format_graph, values_and_nodes_grow_past_any_first_room)
     finish(&example);
 }
 
-// ---- prune and sort
-// ----------------------------------------------------------------------------------
+// ---- prune and sort -----------------------------------------------------------------------------
 
 Test(format_graph, prune_drops_what_no_output_needs_and_keeps_the_order)
 {
@@ -196,8 +194,7 @@ Test(format_graph, sort_refuses_a_cycle_with_one_line)
     finish(&example);
 }
 
-// ---- memory
-// ------------------------------------------------------------------------------------------
+// ---- memory -------------------------------------------------------------------------------------
 
 static espy_status build_and_change(struct example *example)
 {
@@ -230,8 +227,7 @@ Test(format_graph, each_allocation_may_fail)
     }
 }
 
-// ---- check: what no file can say
-// -----------------------------------------------------------------------
+// ---- check: what no file can say ----------------------------------------------------------------
 
 typedef void (*breach_fn)(struct example *example);
 
@@ -396,8 +392,7 @@ Test(format_graph, check_refuses_what_no_file_can_say)
         expect_refused(cases[i].name, cases[i].breach);
 }
 
-// ---- dtypes and shapes
-// ---------------------------------------------------------------------------------
+// ---- dtypes and shapes --------------------------------------------------------------------------
 
 Test(format_graph, every_dtype_has_a_name_that_leads_back_and_a_size)
 {

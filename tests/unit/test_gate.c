@@ -290,8 +290,7 @@ static const struct form others[] = {
     BLOCK("channels that are no vectors", .channels = 22, .hidden = 8, .out = 16),
 };
 
-// ---- spatial gates
-// ------------------------------------------------------------------------------------
+// ---- spatial gates ------------------------------------------------------------------------------
 
 struct spatial {
     const char *what;

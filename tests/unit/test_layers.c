@@ -144,8 +144,7 @@ FILE_TEST(sequence)
 FILE_TEST(shape)
 FILE_TEST(torchvision)
 
-// ---- the table and the documentation
-// -----------------------------------------------------------------
+// ---- the table and the documentation ------------------------------------------------------------
 
 static bool is_common(const char *name)
 {
@@ -224,8 +223,7 @@ Test(layer_table, every_example_is_a_case)
     cJSON_Delete(all);
 }
 
-// ---- docs/layers.md
-// ----------------------------------------------------------------------------------
+// ---- docs/layers.md -----------------------------------------------------------------------------
 
 static char *read_text(const char *path)
 {

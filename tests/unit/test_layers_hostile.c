@@ -84,8 +84,7 @@ static espy_status convert_layers(struct files *files, const char *layers, const
     return status;
 }
 
-// ---- mistakes
-// ----------------------------------------------------------------------------------------
+// ---- mistakes -----------------------------------------------------------------------------------
 
 static const struct {
     const char *layers, *message; // what the message contains
@@ -239,8 +238,7 @@ Test(layers_hostile, layers_and_nodes_are_one_network)
     remove_files(&files);
 }
 
-// ---- bombs
-// -------------------------------------------------------------------------------------------
+// ---- bombs --------------------------------------------------------------------------------------
 
 Test(layers_hostile, a_few_lines_do_not_become_too_much)
 {
@@ -291,8 +289,7 @@ Test(layers_hostile, names_from_files_stay_on_one_line)
     remove_files(&files);
 }
 
-// ---- memory
-// ------------------------------------------------------------------------------------------
+// ---- memory -------------------------------------------------------------------------------------
 
 Test(layers_hostile, every_allocation_may_fail)
 {
@@ -321,8 +318,7 @@ Test(layers_hostile, every_allocation_may_fail)
     }
 }
 
-// ---- changed at random
-// ------------------------------------------------------------------------------
+// ---- changed at random --------------------------------------------------------------------------
 
 static uint32_t next(uint64_t *state)
 {

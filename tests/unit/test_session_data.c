@@ -144,8 +144,7 @@ Test(session_data, a_plan_says_what_it_cannot_know)
     lab_close(&lab);
 }
 
-// ---- room for outputs
-// -----------------------------------------------------------------------------
+// ---- room for outputs ---------------------------------------------------------------------------
 
 Test(session_data, the_session_gives_memory_where_the_caller_has_none)
 {
@@ -208,8 +207,7 @@ Test(session_data, static_models_get_memory_once)
     lab_close(&lab);
 }
 
-// ---- other graphs
-// ---------------------------------------------------------------------------------
+// ---- other graphs -------------------------------------------------------------------------------
 
 // r: 0, 1, ... up to the largest of x, which no plan can know: x is large.
 static void make_range(struct graph *graph)
@@ -402,8 +400,7 @@ Test(session_data, boxes_are_suppressed_between_segments)
     lab_close(&lab);
 }
 
-// ---- memory, failures, verify
-// ---------------------------------------------------------------------
+// ---- memory, failures, verify -------------------------------------------------------------------
 
 Test(session_data, every_allocation_of_a_run_may_fail)
 {

@@ -372,8 +372,7 @@ Test(session_plans, random_graphs_give_what_their_references_give)
     cr_expect(test.live_count == 0);
 }
 
-// ---- float64
-// --------------------------------------------------------------------------------------
+// ---- float64 ------------------------------------------------------------------------------------
 
 static uint32_t make_cast(struct graph *graph, const char *name, uint32_t from, const char *to)
 {
@@ -449,8 +448,7 @@ Test(session_plans, float64_that_loses_nothing_is_not_warned_of)
     lab_close(&lab);
 }
 
-// ---- weights of 16 bits
-// -------------------------------------------------------------------------------------
+// ---- weights of 16 bits -------------------------------------------------------------------------
 
 enum { NARROW_OUT = 32, NARROW_IN = 30, NARROW_WEIGHTS = NARROW_OUT * NARROW_IN * 9 };
 static uint16_t narrow_weights[NARROW_WEIGHTS];
@@ -505,8 +503,7 @@ Test(session_plans, weights_of_16_bits_give_what_they_give_widened)
     }
 }
 
-// ---- bfloat16
-// -------------------------------------------------------------------------------------
+// ---- bfloat16 -----------------------------------------------------------------------------------
 
 // 1 + 2^-8 lies half way between two bfloat16: a value on the way may have it, an output has not.
 static void make_bfloat16(struct graph *graph)

@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-// ---- the node that is rewritten
-// --------------------------------------------------------------------------------------------
+// ---- the node that is rewritten -----------------------------------------------------------------
 
 bool espy_build_has(const struct builder *b, uint32_t input)
 {
@@ -133,8 +132,7 @@ void espy_build_move_to_front(struct builder *b, uint32_t count)
         graph->sites[i].node += added;
 }
 
-// ---- what is emitted
-// --------------------------------------------------------------------------------------------
+// ---- what is emitted ----------------------------------------------------------------------------
 
 espy_dtype espy_build_dtype(const struct builder *b, uint32_t value)
 {

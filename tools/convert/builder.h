@@ -14,8 +14,7 @@ struct builder {
     bool renamed;            // the node itself stays, under another name
 };
 
-// ---- the node that is rewritten
-// --------------------------------------------------------------------------------------------
+// ---- the node that is rewritten -----------------------------------------------------------------
 
 bool espy_build_has(const struct builder *b, uint32_t input);
 uint32_t espy_build_input(const struct builder *b, uint32_t input); // GRAPH_NONE: absent
@@ -39,8 +38,7 @@ void espy_build_result(struct builder *b, uint32_t output, uint32_t value);
 // The graph's nodes from `count` on go before the others, in a network that is imported whole.
 void espy_build_move_to_front(struct builder *b, uint32_t count);
 
-// ---- what is emitted
-// --------------------------------------------------------------------------------------------
+// ---- what is emitted ----------------------------------------------------------------------------
 
 espy_dtype espy_build_dtype(const struct builder *b, uint32_t value);
 // The rank, or -1 with a refusal that says how to make it known.
@@ -110,8 +108,7 @@ uint32_t espy_build_quantize(struct builder *b, uint32_t x, uint32_t scale, uint
 // Inputs as BatchNormalization's, but with statistics for every element of x's later dimensions.
 uint32_t espy_build_batch_norm_each(struct builder *b, const uint32_t inputs[5], double epsilon);
 
-// ---- operators of other domains
-// --------------------------------------------------------------------------------------------
+// ---- operators of other domains -----------------------------------------------------------------
 
 struct foreign_row {
     const char *op;

@@ -8,8 +8,7 @@ bool espy_convert_has_ending(const char *text, const char *ending)
     return length >= end && strcmp(text + length - end, ending) == 0;
 }
 
-// ---- shapes given for inputs
-// ---------------------------------------------------------------------------
+// ---- shapes given for inputs --------------------------------------------------------------------
 
 // Gives a symbol its size everywhere among inputs or outputs.
 static void fix_symbol(struct graph *graph, const struct graph_io *ios, uint32_t count,
@@ -92,8 +91,7 @@ static espy_status apply_picture_size(const struct host *host, struct graph *gra
     return ESPY_OK;
 }
 
-// ---- names
-// ---------------------------------------------------------------------------------------------
+// ---- names --------------------------------------------------------------------------------------
 
 static espy_status set_names(struct convert_model *model, const struct convert_params *params)
 {
@@ -116,8 +114,7 @@ static espy_status set_names(struct convert_model *model, const struct convert_p
     return graph->name == NULL ? ESPY_OUT_OF_MEMORY : ESPY_OK;
 }
 
-// ---- problems
-// ------------------------------------------------------------------------------------------
+// ---- problems -----------------------------------------------------------------------------------
 
 static espy_status note_refusal(void *user, const struct graph_node *node, const char *message)
 {
@@ -177,8 +174,7 @@ static espy_status check_support(struct convert_model *model, struct convert_rep
                      report->problems[0].node, report->problems[0].op, report->problems[0].reason);
 }
 
-// ---- the whole
-// -----------------------------------------------------------------------------------------
+// ---- the whole ----------------------------------------------------------------------------------
 
 static espy_status read_model(struct convert_model *model, const struct convert_params *params,
                               struct convert_report *report)

@@ -145,15 +145,13 @@ enum { IMPORT_INPUTS_EXTRA = 8, IMPORT_ATTRIBUTES_MAX = 64 };
 
 bool espy_convert_has_ending(const char *text, const char *ending);
 
-// ---- problems
-// ------------------------------------------------------------------------------------
+// ---- problems -----------------------------------------------------------------------------------
 
 // Notes something that cannot be converted; the import goes on, to find the others.
 espy_status espy_convert_problem(struct convert_report *report, const char *node, const char *op,
                                  const char *format, ...) ESPY_PRINTF(4, 5);
 
-// ---- the wire format and tensors
-// -------------------------------------------------------------------
+// ---- the wire format and tensors ----------------------------------------------------------------
 
 // A field of a packed message.
 struct wire_field {
@@ -195,8 +193,7 @@ espy_status espy_onnx_constant(struct importer *importer, const onnx_tensor *ten
 espy_status espy_onnx_external(struct importer *importer, const onnx_tensor *tensor,
                                const char *name, size_t size, const void **data);
 
-// ---- importing
-// -------------------------------------------------------------------------------------
+// ---- importing ----------------------------------------------------------------------------------
 
 espy_status espy_onnx_import(struct convert_model *model, const struct convert_params *params,
                              struct convert_report *report);
@@ -220,8 +217,7 @@ espy_status espy_import_check_produced(const struct importer *importer);
 // Notes the rank that the file says a value in between has.
 espy_status espy_import_info(struct importer *importer, const onnx_info *info);
 
-// ---- functions
-// ------------------------------------------------------------------------------------
+// ---- functions ----------------------------------------------------------------------------------
 
 bool espy_import_is_onnx(const char *domain); // ONNX's own domain
 // The version of ONNX's operators in a list of imports.
@@ -237,8 +233,7 @@ espy_status espy_import_call(struct importer *importer, const struct import_node
 espy_status espy_import_identity(struct importer *importer, const char *hint, uint32_t from,
                                  uint32_t to);
 
-// ---- bodies
-// ---------------------------------------------------------------------------------------
+// ---- bodies -------------------------------------------------------------------------------------
 
 // Imports the graph attribute `name` of a node as a body that the attribute names, and appends what
 // it takes from around to the node's inputs.
@@ -267,8 +262,7 @@ espy_status espy_import_emit(struct importer *importer, const struct import_node
                              espy_dtype dtype, uint32_t *output, struct graph_node **node);
 const char *espy_import_unique(struct importer *importer, struct map *names, const char *hint);
 
-// ---- names
-// ------------------------------------------------------------------------------------------
+// ---- names --------------------------------------------------------------------------------------
 
 // Logs "FILE: what 'name'" and returns ESPY_BAD_FORMAT.
 espy_status espy_import_bad(const struct importer *importer, const char *what, const char *name);
@@ -285,8 +279,7 @@ espy_status espy_import_sparse(struct importer *importer, const onnx_graph *grap
 // Gives an initializer its name in the frame.
 espy_status espy_import_initializer(struct importer *importer, const onnx_tensor *tensor);
 
-// ---- attributes of an imported node
-// -------------------------------------------------------------------
+// ---- attributes of an imported node -------------------------------------------------------------
 
 // The attribute, seen through the function call around it; NULL when absent. Marks it consumed.
 const onnx_attribute *espy_import_take(const struct importer *importer, struct import_node *node,
@@ -308,8 +301,7 @@ const char *espy_import_string(const struct importer *importer, const struct imp
 // The only element of a constant, when an attribute can hold it: finite and exact.
 bool espy_import_constant_number(const struct graph_value *constant, double *number);
 
-// ---- opsets
-// --------------------------------------------------------------------------------------------
+// ---- opsets -------------------------------------------------------------------------------------
 
 // Brings a node of an older opset into the newest form.
 espy_status espy_opset_rewrite(struct importer *importer, struct import_node *node);
@@ -327,8 +319,7 @@ espy_status espy_opset_scan(struct importer *importer, struct import_node *node)
 // The same with statistics for every element, as up to opset 8 (spatial=0).
 espy_status espy_opset_batch_norm_each(struct importer *importer, struct import_node *node);
 
-// ---- other domains
-// ------------------------------------------------------------------------------------------
+// ---- other domains ------------------------------------------------------------------------------
 
 // Writes a node of another domain in ONNX's operators, or notes that it is not known. "" is ONNX's
 // own domain, where only operators that are not ONNX's are looked for.
@@ -341,8 +332,7 @@ espy_status espy_foreign_rewrite(struct importer *importer, struct import_node *
 espy_status espy_convert_read_json(struct convert_model *model,
                                    const struct convert_params *params);
 
-// ---- recipes
-// -------------------------------------------------------------------------------------------
+// ---- recipes ------------------------------------------------------------------------------------
 
 // What the model's metadata, presets, the recipe and the labels that were asked for say of the graph.
 espy_status espy_convert_recipes(struct convert_model *model, const struct convert_params *params);

@@ -29,8 +29,7 @@ static void emit_attention(struct builder *b, const struct attention *a, uint32_
         espy_build_set(b, "is_causal", 1);
 }
 
-// ---- masks
-// -----------------------------------------------------------------------------------------------------
+// ---- masks --------------------------------------------------------------------------------------
 
 // Lengths of the keys, one for each batch: [batch], or [2 * batch] with where they start as well.
 // true where a key is seen: [batch, key].
@@ -103,8 +102,7 @@ static uint32_t count_keys(struct builder *b, const struct attention *a)
                                      : EMIT(b, "Add", now, espy_build_dims(b, a->past_key, 2, 3));
 }
 
-// ---- Attention: one product makes queries, keys and values
-// ------------------------------------------------------
+// ---- Attention: one product makes queries, keys and values --------------------------------------
 
 static void refuse_sharing(struct builder *b)
 {
@@ -175,8 +173,7 @@ static void quantized_attention(struct builder *b)
            espy_build_input(b, PAST), GRAPH_NONE);
 }
 
-// ---- MultiHeadAttention: queries, keys and values are given
-// ----------------------------------------------------------
+// ---- MultiHeadAttention: queries, keys and values are given -------------------------------------
 
 // One of the parts that lie side by side in [batch, position, head, part, channel].
 static uint32_t part_of(struct builder *b, uint32_t packed, int64_t index)

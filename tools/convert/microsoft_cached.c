@@ -87,8 +87,7 @@ static void rotary_embedding(struct builder *b)
     espy_build_result(b, 0, apart ? y : heads_together(b, y));
 }
 
-// ---- GroupQueryAttention
-// ----------------------------------------------------------------------------------------
+// ---- GroupQueryAttention ------------------------------------------------------------------------
 
 enum {
     QUERY,

@@ -37,8 +37,7 @@ static void fused_gemm(struct builder *b)
     espy_build_result(b, 0, espy_build_activate(b, product, &activation));
 }
 
-// ---- MatMul with transposed operands
-// ---------------------------------------------------------------------------------------
+// ---- MatMul with transposed operands ------------------------------------------------------------
 
 // batch: the first dimension goes before the last; then, with matrix, the last two are exchanged.
 static uint32_t transposed(struct builder *b, uint32_t x, bool matrix, bool batch)

@@ -119,8 +119,7 @@ static void embed_layer_norm(struct builder *b)
     espy_build_result(b, 1, mask);
 }
 
-// ---- groups
-// ----------------------------------------------------------------------------------------------------
+// ---- groups -------------------------------------------------------------------------------------
 
 static void group_norm_of(struct builder *b, uint32_t x)
 {

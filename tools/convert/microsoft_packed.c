@@ -31,8 +31,7 @@ static bool check_bits(struct builder *b, int64_t bits)
     return false;
 }
 
-// ---- MatMulNBits
-// ---------------------------------------------------------------------------------------------
+// ---- MatMulNBits --------------------------------------------------------------------------------
 
 struct blocks {
     int64_t rows, columns, size, bits, count; // count: blocks of a row
@@ -113,8 +112,7 @@ static void matmul_n_bits(struct builder *b)
     espy_build_result(b, 0, espy_build_plus(b, product, BIAS));
 }
 
-// ---- GatherBlockQuantized
-// ----------------------------------------------------------------------------------------
+// ---- GatherBlockQuantized -----------------------------------------------------------------------
 
 static uint32_t unpack_last(struct builder *b, uint32_t bytes, int64_t bits)
 {

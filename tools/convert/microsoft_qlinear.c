@@ -106,8 +106,7 @@ static void qlinear_reduce_mean(struct builder *b)
     quantized_result(b, mean, 3, 0);
 }
 
-// ---- with channels last
-// ------------------------------------------------------------------------------------------
+// ---- with channels last -------------------------------------------------------------------------
 
 static void qlinear_pool(struct builder *b)
 {

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-// ---- products
-// -------------------------------------------------------------------------------------------------
+// ---- products -----------------------------------------------------------------------------------
 
 // The integer sums times all scales, plus a bias.
 static uint32_t scaled_sums(struct builder *b, uint32_t sums, uint32_t a_scale, uint32_t b_scale)
@@ -61,8 +60,7 @@ static void quantized_gemm(struct builder *b)
     espy_build_result(b, 0, y);
 }
 
-// ---- integers that stay integers
-// ----------------------------------------------------------------------------------
+// ---- integers that stay integers ----------------------------------------------------------------
 
 static uint32_t whole(struct builder *b, uint32_t input, uint32_t zero)
 {
@@ -96,8 +94,7 @@ static void reduce_sum_integer(struct builder *b)
     espy_build_result(b, 0, sum);
 }
 
-// ---- recurrence
-// ---------------------------------------------------------------------------------------------
+// ---- recurrence ---------------------------------------------------------------------------------
 
 // A weight [direction, input, gate] by its scales, for a direction or for a gate in it, as ONNX's
 // [direction, gate, input].
@@ -131,8 +128,7 @@ static void dynamic_quantize_lstm(struct builder *b)
         espy_build_result(b, i, outputs[i]);
 }
 
-// ---- scales of their own domain
-// ----------------------------------------------------------------------------------
+// ---- scales of their own domain -----------------------------------------------------------------
 
 // As ONNX's, but that the axis has no default: scales of one dimension go with an axis that is
 // said, or with a list of one element for all.

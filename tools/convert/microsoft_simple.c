@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-// ---- activations
-// -----------------------------------------------------------------------------------------------
+// ---- activations --------------------------------------------------------------------------------
 
 static uint32_t gelu(struct builder *b, uint32_t x, bool by_tanh)
 {
@@ -87,8 +86,7 @@ static void bias_softmax(struct builder *b)
     espy_build_result(b, 0, result);
 }
 
-// ---- the same in ONNX
-// ------------------------------------------------------------------------------------------
+// ---- the same in ONNX ---------------------------------------------------------------------------
 
 static void same(struct builder *b)
 {

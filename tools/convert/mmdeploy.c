@@ -78,8 +78,7 @@ static void roi_align(struct builder *b)
     espy_build_result(b, 0, y);
 }
 
-// ---- TRTBatchedNMS
-// --------------------------------------------------------------------------------------------
+// ---- TRTBatchedNMS ------------------------------------------------------------------------------
 
 struct suppression {
     int64_t before, count; // how many of a class are looked at, how many of all classes stay

@@ -112,8 +112,7 @@ static bool is_exact(int64_t integer)
     return integer >= -limit && integer <= limit;
 }
 
-// ---- constants and extra attributes
-// ------------------------------------------------------------------
+// ---- constants and extra attributes -------------------------------------------------------------
 
 static espy_status add_unique_constant(struct importer *importer, const char *hint,
                                        espy_dtype dtype, const struct shape *shape,
@@ -199,8 +198,7 @@ espy_status espy_import_emit(struct importer *importer, const struct import_node
                                node == NULL ? &unused : node);
 }
 
-// ---- copying attributes into the graph
-// ---------------------------------------------------------------
+// ---- copying attributes into the graph ----------------------------------------------------------
 
 static int32_t type_of(const onnx_attribute *attribute)
 {

@@ -31,8 +31,7 @@ void espy_importer_finish(struct importer *importer)
     espy_arena_finish(&importer->memory);
 }
 
-// ---- nodes
-// -----------------------------------------------------------------------------------------------
+// ---- nodes --------------------------------------------------------------------------------------
 
 static espy_status resolve_values(struct importer *importer, const onnx_node *proto,
                                   struct import_node *node)
@@ -188,8 +187,7 @@ espy_status espy_import_frames(struct importer *importer)
     return ESPY_OK;
 }
 
-// ---- the whole
-// ------------------------------------------------------------------------------------------------
+// ---- the whole ----------------------------------------------------------------------------------
 
 static espy_status check_opset(struct importer *importer, int64_t opset)
 {

@@ -31,8 +31,7 @@ static espy_status fail(const struct convert_model *model, size_t size)
     return espy_fail(model->host, ESPY_BAD_FORMAT, "%s: not an ONNX model", model->path);
 }
 
-// ---- the file, divided
-// --------------------------------------------------------------------------------
+// ---- the file, divided --------------------------------------------------------------------------
 
 // Bytes that are put together; without bytes only their size is counted.
 struct rest {
@@ -169,8 +168,7 @@ void espy_onnx_release(struct convert_model *model)
     model->nodes = model->tensors = model->infos = (struct onnx_pieces){NULL, 0};
 }
 
-// ---- one piece
-// ----------------------------------------------------------------------------------------
+// ---- one piece ----------------------------------------------------------------------------------
 
 espy_status espy_onnx_read_node(struct convert_model *model, const struct onnx_piece *piece,
                                 onnx_node **node)

@@ -16,8 +16,7 @@ const char *espy_import_text(const char *text)
     return text == NULL ? "" : text;
 }
 
-// ---- names
-// -----------------------------------------------------------------------------------------
+// ---- names --------------------------------------------------------------------------------------
 
 // hint itself where it is free, else hint_2, hint_3, ... Remembers what it gives.
 const char *espy_import_unique(struct importer *importer, struct map *names, const char *hint)
@@ -136,8 +135,7 @@ espy_status espy_import_define_name(struct importer *importer, const char *name,
     return espy_import_note(importer, *index, ESPY_DTYPE_NONE, true);
 }
 
-// ---- frames
-// ----------------------------------------------------------------------------------------
+// ---- frames -------------------------------------------------------------------------------------
 
 espy_status espy_import_push_frame(struct importer *importer, const struct import_frame *like)
 {

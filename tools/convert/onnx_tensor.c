@@ -55,8 +55,7 @@ static espy_status bad(const struct importer *importer, const char *name, const 
                      name, what);
 }
 
-// ---- typed fields: an element at a time, in the width of the type
-// --------------------------------
+// ---- typed fields: an element at a time, in the width of the type -------------------------------
 
 static void store_integer(unsigned char *to, espy_dtype dtype, uint64_t bits)
 {

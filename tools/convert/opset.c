@@ -11,8 +11,7 @@ struct rewrite {
     espy_status (*apply)(struct importer *importer, struct import_node *node);
 };
 
-// ---- attributes that became inputs
-// -------------------------------------------------------------------
+// ---- attributes that became inputs --------------------------------------------------------------
 
 void espy_opset_set_input(struct import_node *node, uint32_t i, uint32_t value)
 {
@@ -121,8 +120,7 @@ static espy_status rewrite_dft(struct importer *importer, struct import_node *no
     return ESPY_OK;
 }
 
-// ---- Split
-// ---------------------------------------------------------------------------------------------
+// ---- Split --------------------------------------------------------------------------------------
 
 static espy_status rewrite_split_attribute(struct importer *importer, struct import_node *node)
 {
@@ -137,8 +135,7 @@ static espy_status rewrite_split_count(struct importer *importer, struct import_
     return espy_import_extra_number(importer, node, "num_outputs", (double)node->proto->n_output);
 }
 
-// ---- Resize and Upsample
-// ---------------------------------------------------------------------------------
+// ---- Resize and Upsample ------------------------------------------------------------------------
 
 // Up to opset 10 a nearest neighbour is the one before when enlarging, the one after when reducing.
 static const char *old_nearest_mode(const struct importer *importer, uint32_t scales)
@@ -242,8 +239,7 @@ static espy_status rewrite_resize_pytorch(struct importer *importer, struct impo
     return ESPY_OK;
 }
 
-// ---- Softmax, LogSoftmax, Hardmax
-// ------------------------------------------------------------------------
+// ---- Softmax, LogSoftmax, Hardmax ---------------------------------------------------------------
 
 // Up to opset 12 they see their input as a matrix, split at axis. Written out with Flatten and
 // Reshape, which a pass takes away where the shape shows that the axis alone says the same.
@@ -272,8 +268,7 @@ static espy_status rewrite_softmax(struct importer *importer, struct import_node
     return ESPY_OK;
 }
 
-// ---- Dropout
-// ---------------------------------------------------------------------------------------------
+// ---- Dropout ------------------------------------------------------------------------------------
 
 static bool is_constant_zero(const struct importer *importer, const struct import_node *node,
                              uint32_t i)
@@ -325,8 +320,7 @@ static espy_status rewrite_dropout(struct importer *importer, struct import_node
     return ESPY_OK;
 }
 
-// ---- normalisation
-// -----------------------------------------------------------------------------------------
+// ---- normalisation ------------------------------------------------------------------------------
 
 static espy_status rewrite_batch_norm(struct importer *importer, struct import_node *node)
 {
@@ -406,8 +400,7 @@ static espy_status rewrite_group_norm(struct importer *importer, struct import_n
     return ESPY_OK;
 }
 
-// ---- small ones
-// --------------------------------------------------------------------------------------------
+// ---- small ones ---------------------------------------------------------------------------------
 
 static espy_status rewrite_scatter(struct importer *importer, struct import_node *node)
 {

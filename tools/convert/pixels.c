@@ -25,8 +25,7 @@ struct pixels {
     uint32_t from_height, from_width, to_height, to_width, left, top;
 };
 
-// ---- sizes, which follow from the picture's
-// --------------------------------------------------------------------------------------------
+// ---- sizes, which follow from the picture's -----------------------------------------------------
 
 // The side for a picture that is scaled as the other side is: side * other_to / other_from, which
 // letterboxing rounds to the nearest and cropping rounds down.
@@ -75,8 +74,7 @@ static void find_sizes(struct pixels *p)
     }
 }
 
-// ---- the picture
-// --------------------------------------------------------------------------------------------
+// ---- the picture --------------------------------------------------------------------------------
 
 static uint32_t number(struct pixels *p, double value)
 {
@@ -208,8 +206,7 @@ static void add_image_sizes(struct pixels *p)
     graph->input_count = kept;
 }
 
-// ---- what comes out
-// --------------------------------------------------------------------------------------------
+// ---- what comes out -----------------------------------------------------------------------------
 
 // A list of one integer as a float.
 static uint32_t as_float(struct pixels *p, uint32_t size)
@@ -311,8 +308,7 @@ static espy_status place_output(struct pixels *p, struct graph_io *io)
     return give_name(p, io, made);
 }
 
-// ---- all of it
-// --------------------------------------------------------------------------------------------
+// ---- all of it ----------------------------------------------------------------------------------
 
 static bool uses_symbol(const struct graph *graph, const char *symbol)
 {

@@ -2,8 +2,7 @@
 
 #include <string.h>
 
-// ---- the JSON
-// --------------------------------------------------------------------------------------------
+// ---- the JSON -----------------------------------------------------------------------------------
 
 static espy_status set_labels(const struct recipe *recipe, const cJSON *list)
 {
@@ -64,8 +63,7 @@ static espy_status apply_json(struct recipe *recipe, const char *json, size_t si
     return status;
 }
 
-// ---- where recipes come from
-// --------------------------------------------------------------------------------------------
+// ---- where recipes come from --------------------------------------------------------------------
 
 static espy_status apply_metadata(struct recipe *recipe, const struct convert_params *params)
 {

@@ -25,8 +25,7 @@ struct recipe {
     uint32_t step_index;
 };
 
-// ---- inputs and outputs (recipe_io.c)
-// --------------------------------------------------------------------------------------------
+// ---- inputs and outputs (recipe_io.c) -----------------------------------------------------------
 
 // An object with at most keys_max keys, none twice.
 bool espy_recipe_is_object(const cJSON *object, int keys_max);
@@ -49,8 +48,7 @@ const struct graph_io *espy_recipe_picture(const struct graph *graph);
 espy_status espy_recipe_set_labels(const struct recipe *recipe, const char *const *labels,
                                    uint32_t count);
 
-// ---- steps (recipe_steps.c)
-// --------------------------------------------------------------------------------------------
+// ---- steps (recipe_steps.c) ---------------------------------------------------------------------
 
 // Adds the nodes of every step, and makes the outputs those that `outputs` lists.
 espy_status espy_recipe_add_steps(struct recipe *recipe, const cJSON *steps, const cJSON *outputs);

@@ -7,8 +7,7 @@
 
 enum { LEVELS_MAX = 16, PER_CELL_MAX = 64, ROWS_MAX = 1 << 22 };
 
-// ---- grids
-// --------------------------------------------------------------------------------------------
+// ---- grids --------------------------------------------------------------------------------------
 
 // The rows of a head: for every level of a pyramid, for every cell row by row, one or several.
 struct cells {
@@ -104,8 +103,7 @@ static void expect_rows(struct recipe *recipe, uint32_t value, const struct cell
                            (long long)cells->width, (long long)cells->rows);
 }
 
-// ---- boxes and points
-// --------------------------------------------------------------------------------------------
+// ---- boxes and points ---------------------------------------------------------------------------
 
 static uint32_t columns(struct recipe *recipe, uint32_t value, int64_t begin, int64_t end)
 {
@@ -184,8 +182,7 @@ static void step_pixels(struct recipe *recipe)
                                     espy_recipe_constant(recipe, &list, numbers, pairs ? 2 : 4)));
 }
 
-// ---- the boxes that count
-// --------------------------------------------------------------------------------------------
+// ---- the boxes that count -----------------------------------------------------------------------
 
 enum { CLASSES_BEST, CLASSES_ALL, CLASSES_TOGETHER };
 

@@ -166,8 +166,7 @@ static espy_status read_threshold(const struct recipe *recipe, const char *where
     return ESPY_OK;
 }
 
-// ---- roles and names
-// --------------------------------------------------------------------------------------------
+// ---- roles and names ----------------------------------------------------------------------------
 
 uint32_t espy_convert_picture(const struct graph *graph)
 {
@@ -302,8 +301,7 @@ static espy_status read_of(const struct recipe *recipe, const char *where, const
     return ESPY_OK;
 }
 
-// ---- classes
-// --------------------------------------------------------------------------------------------
+// ---- classes ------------------------------------------------------------------------------------
 
 static bool has_classes(const struct graph_io *io)
 {
@@ -369,8 +367,7 @@ espy_status espy_recipe_set_labels(const struct recipe *recipe, const char *cons
     return ESPY_OK;
 }
 
-// ---- all of one
-// --------------------------------------------------------------------------------------------
+// ---- all of one ---------------------------------------------------------------------------------
 
 espy_status espy_recipe_read_io(const struct recipe *recipe, const cJSON *object,
                                 struct graph_io *io, bool is_input)

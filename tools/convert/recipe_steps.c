@@ -9,8 +9,7 @@
 
 enum { STEPS_MAX = 256, VALUES_MAX = 64 };
 
-// ---- what a step says
-// --------------------------------------------------------------------------------------------
+// ---- what a step says ---------------------------------------------------------------------------
 
 static const cJSON *find_key(const struct recipe *recipe, const char *key)
 {
@@ -104,8 +103,7 @@ uint32_t espy_recipe_choice(struct recipe *recipe, const char *key, const char *
     return 0;
 }
 
-// ---- values
-// --------------------------------------------------------------------------------------------
+// ---- values -------------------------------------------------------------------------------------
 
 static uint32_t value_named(struct recipe *recipe, const char *key, const cJSON *item)
 {
@@ -241,8 +239,7 @@ void espy_recipe_result(struct recipe *recipe, uint32_t value)
         espy_recipe_define(recipe, name->valuestring, value);
 }
 
-// ---- simple steps
-// --------------------------------------------------------------------------------------------
+// ---- simple steps -------------------------------------------------------------------------------
 
 static void step_join(struct recipe *recipe)
 {
@@ -410,8 +407,7 @@ static const struct recipe_row rows[] = {
     {"transpose", "of as order", step_transpose},
 };
 
-// ---- all steps
-// --------------------------------------------------------------------------------------------
+// ---- all steps ----------------------------------------------------------------------------------
 
 static const struct recipe_row *find_row(const char *kind)
 {

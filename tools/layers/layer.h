@@ -11,8 +11,7 @@ struct layer;
 struct layer_place;
 struct layer_scope;
 
-// ---- how a block is written
-// ------------------------------------------------------------------------
+// ---- how a block is written ---------------------------------------------------------------------
 
 enum layer_member_type {
     LAYER_INT,    // int64_t
@@ -92,8 +91,7 @@ const struct layer_block *espy_layer_block_at(uint32_t index);     // by file; N
 // What every layer may have besides: NULL after the last.
 const struct layer_member *espy_layer_common_member(uint32_t index);
 
-// ---- what a block adds
-// ------------------------------------------------------------------------------
+// ---- what a block adds --------------------------------------------------------------------------
 // Failure is sticky: after one these do nothing and give GRAPH_NONE, so blocks have no checks in
 // between. Lists and names are copied.
 
@@ -161,8 +159,7 @@ uint32_t espy_layer_value(struct layer *layer, const struct layer_tree *name);
 const char *espy_layer_text(struct layer *layer, const struct layer_tree *tree);
 const char *espy_layer_path(struct layer *layer, const struct layer_tree *tree); // under the prefix
 
-// ---- parts that several blocks have
-// -----------------------------------------------------------------------
+// ---- parts that several blocks have -------------------------------------------------------------
 
 // x W' + b with path.weight and, where it is there, path.bias, over the last dimension.
 uint32_t espy_layer_linear(struct layer *layer, const char *path, uint32_t x);

@@ -17,8 +17,7 @@ bool espy_layer_failed(const struct layer *layer)
     return layer->build->status != ESPY_OK;
 }
 
-// ---- names
-// ------------------------------------------------------------------------------------------
+// ---- names --------------------------------------------------------------------------------------
 
 bool espy_layer_is_free(const struct layer_build *build, const char *name)
 {
@@ -77,8 +76,7 @@ void espy_layer_name(struct layer *layer, uint32_t value, const char *name)
                                              : espy_map_put(build->values, named->name, value));
 }
 
-// ---- nodes
-// ------------------------------------------------------------------------------------------
+// ---- nodes --------------------------------------------------------------------------------------
 
 void espy_layer_op_outputs(struct layer *layer, const char *op, const uint32_t *inputs,
                            uint32_t count, uint32_t *outputs, uint32_t output_count)
@@ -206,8 +204,7 @@ void espy_layer_set_json(struct layer *layer, const cJSON *attr)
                         attr->string);
 }
 
-// ---- constants
-// --------------------------------------------------------------------------------------
+// ---- constants ----------------------------------------------------------------------------------
 
 // data is in the graph's arena already.
 static uint32_t add_constant(struct layer *layer, espy_dtype dtype, const struct shape *shape,

@@ -50,8 +50,7 @@ const struct layer_member *espy_layer_common_member(uint32_t index)
     return index < LAYER_COUNT(common_rows) ? &common_rows[index] : NULL;
 }
 
-// ---- the table
-// --------------------------------------------------------------------------------------
+// ---- the table ----------------------------------------------------------------------------------
 
 const struct layer_block *espy_layer_block_at(uint32_t index)
 {
@@ -87,8 +86,7 @@ static const char *block_name_at(void *user, uint32_t index)
     return own == NULL ? NULL : own->string;
 }
 
-// ---- places and messages
-// -----------------------------------------------------------------------------
+// ---- places and messages ------------------------------------------------------------------------
 
 enum { PLACE_SIZE_MAX = 400, PLACE_STEPS_MAX = 200 };
 
@@ -168,8 +166,7 @@ struct layer_tree espy_layer_key(struct layer *layer, const struct layer_tree *t
         tree->scope};
 }
 
-// ---- one layer
-// --------------------------------------------------------------------------------------
+// ---- one layer ----------------------------------------------------------------------------------
 
 // What stands where a layer is expected.
 struct found {

@@ -6,8 +6,7 @@
 
 // From the JSON of one layer to the struct of its block, row by row of the block's table.
 
-// ---- names
-// ------------------------------------------------------------------------------------------
+// ---- names --------------------------------------------------------------------------------------
 
 static const struct layer_scope *find_name(const struct layer_scope *scope, const char *name,
                                            size_t length)
@@ -134,8 +133,7 @@ uint32_t espy_layer_value(struct layer *layer, const struct layer_tree *tree)
     return GRAPH_NONE;
 }
 
-// ---- one member
-// ------------------------------------------------------------------------------------
+// ---- one member ---------------------------------------------------------------------------------
 
 static bool refuse(struct layer *layer, const struct layer_tree *tree, const char *what)
 {
@@ -302,8 +300,7 @@ bool espy_layer_read_member(struct layer *layer, const struct layer_member *memb
     return false;
 }
 
-// ---- the members of a layer
-// -----------------------------------------------------------------------
+// ---- the members of a layer ---------------------------------------------------------------------
 
 static void set_fallback(struct layer *layer, const struct layer_member *member, void *members)
 {

@@ -68,8 +68,7 @@ const char *espy_layer_usual(struct layer *layer, const char *path, const char *
     return espy_layer_join(layer, path, names[0]);
 }
 
-// ---- near names
-// -------------------------------------------------------------------------------------
+// ---- near names ---------------------------------------------------------------------------------
 
 // How many characters two names share at their starts and ends, of 1000.
 static uint32_t likeness(const char *a, const char *b)
@@ -111,8 +110,7 @@ const char *espy_layer_near(const char *wanted, espy_layer_names_fn names, void 
     return buffer;
 }
 
-// ---- reading
-// ----------------------------------------------------------------------------------------
+// ---- reading ------------------------------------------------------------------------------------
 
 static uint32_t cast(struct layer *layer, uint32_t value)
 {

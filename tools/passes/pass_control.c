@@ -14,8 +14,7 @@ enum {
     WRITTEN_NODES_MAX = 1 << 13 // of one loop: more is better done by running it
 };
 
-// ---- which branch
-// ----------------------------------------------------------------------------------
+// ---- which branch -------------------------------------------------------------------------------
 
 // Goes back through nodes that keep the only element of a tensor as it is: a condition, or a count.
 static uint32_t strip(const struct pass *pass, uint32_t value, bool condition)
@@ -119,8 +118,7 @@ static uint32_t choose(const struct pass *pass, const struct graph_node *node,
     return UNKNOWN;
 }
 
-// ---- writing a body out
-// ----------------------------------------------------------------------------
+// ---- writing a body out -------------------------------------------------------------------------
 
 // One copy of a body's nodes in the graph around it.
 struct copy {
@@ -232,8 +230,7 @@ static espy_status hand_over(struct pass *pass, uint32_t index, const uint32_t *
     return ESPY_OK;
 }
 
-// ---- If
-// --------------------------------------------------------------------------------------------
+// ---- If -----------------------------------------------------------------------------------------
 
 static const struct graph *find_body(const struct pass *pass, const struct graph_node *node,
                                      const char *attr)
@@ -265,8 +262,7 @@ static espy_status write_if(struct pass *pass, uint32_t index)
     return hand_over(pass, index, results);
 }
 
-// ---- Loop and Scan
-// ---------------------------------------------------------------------------------
+// ---- Loop and Scan ------------------------------------------------------------------------------
 
 // What both have in common: a body that runs for a counted number of trips.
 struct trips {

@@ -84,8 +84,7 @@ static espy_status init_affine(struct pass *pass, uint32_t count, struct affine 
     return ESPY_OK;
 }
 
-// ---- what the consumer does per channel
-// ----------------------------------------------------------------
+// ---- what the consumer does per channel ---------------------------------------------------------
 
 static espy_status read_batch_norm(struct pass *pass, const struct graph_node *node,
                                    const struct producer *producer, struct affine *affine,
@@ -152,8 +151,7 @@ static espy_status read_arithmetic(struct pass *pass, const struct graph_node *n
     return ESPY_OK;
 }
 
-// ---- new weights
-// ---------------------------------------------------------------------------------------
+// ---- new weights --------------------------------------------------------------------------------
 
 static uint32_t channel_of(const struct producer *producer, size_t row, size_t column)
 {

@@ -129,8 +129,7 @@ static bool is_relu6_gate(const struct pass *pass, uint32_t value, uint32_t *fro
            is_shifted(pass, sum, 3, from) && espy_pass_maker(pass, sum, "Add") != NULL;
 }
 
-// ---- products
-// ------------------------------------------------------------------------------------------
+// ---- products -----------------------------------------------------------------------------------
 
 enum { FACTORS_MAX = 4 };
 

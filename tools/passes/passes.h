@@ -34,8 +34,7 @@ espy_status espy_passes_narrow(const struct host *host, struct graph *graph, esp
 // Finds where the network attends (sites.c) and lists it in graph->sites. Last: passes forget them.
 espy_status espy_passes_sites(const struct host *host, struct graph *graph);
 
-// ---- facts: what is known of a graph, whatever of it is supported
-// --------------------------------------
+// ---- facts: what is known of a graph, whatever of it is supported -------------------------------
 
 // Called for a node that its operator refuses, with the message that it logged.
 typedef espy_status (*espy_facts_refuse_fn)(void *user, const struct graph_node *node,
@@ -102,8 +101,7 @@ bool espy_facts_is_uniform(const struct tensor *tensor, double number);
 // Gives back the memory of a value's elements, which are not known any more.
 void espy_facts_forget(struct facts *facts, uint32_t value);
 
-// ---- the passes
-// ----------------------------------------------------------------------------------------
+// ---- the passes ---------------------------------------------------------------------------------
 
 // What a pass is given. Facts are of the graph before the pass: nothing is known of values that the
 // pass adds. Passes append and rewire nodes; what is dead then is dropped after the pass.
@@ -134,8 +132,7 @@ espy_status espy_pass_pad(struct pass *pass);       // Pad into Conv
 espy_status espy_pass_epilogue(struct pass *pass);  // activations into their producer
 espy_status espy_pass_narrow(struct pass *pass, espy_dtype wanted); // weights into 16 bits
 
-// ---- helpers of passes
-// ---------------------------------------------------------------------------------
+// ---- helpers of passes --------------------------------------------------------------------------
 
 // The node that makes a value, when it is of this operator; else NULL. op NULL: any.
 struct graph_node *espy_pass_maker(const struct pass *pass, uint32_t value, const char *op);

@@ -351,8 +351,7 @@ static enum found trace(const struct facts *facts, struct element element, struc
     return FOUND_NOTHING;
 }
 
-// ---- how they lie
-// ------------------------------------------------------------------------------
+// ---- how they lie -------------------------------------------------------------------------------
 
 struct places {
     uint32_t windows, tokens, extra; // tokens without the extra ones

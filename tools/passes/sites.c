@@ -54,8 +54,7 @@ static const struct op_type *type_of(const struct finder *finder, uint32_t value
     return &finder->facts.types[value];
 }
 
-// ---- what a site is called
-// -----------------------------------------------------------------------
+// ---- what a site is called ----------------------------------------------------------------------
 
 // Characters of a name before its last part, or all of them.
 static int before_last(const char *name, int length)
@@ -99,8 +98,7 @@ static espy_status add_site(struct finder *finder, const struct graph_node *user
     return espy_map_put(&finder->names, site->name, site->node);
 }
 
-// ---- searches
-// ------------------------------------------------------------------------------------
+// ---- searches -----------------------------------------------------------------------------------
 
 // Past nodes that leave the numbers as they are.
 static uint32_t strip_views(const struct finder *finder, uint32_t value)
@@ -139,8 +137,7 @@ static bool comes_from(struct finder *finder, uint32_t from, uint32_t to)
     return false;
 }
 
-// ---- tokens
-// --------------------------------------------------------------------------------------
+// ---- tokens -------------------------------------------------------------------------------------
 
 static espy_status find_grids(struct finder *finder, const struct site_tokens *queries,
                               const struct site_tokens *keys, struct graph_site *site)
@@ -336,8 +333,7 @@ static espy_status find_weighted_sum(struct finder *finder, uint32_t index)
     return ESPY_OK;
 }
 
-// ---- gates
-// ---------------------------------------------------------------------------------------
+// ---- gates --------------------------------------------------------------------------------------
 
 static bool is_bounded(const struct graph_node *node)
 {
@@ -452,8 +448,7 @@ static espy_status find_gate(struct finder *finder, uint32_t index)
     return ESPY_OK;
 }
 
-// ---- sampling
-// ------------------------------------------------------------------------------------
+// ---- sampling -----------------------------------------------------------------------------------
 
 static espy_status find_sampling(struct finder *finder, uint32_t index)
 {
@@ -466,8 +461,7 @@ static espy_status find_sampling(struct finder *finder, uint32_t index)
     return add_site(finder, node, &site);
 }
 
-// ---- the whole
-// -----------------------------------------------------------------------------------
+// ---- the whole ----------------------------------------------------------------------------------
 
 static espy_status find_all(struct finder *finder)
 {

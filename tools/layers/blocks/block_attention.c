@@ -267,8 +267,7 @@ static uint32_t expand_heads(struct layer *layer, const void *members, uint32_t 
     return attend(layer, members, x);
 }
 
-// ---- transformer blocks
-// ------------------------------------------------------------------------------
+// ---- transformer blocks -------------------------------------------------------------------------
 
 struct transformer {
     const char *path, *norm1, *norm2, *attention, *fc1, *fc2, *scale1, *scale2;
@@ -413,8 +412,7 @@ static uint32_t expand_transformer(struct layer *layer, const void *members, uin
     return normed(layer, block, block->norm2, x);
 }
 
-// ---- patches
-// -----------------------------------------------------------------------------------------
+// ---- patches ------------------------------------------------------------------------------------
 
 struct patches {
     const char *path, *projection;

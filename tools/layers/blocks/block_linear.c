@@ -28,8 +28,7 @@ static uint32_t expand_linear(struct layer *layer, const void *members, uint32_t
     return espy_layer_run(layer, &linear->act, espy_layer_norm(layer, &linear->norm, y));
 }
 
-// ---- one tensor of the weights
-// ----------------------------------------------------------------------
+// ---- one tensor of the weights ------------------------------------------------------------------
 
 struct parameter {
     const char *path;
