@@ -1,7 +1,8 @@
-// Attention in one dispatch, for CPU drivers: one workgroup = one subgroup = PIXELS queries of a head.
-// Keys are taken LANES * COLS at a time, COLS neighbouring ones per lane. Their scores stay in
-// registers, where the softmax makes weights of them, which every lane is handed one after the other
-// to multiply its channels of the values. A running maximum says how to scale what was summed so far.
+// Attention in one dispatch, for CPU drivers: one workgroup = one subgroup = PIXELS queries of a
+// head. Keys are taken LANES * COLS at a time, COLS neighbouring ones per lane. Their scores stay
+// in registers, where the softmax makes weights of them, which every lane is handed one after the
+// other to multiply its channels of the values. A running maximum says how to scale what was summed
+// so far.
 // Where the weights are wanted, each invocation keeps its scores, and makes weights of them once
 // more when the largest of all is known.
 // variants: f32 t32
@@ -230,6 +231,20 @@ void store(uint p, int y_at, uint width, uint row)
     }
 }
 
+void take_block(uint block, int k_base, int v_base, uint keys, uint first, uint queries,
+                int mask_at)
+{
+    const uint key = block + gl_SubgroupInvocationID * COLS;
+    score(k_base, key, keys);
+    [[unroll]] for (uint p = 0; p < PIXELS; p++)
+        finish(p, key, keys, mask_at + int(min(first + p, queries - 1)) * push.mask_row);
+    if (WEIGHTS != 0 && BLOCKS != 1)
+        keep(block / (LANES * COLS));
+    [[unroll]] for (uint p = 0; p < PIXELS; p++)
+        weigh(p);
+    add_values(v_base, block, keys);
+}
+
 void main()
 {
     const uint queries = push.lengths & 0xffffu, keys = push.lengths >> 16;
@@ -260,16 +275,12 @@ void main()
         [[unroll]] for (uint v = 0; v < VECTORS; v++)
             weighted[p][v] = vec4(0.0);
     }
-    for (uint block = 0; block < keys; block += LANES * COLS) {
-        const uint key = block + gl_SubgroupInvocationID * COLS;
-        score(k_base, key, keys);
-        [[unroll]] for (uint p = 0; p < PIXELS; p++)
-            finish(p, key, keys, mask_at + int(min(first + p, queries - 1)) * push.mask_row);
-        if (WEIGHTS != 0 && BLOCKS != 1)
-            keep(block / (LANES * COLS));
-        [[unroll]] for (uint p = 0; p < PIXELS; p++)
-            weigh(p);
-        add_values(v_base, block, keys);
+    // A loop of one trip would carry all sums through it.
+    if (BLOCKS == 1) {
+        take_block(0, k_base, v_base, keys, first, queries, mask_at);
+    } else {
+        for (uint block = 0; block < keys; block += LANES * COLS)
+            take_block(block, k_base, v_base, keys, first, queries, mask_at);
     }
     [[unroll]] for (uint p = 0; p < PIXELS; p++)
         totals[p] = scale_of(p);
