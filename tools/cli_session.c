@@ -88,7 +88,8 @@ enum cli_exit espy_cli_open_session(struct cli_session *session, const struct cl
     const struct espy_device_params device = {.size = sizeof device,
                                               .name = common->device,
                                               .cache_dir = common->no_cache ? "" : NULL,
-                                              .validation = common->validation};
+                                              .validation = common->validation,
+                                              .exact = common->exact};
     const struct espy_session_params params = {.size = sizeof params,
                                                .memory_max = common->memory,
                                                .keep_values = keep_values,

@@ -10,7 +10,7 @@ struct cli_common {
     struct cli_list files, shapes;
     uint64_t memory; // 0: no limit
     uint32_t seed;
-    bool json, verbose, validation, no_cache;
+    bool json, verbose, validation, no_cache, exact;
     // Of the session, for `tune`; no options.
     espy_tune tune;
     espy_tune_fn tuned;
@@ -63,6 +63,10 @@ struct cli_common {
          "more is refused before anything runs. Default: no limit.",                 \
          0,                                                                          \
          0},                                                                         \
+        {"exact",  0,                                                                \
+         CLI_FLAG, offsetof(type, member) + offsetof(struct cli_common, exact),      \
+         NULL,     "Keeps float16 tensors as float32 on the device.",                \
+         0,        0},                                                               \
         {"json",   0,                                                                \
          CLI_FLAG, offsetof(type, member) + offsetof(struct cli_common, json),       \
          NULL,     "Prints one JSON object instead of text.",                        \

@@ -44,7 +44,8 @@ espy_status espy_device_create(espy_context *context, const struct espy_device_p
         .host = &made->host,
         .name = known.name,
         .cache_dir = known.cache_dir != NULL ? known.cache_dir : default_cache_dir(&arena),
-        .validation = known.validation};
+        .validation = known.validation,
+        .exact = known.exact};
     const espy_status status = espy_vk_device_create(&vk, &made->vk);
     espy_arena_finish(&arena);
     if (status != ESPY_OK) {

@@ -19,7 +19,8 @@ struct vk_device_params {
     const char *name;        // as espy_device_params.name
     const char *cache_dir;   // resolved: NULL or "" keeps no cache
     bool validation;
-    bool float16_storage;      // 16-bit elements on CPU drivers too, where they are slower; for tests
+    bool exact;              // no 16-bit elements, as espy_device_params.exact
+    bool float16_storage; // 16-bit elements on CPU drivers too, where they are slower; for tests
     bool gpu_kernels; // the kernels of GPUs on CPU drivers too, where they are slower; for tests
     bool no_matrices;   // no kernels with cooperative matrices; to compare with
     vk_table_hook hook; // NULL: none

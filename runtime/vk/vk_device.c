@@ -40,8 +40,8 @@ static void fill_caps(struct vk_device *device, const struct vk_device_params *p
     struct caps *caps = &device->caps;
     caps->cpu = device->info.type == ESPY_DEVICE_CPU && !params->gpu_kernels;
     // CPU drivers convert every half they load, and the fast kernels there are for 32 bit.
-    caps->storage_f16 =
-        device->info.storage_float16 && (!caps->cpu || params->float16_storage);
+    caps->storage_f16 = device->info.storage_float16 && !params->exact &&
+                        (!caps->cpu || params->float16_storage);
     caps->subgroups = (subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0 &&
                       (subgroup.supportedOperations & wanted) == wanted;
     caps->subgroup_size = max_u32(subgroup.subgroupSize, 1);

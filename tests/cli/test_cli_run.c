@@ -453,6 +453,7 @@ Test(verify, passes_and_fails_with_its_code)
     cr_expect(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "passed")));
     cr_expect_eq(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(json, "results")), 3);
     cJSON_Delete(json);
+    must((const char *[]){"verify", "model.espy", "--exact", NULL});
     run((const char *[]){"verify", "model.espy", "-t", "1e-12", "p.jpg", NULL}, &result);
     cr_expect_eq(result.code, 3, "%s", result.out);
     cr_expect_not_null(strstr(result.out, "FAIL"));

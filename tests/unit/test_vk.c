@@ -150,6 +150,24 @@ Test(vk, devices_are_listed_and_found_by_index_and_by_name)
     cr_expect_eq(host.live, 0);
 }
 
+Test(vk, halves_are_kept_where_the_device_has_them_unless_exact)
+{
+    struct vk_test_host host;
+    vk_test_host_init(&host);
+    for (uint32_t exact = 0; exact < 2; exact++) {
+        struct vk_device *device = NULL;
+        struct espy_device_info info;
+        const struct vk_device_params params = {
+            .host = &host.host, .float16_storage = true, .exact = exact == 1};
+        cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK, "%s", host.error);
+        espy_vk_device_info(device, &info);
+        cr_expect_eq(espy_vk_device_caps(device)->storage_f16,
+                     info.storage_float16 && exact == 0);
+        espy_vk_device_destroy(&device);
+    }
+    cr_expect_eq(host.live, 0);
+}
+
 static void expect_no_device(const char *name, vk_table_hook hook, const char *advice)
 {
     struct vk_test_host host;

@@ -145,7 +145,7 @@ struct espy_device_info {
     uint64_t memory_size;         // bytes in the largest device-local heap
     bool usable;                  // false: too old or without a compute queue
     bool is_default;              // taken when espy_device_params.name is NULL
-    bool storage_float16;         // float16 tensors are kept as 16 bit in buffers
+    bool storage_float16;         // float16 tensors can be kept as 16 bit in buffers
     uint32_t subgroup_size;
     char name[256], driver[256];  // as the driver reports them
 };
@@ -169,6 +169,10 @@ struct espy_device_params {
     // Turns the Khronos validation layer on; its messages arrive as warnings and errors in the
     // log. Asking for it where it is not installed is ESPY_UNSUPPORTED. Default: off.
     bool validation;
+    // Keeps float16 tensors as float32 in the device's memory, so that no intermediate value is
+    // rounded, in twice the memory. Default: 16 bits where the device has them and gains by it,
+    // which no CPU device does. Sums are float32 either way.
+    bool exact;
 };
 
 ESPY_API espy_status espy_device_create(espy_context *context,
