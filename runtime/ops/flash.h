@@ -134,6 +134,16 @@ static inline struct view flash_sizes_view(struct op_lower *c, const struct flas
     return espy_lower_constant(c, ESPY_INT32, &shape, &sizes);
 }
 
+// What becomes of a score: constants that flash.glsl gives to all kernels.
+#define FLASH_FILL(spec, p)                                                                        \
+    do {                                                                                           \
+        (spec)->mask = (p)->mask_kind;                                                             \
+        (spec)->window = (p)->left >= 0 || (p)->right >= 0;                                        \
+        (spec)->length_words =                                                                     \
+            (p)->lengths.buffer == VIEW_NONE ? 0 : espy_index_words(&(p)->lengths);                \
+        (spec)->cap = (p)->cap > 0;                                                                \
+    } while (0)
+
 // Where flash_suits.
 static inline void flash_lower(struct op_lower *c, const struct flash_problem *p)
 {
@@ -147,10 +157,7 @@ static inline void flash_lower(struct op_lower *c, const struct flash_problem *p
     spec.width = (uint32_t)flash_quads(p->v.dims[3]);
     spec.vector = flash_vector(&p->q) && flash_vector(&p->k) && flash_vector(&p->v);
     spec.store_vector = flash_vector(&p->y);
-    spec.mask = p->mask_kind;
-    spec.window = p->left >= 0 || p->right >= 0;
-    spec.length_words = p->lengths.buffer == VIEW_NONE ? 0 : espy_index_words(&p->lengths);
-    spec.cap = p->cap > 0;
+    FLASH_FILL(&spec, p);
     spec.masked = p->masks;
     spec.stats = p->stats.buffer != VIEW_NONE;
     LOWER_EPILOGUE(c, &spec, &push);
@@ -184,10 +191,7 @@ static inline void flash_weights_lower(struct op_lower *c, const struct flash_pr
     spec.keys = tile.keys;
     spec.depth = (uint32_t)flash_quads(p->q.dims[3]);
     spec.vector = flash_vector(&p->q) && flash_vector(&p->k);
-    spec.mask = p->mask_kind;
-    spec.window = p->left >= 0 || p->right >= 0;
-    spec.length_words = p->lengths.buffer == VIEW_NONE ? 0 : espy_index_words(&p->lengths);
-    spec.cap = p->cap > 0;
+    FLASH_FILL(&spec, p);
     struct op_dispatch dispatch = {
         .shader = attention_weights_shaders.variants[espy_variant(p->q.storage)],
         .bindings = {p->q, p->k, p->stats, p->mask, p->lengths, flash_sizes_view(c, p), *y},

@@ -212,10 +212,7 @@ static inline void flash_lower_matrices(struct op_lower *c, const struct flash_p
     spec.k = tile->matrix.k;
     spec.vector = flash_octets(&p->q) && flash_octets(&p->k) && flash_octets(&p->v);
     spec.store_vector = flash_vector(&p->y);
-    spec.mask = p->mask_kind;
-    spec.window = p->left >= 0 || p->right >= 0;
-    spec.length_words = p->lengths.buffer == VIEW_NONE ? 0 : espy_index_words(&p->lengths);
-    spec.cap = p->cap > 0;
+    FLASH_FILL(&spec, p);
     spec.masked = p->masks;
     LOWER_EPILOGUE(c, &spec, &push);
     struct op_dispatch dispatch = {
