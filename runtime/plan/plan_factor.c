@@ -7,19 +7,6 @@
 
 enum { CHANNELS_STEP = 4 }; // kernels read vectors
 
-static const struct op_type *type_of(const struct planner *planner, uint32_t value)
-{
-    return &planner->plan->walk.types[value];
-}
-
-static int64_t count_from(const struct shape *shape, uint32_t first)
-{
-    int64_t count = 1;
-    for (uint32_t d = first; d < shape->rank; d++)
-        count *= shape->dims[d];
-    return count;
-}
-
 // Reads one pixel at a time, of all channels.
 static bool is_point_conv(const struct planner *planner, uint32_t index, uint32_t value)
 {
@@ -27,22 +14,22 @@ static bool is_point_conv(const struct planner *planner, uint32_t index, uint32_
     if (planner->skipped[index] || strcmp(node->op, "Conv") != 0 || node->input_count < 2 ||
         node->inputs[0] != value || node->inputs[1] == value)
         return false;
-    const struct shape *x = &type_of(planner, value)->shape;
-    const struct shape *w = &type_of(planner, node->inputs[1])->shape;
-    return count_from(w, 2) == 1 && w->dims[1] == x->dims[1];
+    const struct shape *x = espy_planner_shape(planner, value);
+    const struct shape *w = espy_planner_shape(planner, node->inputs[1]);
+    return espy_count_from(w, 2) == 1 && w->dims[1] == x->dims[1];
 }
 
 // Which input of a Mul is the map that the other has factors for; GRAPH_NONE: neither.
 static uint32_t map_of(const struct planner *planner, const struct graph_node *node)
 {
-    const struct op_type *y = type_of(planner, node->outputs[0]);
+    const struct op_type *y = espy_planner_known(planner, node->outputs[0]);
     for (uint32_t i = 0; i < 2; i++) {
-        const struct op_type *map = type_of(planner, node->inputs[i]);
-        const struct op_type *factor = type_of(planner, node->inputs[1 - i]);
+        const struct op_type *map = espy_planner_known(planner, node->inputs[i]);
+        const struct op_type *factor = espy_planner_known(planner, node->inputs[1 - i]);
         const struct shape *f = &factor->shape;
         if (espy_shape_equal(&map->shape, &y->shape) && map->dtype == y->dtype && f->rank >= 3 &&
             f->rank == map->shape.rank && f->dims[1] == map->shape.dims[1] &&
-            (f->dims[0] == 1 || f->dims[0] == map->shape.dims[0]) && count_from(f, 2) == 1 &&
+            (f->dims[0] == 1 || f->dims[0] == map->shape.dims[0]) && espy_count_from(f, 2) == 1 &&
             planner->places[node->inputs[i]].placed && planner->places[node->inputs[1 - i]].placed)
             return i;
     }
@@ -56,9 +43,9 @@ bool espy_planner_defer(struct planner *planner, uint32_t index)
         planner->plan->walk.nodes[index].step_count > 0)
         return false;
     const uint32_t value = node->outputs[0], reader = planner->readers[value];
-    const struct op_type *y = type_of(planner, value);
+    const struct op_type *y = espy_planner_known(planner, value);
     if (planner->use_counts[value] != 1 || reader == GRAPH_NONE || y->shape.rank < 3 ||
-        !espy_dtype_is_float(y->dtype) || count_from(&y->shape, 2) < 2 ||
+        !espy_dtype_is_float(y->dtype) || espy_count_from(&y->shape, 2) < 2 ||
         y->shape.dims[1] % CHANNELS_STEP != 0 || !is_point_conv(planner, reader, value) ||
         map_of(planner, node) == GRAPH_NONE)
         return false;

@@ -5,11 +5,6 @@
 
 #include <string.h>
 
-static const struct op_type *type_of(const struct planner *planner, uint32_t value)
-{
-    return &planner->plan->walk.types[value];
-}
-
 static const struct graph_node *node_of(const struct planner *planner, uint32_t index)
 {
     return &planner->params->graph->nodes[index];
@@ -81,7 +76,7 @@ static bool pads_by_numbers(const struct graph_node *node)
 // The dimensions that a reduction goes over are the ones after the second, all of them.
 static bool reduces_pixels(const struct planner *planner, const struct graph_node *node)
 {
-    const uint32_t rank = type_of(planner, node->inputs[0])->shape.rank;
+    const uint32_t rank = espy_planner_known(planner, node->inputs[0])->shape.rank;
     const struct tensor *axes = node->input_count < 2 || node->inputs[1] == GRAPH_NONE
                                     ? NULL
                                     : &planner->plan->walk.values[node->inputs[1]];
@@ -100,7 +95,7 @@ static bool is_pooling(const struct planner *planner, uint32_t index, bool *larg
 {
     const struct graph_node *node = node_of(planner, index);
     if (planner->skipped[index] || planner->plan->walk.nodes[index].step_count > 0 ||
-        type_of(planner, node->inputs[0])->shape.rank < 3)
+        espy_planner_known(planner, node->inputs[0])->shape.rank < 3)
         return false;
     *largest = is_op(planner, index, "GlobalMaxPool") || is_op(planner, index, "ReduceMax");
     if (is_op(planner, index, "GlobalAveragePool") || is_op(planner, index, "GlobalMaxPool"))
@@ -121,7 +116,7 @@ static bool keeps_order(const struct planner *planner, uint32_t index)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(node->op, names[i]) == 0)
             return true;
-    const struct shape *shape = &type_of(planner, node->inputs[0])->shape;
+    const struct shape *shape = espy_planner_shape(planner, node->inputs[0]);
     const struct graph_attr *perm = espy_graph_find_attr(node, "perm");
     if (strcmp(node->op, "Transpose") != 0 || perm == NULL || perm->type != GRAPH_ATTR_NUMBERS ||
         perm->count != shape->rank)
@@ -137,24 +132,16 @@ static bool keeps_order(const struct planner *planner, uint32_t index)
     return true;
 }
 
-static int64_t count_from(const struct shape *shape, uint32_t first)
-{
-    int64_t count = 1;
-    for (uint32_t d = first; d < shape->rank; d++)
-        count *= shape->dims[d];
-    return count;
-}
-
 // A convolution of maps of one pixel.
 static bool is_point(const struct planner *planner, const struct graph_node *node,
                      struct lower_layer *layer)
 {
-    const struct shape *x = &type_of(planner, node->inputs[0])->shape;
-    const struct shape *w = &type_of(planner, node->inputs[1])->shape;
+    const struct shape *x = espy_planner_shape(planner, node->inputs[0]);
+    const struct shape *w = espy_planner_shape(planner, node->inputs[1]);
     layer->in = w->dims[1];
     layer->out = w->dims[0];
     layer->w_in = 1;
-    return x->rank >= 3 && count_from(x, 2) == 1 && count_from(w, 2) == 1 &&
+    return x->rank >= 3 && espy_count_from(x, 2) == 1 && espy_count_from(w, 2) == 1 &&
            x->dims[1] == w->dims[1];
 }
 
@@ -162,9 +149,9 @@ static bool is_point(const struct planner *planner, const struct graph_node *nod
 static bool is_along(const struct planner *planner, const struct graph_node *node,
                      struct lower_layer *layer)
 {
-    const struct shape *x = &type_of(planner, node->inputs[0])->shape;
-    const struct shape *w = &type_of(planner, node->inputs[1])->shape;
-    const struct shape *y = &type_of(planner, node->outputs[0])->shape;
+    const struct shape *x = espy_planner_shape(planner, node->inputs[0]);
+    const struct shape *w = espy_planner_shape(planner, node->inputs[1]);
+    const struct shape *y = espy_planner_shape(planner, node->outputs[0]);
     const struct graph_attr *pads = espy_graph_find_attr(node, "pads");
     const bool pads_number = pads != NULL && pads->type == GRAPH_ATTR_NUMBERS && pads->count == 2;
     layer->in = layer->out = x->dims[x->rank - 1];
@@ -192,8 +179,8 @@ static bool is_product(const struct planner *planner, uint32_t index, struct low
     const bool gemm = is_op(planner, index, "Gemm");
     if (!gemm && !is_op(planner, index, "MatMul"))
         return false;
-    const struct shape *x = &type_of(planner, node->inputs[0])->shape;
-    const struct shape *w = &type_of(planner, node->inputs[1])->shape;
+    const struct shape *x = espy_planner_shape(planner, node->inputs[0]);
+    const struct shape *w = espy_planner_shape(planner, node->inputs[1]);
     layer->w_in =
         gemm && espy_graph_find_attr(node, "transB") != NULL && !attr_is(node, "transB", 0) ? 1 : 0;
     if (x->rank != 2 || w->rank != 2)
@@ -219,10 +206,12 @@ static bool is_layer(const struct planner *planner, uint32_t index, uint32_t val
         layer->bias = node->inputs[2];
     if (bound->step_count == 1)
         layer->step = bound->steps[0];
-    if (layer->bias != GRAPH_NONE &&
-        (!is_constant(planner, layer->bias) || count_from(&type_of(planner, layer->bias)->shape,
-                                                          0) != (layer->taps > 0 ? 1 : layer->out)))
-        return false;
+    if (layer->bias != GRAPH_NONE) {
+        const struct shape *bias = espy_planner_shape(planner, layer->bias);
+        if (!is_constant(planner, layer->bias) ||
+            espy_count_from(bias, 0) != (layer->taps > 0 ? 1 : layer->out))
+            return false;
+    }
     return is_constant(planner, layer->weights);
 }
 
@@ -322,14 +311,14 @@ static bool join(const struct planner *planner, uint32_t index, uint32_t add,
 
 static bool is_whole(const struct planner *planner, const struct lower_gate *gate)
 {
-    const struct op_type *y = type_of(planner, gate->output);
+    const struct op_type *y = espy_planner_known(planner, gate->output);
     int64_t in = gate->channels;
     for (uint32_t i = 0; i < gate->layer_count; i++) {
         if (gate->layers[i].in != in || gate->layers[i].out == 0)
             return false;
         in = gate->layers[i].out;
     }
-    return count_from(&y->shape, 0) == gate->images * in;
+    return espy_count_from(&y->shape, 0) == gate->images * in;
 }
 
 bool espy_lower_find_gate(const struct op_lower *c, struct lower_gate *gate)
@@ -341,7 +330,7 @@ bool espy_lower_find_gate(const struct op_lower *c, struct lower_gate *gate)
         !is_pooling(planner, index, &gate->largest))
         return false;
     const struct graph_node *node = node_of(planner, index);
-    const struct op_type *x = type_of(planner, node->inputs[0]);
+    const struct op_type *x = espy_planner_known(planner, node->inputs[0]);
     gate->images = x->shape.dims[0];
     gate->channels = x->shape.dims[1];
     follow(planner, node->outputs[0], gate);
@@ -380,7 +369,7 @@ struct view espy_lower_take_gate(struct op_lower *c, const struct lower_gate *ga
         make_constant(planner, gate->layers[i].bias);
         biases[i] = espy_planner_dense(c, gate->layers[i].bias);
     }
-    const struct op_type *type = type_of(planner, gate->output);
+    const struct op_type *type = espy_planner_known(planner, gate->output);
     size_t count = 0;
     const bool fits = espy_shape_count(&type->shape, &count);
     const uint32_t buffer =

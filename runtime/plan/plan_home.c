@@ -8,11 +8,6 @@
 // Vectors of four channels stay whole in memory.
 enum { CHANNELS_STEP = 4 };
 
-static const struct shape *shape_of(const struct planner *planner, uint32_t value)
-{
-    return &planner->plan->walk.types[value].shape;
-}
-
 // Joins feature maps along dimension 1.
 static bool joins_channels(const struct planner *planner, uint32_t index)
 {
@@ -25,7 +20,7 @@ static bool joins_channels(const struct planner *planner, uint32_t index)
         return false;
     int64_t channels = 0;
     for (uint32_t i = 0; i < node->input_count; i++) {
-        const struct shape *x = shape_of(planner, node->inputs[i]);
+        const struct shape *x = espy_planner_shape(planner, node->inputs[i]);
         for (uint32_t d = 0; d < y->shape.rank; d++)
             if (d != 1 && x->dims[d] != y->shape.dims[d])
                 return false;
@@ -45,7 +40,7 @@ static bool is_part(const struct planner *planner, const struct graph_node *node
         if (first->joined == GRAPH_NONE || home->joined != first->joined ||
             home->channel != channel)
             return false;
-        channel += shape_of(planner, node->inputs[i])->dims[1];
+        channel += espy_planner_shape(planner, node->inputs[i])->dims[1];
     }
     return true;
 }
@@ -59,7 +54,7 @@ static void give_homes(struct planner *planner, const struct graph_node *node)
         next = (struct home){.joined = output};
     for (uint32_t i = 0; i < node->input_count; i++) {
         const uint32_t value = node->inputs[i];
-        const int64_t channels = shape_of(planner, value)->dims[1];
+        const int64_t channels = espy_planner_shape(planner, value)->dims[1];
         const bool made = planner->plan->walk.values[value].data == NULL;
         if (made && homes[value].joined == GRAPH_NONE && next.channel % CHANNELS_STEP == 0 &&
             channels % CHANNELS_STEP == 0)
@@ -84,7 +79,7 @@ espy_status espy_planner_find_homes(struct planner *planner)
         if (!joins_channels(planner, n))
             continue;
         const bool whole_vectors =
-            shape_of(planner, node->outputs[0])->dims[1] % CHANNELS_STEP == 0;
+            espy_planner_shape(planner, node->outputs[0])->dims[1] % CHANNELS_STEP == 0;
         if (planner->homes[node->outputs[0]].joined == GRAPH_NONE && is_part(planner, node))
             planner->homes[node->outputs[0]] = planner->homes[node->inputs[0]];
         else if (whole_vectors)
@@ -115,7 +110,7 @@ static struct view home_of(struct op_lower *c, uint32_t value)
     const struct home *home = &c->planner->homes[value];
     struct view view = whole_of(c, home->joined);
     if (view.buffer != VIEW_NONE) {
-        view.dims[1] = shape_of(c->planner, value)->dims[1];
+        view.dims[1] = espy_planner_shape(c->planner, value)->dims[1];
         view.offset = home->channel;
     }
     return view;
@@ -152,7 +147,7 @@ bool espy_lower_joined_output(struct op_lower *c)
     for (uint32_t i = 0; i < node->input_count; i++) {
         const uint32_t value = node->inputs[i];
         struct home *home = &planner->homes[value];
-        place.dims[1] = shape_of(planner, value)->dims[1];
+        place.dims[1] = espy_planner_shape(planner, value)->dims[1];
         const bool lives_here = home->joined == joined && home->channel == place.offset;
         if (!lives_here || !home->taken) {
             const struct view x = espy_lower_input(c, i);

@@ -73,6 +73,28 @@ struct planner {
     bool touched;             // the node has added something
 };
 
+// What is known before a run; dtype NONE: nothing, or only the most that it can be, which
+// espy_planner_type says.
+static inline const struct op_type *espy_planner_known(const struct planner *planner,
+                                                       uint32_t value)
+{
+    return &planner->plan->walk.types[value];
+}
+
+static inline const struct shape *espy_planner_shape(const struct planner *planner, uint32_t value)
+{
+    return &espy_planner_known(planner, value)->shape;
+}
+
+// The product of the dimensions from `first` on.
+static inline int64_t espy_count_from(const struct shape *shape, uint32_t first)
+{
+    int64_t count = 1;
+    for (uint32_t d = first; d < shape->rank; d++)
+        count *= shape->dims[d];
+    return count;
+}
+
 // Adds a buffer; GRAPH_NONE after a failure, which planner->status remembers.
 uint32_t espy_planner_add_buffer(struct planner *planner, enum plan_buffer_kind kind,
                                  espy_dtype dtype, size_t count, const char *name);

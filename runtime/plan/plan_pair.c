@@ -4,11 +4,6 @@
 
 #include <string.h>
 
-static const struct op_type *type_of(const struct planner *planner, uint32_t value)
-{
-    return &planner->plan->walk.types[value];
-}
-
 // A reduction of a map [images, channels, ...] along its channels to [images, 1, ...].
 static bool reduces_channels(const struct planner *planner, uint32_t index, const char *op)
 {
@@ -17,8 +12,8 @@ static bool reduces_channels(const struct planner *planner, uint32_t index, cons
         node->inputs[1] == GRAPH_NONE || planner->plan->walk.nodes[index].step_count > 0)
         return false;
     const struct tensor *axes = &planner->plan->walk.values[node->inputs[1]];
-    const struct shape *x = &type_of(planner, node->inputs[0])->shape;
-    const struct shape *y = &type_of(planner, node->outputs[0])->shape;
+    const struct shape *x = espy_planner_shape(planner, node->inputs[0]);
+    const struct shape *y = espy_planner_shape(planner, node->outputs[0]);
     if (axes->data == NULL || axes->count != 1 || x->rank < 3 || y->rank != x->rank)
         return false;
     const int64_t axis = espy_tensor_integer(axes, 0);
@@ -53,7 +48,7 @@ bool espy_lower_find_pair(const struct op_lower *c, struct lower_pair *pair)
     if (planner->params->keep_values || planner->node_constant || concat == GRAPH_NONE ||
         planner->skipped[concat] || strcmp(nodes[concat].op, "Concat") != 0 ||
         nodes[concat].input_count != 2 || planner->plan->walk.nodes[concat].step_count > 0 ||
-        type_of(planner, nodes[concat].outputs[0])->shape.dims[1] != 2 ||
+        espy_planner_known(planner, nodes[concat].outputs[0])->shape.dims[1] != 2 ||
         (!mean && !reduces_channels(planner, index, "ReduceMax")))
         return false;
     const bool comes_first = nodes[concat].inputs[0] == value;
@@ -70,7 +65,7 @@ struct view espy_lower_take_pair(struct op_lower *c, const struct lower_pair *pa
 {
     struct planner *planner = c->planner;
     const uint32_t value = planner->params->graph->nodes[pair->concat].outputs[0];
-    const struct op_type *type = type_of(planner, value);
+    const struct op_type *type = espy_planner_known(planner, value);
     size_t count = 0;
     const bool fits = espy_shape_count(&type->shape, &count);
     const uint32_t buffer =

@@ -6,11 +6,6 @@
 #include <assert.h>
 #include <string.h>
 
-static const struct shape *shape_of(const struct planner *planner, uint32_t value)
-{
-    return &planner->plan->walk.types[value].shape;
-}
-
 // Same elements in the same order.
 static bool changes_shape(const struct op *op)
 {
@@ -74,7 +69,7 @@ static bool has_groups(const struct planner *planner, uint32_t value, const stru
                        int64_t a, int64_t b)
 {
     const struct shape groups = {5, {x->dims[0], a, b, x->dims[2], x->dims[3]}};
-    return espy_shape_equal(shape_of(planner, value), &groups);
+    return espy_shape_equal(espy_planner_shape(planner, value), &groups);
 }
 
 static bool swaps_groups(const struct graph_node *node)
@@ -101,7 +96,7 @@ static void find_shuffle(const struct planner *planner, uint32_t index, struct l
 {
     const struct graph_node *nodes = planner->params->graph->nodes;
     const uint32_t value = nodes[index].outputs[0], concat = only_reader(planner, value);
-    const struct shape *x = shape_of(planner, value);
+    const struct shape *x = espy_planner_shape(planner, value);
     if (concat == GRAPH_NONE || x->rank != 4 || nodes[concat].input_count != 2 ||
         nodes[concat].inputs[1] != value || nodes[concat].inputs[0] == value ||
         !is_plain(planner, concat, "Concat", nodes[concat].inputs[0]))
@@ -120,7 +115,7 @@ static void find_shuffle(const struct planner *planner, uint32_t index, struct l
         return;
     const uint32_t last = next_of(planner, nodes[turned].outputs[0], "Reshape");
     if (last == GRAPH_NONE || !is_there(planner, other) ||
-        !espy_shape_equal(shape_of(planner, nodes[last].outputs[0]), &both))
+        !espy_shape_equal(espy_planner_shape(planner, nodes[last].outputs[0]), &both))
         return;
     const struct op_node *bound = &planner->plan->walk.nodes[index];
     *tail = (struct lower_tail){.node = last,
@@ -211,7 +206,7 @@ bool espy_lower_take_shuffle(struct op_lower *c, struct view *y, struct view *ot
     if (c->tail == NULL || c->tail->node == GRAPH_NONE || !c->tail->shuffles || c->tail_taken)
         return false;
     const uint32_t output = c->tail->output;
-    const struct shape *shape = shape_of(planner, output);
+    const struct shape *shape = espy_planner_shape(planner, output);
     size_t count = 0;
     *other = espy_planner_view(c, c->tail->operand);
     if (other->buffer != VIEW_NONE && !is_spaced(other)) {
@@ -250,5 +245,6 @@ void espy_planner_finish_tail(struct op_lower *c)
     if (planner->status != ESPY_OK || !place->placed || !c->tail->reshaped)
         return;
     assert(espy_view_dense(&place->view));
-    place->view = espy_view_reshaped_dense(&place->view, shape_of(planner, c->tail->output));
+    place->view =
+        espy_view_reshaped_dense(&place->view, espy_planner_shape(planner, c->tail->output));
 }
