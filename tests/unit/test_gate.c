@@ -436,13 +436,9 @@ static struct counts count_graph(struct test_host *test, const struct graph *gra
                                  const struct caps *caps, bool keep)
 {
     struct plan plan;
-    struct op_source sources[INPUTS];
+    struct op_source sources[MAKE_IO_MAX];
     struct counts counts = {0};
-    for (uint32_t i = 0; i < graph->input_count; i++) {
-        const struct graph_value *value = &graph->values[graph->inputs[i].value];
-        sources[i] = (struct op_source){.value = graph->inputs[i].value,
-                                        .type = {value->dtype, value->shape}};
-    }
+    make_sources(graph, sources);
     const struct plan_params params = {.host = &test->host,
                                        .graph = graph,
                                        .caps = caps,

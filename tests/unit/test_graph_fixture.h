@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "format/graph.h"
+#include "op/op.h"
 
 enum { MAKE_IO_MAX = 16 };
 
@@ -103,6 +104,16 @@ static inline void make_output(struct graph *graph, uint32_t value)
 {
     cr_assert(graph->output_count < MAKE_IO_MAX);
     graph->outputs[graph->output_count++] = (struct graph_io){.value = value};
+}
+
+// The graph's inputs as a plan takes them, of the types that they have. sources: MAKE_IO_MAX.
+static inline void make_sources(const struct graph *graph, struct op_source *sources)
+{
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        const struct graph_value *value = &graph->values[graph->inputs[i].value];
+        sources[i] = (struct op_source){.value = graph->inputs[i].value,
+                                        .type = {value->dtype, value->shape}};
+    }
 }
 
 #endif // TESTS_UNIT_TEST_GRAPH_FIXTURE_H_

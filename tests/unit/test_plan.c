@@ -62,11 +62,7 @@ static espy_status try_plan(struct bench *bench, const struct caps *caps, bool k
     const struct graph *graph = &bench->graph;
     if (bench->test.fail_at == 0)
         cr_assert(espy_graph_check(graph) == ESPY_OK, "%s", bench->test.last_error);
-    for (uint32_t i = 0; i < graph->input_count; i++) {
-        const struct graph_value *value = &graph->values[graph->inputs[i].value];
-        sources[i] = (struct op_source){.value = graph->inputs[i].value,
-                                        .type = {value->dtype, value->shape}};
-    }
+    make_sources(graph, sources);
     const struct plan_params params = {.host = &bench->test.host,
                                        .graph = graph,
                                        .caps = caps,

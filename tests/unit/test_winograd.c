@@ -106,11 +106,7 @@ static void plan_graph(struct test_host *test, const struct graph *graph, const 
                        const struct choices *choices, uint64_t spare_size, struct plan *plan)
 {
     struct op_source sources[MAKE_IO_MAX];
-    for (uint32_t i = 0; i < graph->input_count; i++) {
-        const struct graph_value *value = &graph->values[graph->inputs[i].value];
-        sources[i] = (struct op_source){.value = graph->inputs[i].value,
-                                        .type = {value->dtype, value->shape}};
-    }
+    make_sources(graph, sources);
     const struct plan_params params = {.host = &test->host,
                                        .graph = graph,
                                        .caps = caps,
