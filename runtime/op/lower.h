@@ -107,6 +107,12 @@ struct view espy_lower_channels_last_output(struct op_lower *c, uint32_t o);
 // start later: a Concat finds its part in its place then. For kernels that take any strides[] and
 // offset of that form.
 struct view espy_lower_placed_output(struct op_lower *c, uint32_t o);
+// The same, but where channels do not come in fours and what reads the output does not mind
+// (OP_GAPS), each pixel has room for whole vectors, and the kernel writes finite numbers to all of it:
+// espy_view_vectors(&y, 1, true) is true then.
+struct view espy_lower_padded_output(struct op_lower *c, uint32_t o);
+// Input i has such room.
+bool espy_lower_padded_input(struct op_lower *c, uint32_t i);
 // For Concat: makes output 0 where some of its inputs are in their places already, and copies the
 // others there. false: none is, and nothing was done.
 bool espy_lower_joined_output(struct op_lower *c);

@@ -188,7 +188,8 @@ enum op_flag {
     OP_POINTWISE = 8,   // one element in, one out: may become an epilogue step by its name
     OP_DATA_SHAPE = 16, // how many elements come out is decided by those that go in (NonZero); with
                         // lower it has bound too
-    OP_NARROW = 32      // takes and makes types that are not computed with (espy_dtype_is_narrow)
+    OP_NARROW = 32,     // takes and makes types that are not computed with (espy_dtype_is_narrow)
+    OP_GAPS = 64        // reads maps as they lie whose pixels lie further apart than they have channels
 };
 
 struct op {
@@ -245,6 +246,8 @@ double espy_step_apply(const struct op_step *step, double x);
 // and is for graphs that have a node of which espy_steps_bend is true.
 void espy_steps_share(uint32_t steps[4], float a[4], float b[4], bool bend);
 bool espy_steps_bend(const struct op_step *steps, uint32_t count);
+// The functions give finite numbers for finite ones, and read no other tensor.
+bool espy_steps_keep_finite(const struct op_step *steps, uint32_t count);
 
 // ---- the table and bound nodes --------------------------------------------------------------------
 

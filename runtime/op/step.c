@@ -166,6 +166,23 @@ bool espy_steps_bend(const struct op_step *steps, uint32_t count)
     return false;
 }
 
+bool espy_steps_keep_finite(const struct op_step *steps, uint32_t count)
+{
+    static const uint32_t finite[] = {UNARY_IDENTITY,     UNARY_ABS,        UNARY_CLIP,
+                                      UNARY_ELU,          UNARY_GELU,       UNARY_GELU_TANH,
+                                      UNARY_HARD_SIGMOID, UNARY_HARD_SWISH, UNARY_LEAKY_RELU,
+                                      UNARY_MISH,         UNARY_RELU,       UNARY_SELU,
+                                      UNARY_SIGMOID,      UNARY_SWISH,      UNARY_TANH};
+    for (uint32_t i = 0; i < count; i++) {
+        bool found = false;
+        for (uint32_t k = 0; k < sizeof(finite) / sizeof(finite[0]); k++)
+            found = found || steps[i].function == finite[k];
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
 void espy_steps_share(uint32_t steps[4], float a[4], float b[4], bool bend)
 {
     float low = -INFINITY, high = INFINITY;

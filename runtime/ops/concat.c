@@ -89,7 +89,7 @@ static espy_status lower(struct op_lower *c)
 
 static const struct op ops[] = {{.name = "Concat",
                                  .summary = "the inputs one after another along a dimension",
-                                 .flags = OP_NARROW,
+                                 .flags = OP_NARROW | OP_GAPS,
                                  .inputs_min = 1,
                                  .inputs_max = OP_VARIADIC,
                                  .outputs_min = 1,

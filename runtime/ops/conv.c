@@ -154,27 +154,49 @@ static void reference(struct op_eval *c)
         (push)->pad_w = (uint32_t)(window)->pad[2];           \
     } while (0)
 
+// A copy of view whose last dimension has zeros up to a whole vector, where `padded`.
+static struct view packed_channels(struct op_lower *c, const struct view *view, bool padded)
+{
+    const uint32_t last = view->rank - 1;
+    const int64_t channels = view->dims[last];
+    struct shape shape = {.rank = view->rank};
+    for (uint32_t i = 0; i < view->rank; i++)
+        shape.dims[i] = view->dims[i];
+    if (padded)
+        shape.dims[last] = (channels + 3) / 4 * 4;
+    const struct view packed = espy_lower_temporary(c, view->dtype, &shape);
+    struct view part = packed;
+    part.dims[last] = channels;
+    espy_lower_copy(c, view, &part);
+    part.offset = channels;
+    part.dims[last] = shape.dims[last] - channels;
+    if (part.dims[last] > 0) {
+        const struct shape one = {1, {1}};
+        struct shape all = shape;
+        all.dims[last] = part.dims[last];
+        const struct view zero = espy_lower_constant(c, view->dtype, &one, &(uint64_t){0});
+        const struct view zeros = espy_view_broadcast(&zero, &all);
+        espy_lower_copy(c, &zeros, &part);
+    }
+    return packed;
+}
+
 // Weights as [tap][channel], for one input and one output channel per group.
-static struct view depthwise_weights(struct op_lower *c, int64_t channels)
+static struct view depthwise_weights(struct op_lower *c, int64_t channels, bool padded)
 {
     const struct view w = espy_lower_input(c, 1);
-    struct shape shape = {.rank = w.rank};
-    for (uint32_t i = 2; i < w.rank; i++)
-        shape.dims[i - 2] = w.dims[i];
+    struct view source = w;
     if (w.buffer == VIEW_NONE)
         return w;
-    shape.dims[w.rank - 2] = 1;
-    shape.dims[w.rank - 1] = channels;
-    const struct view packed = espy_lower_temporary(c, w.dtype, &shape);
-    struct view source = packed;
-    source.buffer = w.buffer;
-    source.offset = w.offset;
-    for (uint32_t i = 2; i < w.rank; i++)
+    for (uint32_t i = 2; i < w.rank; i++) {
+        source.dims[i - 2] = w.dims[i];
         source.strides[i - 2] = w.strides[i];
+    }
+    source.dims[w.rank - 2] = 1;
     source.strides[w.rank - 2] = 0;
+    source.dims[w.rank - 1] = channels;
     source.strides[w.rank - 1] = w.strides[0];
-    espy_lower_copy(c, &source, &packed);
-    return packed;
+    return packed_channels(c, &source, padded);
 }
 
 // The widest tile whose unrolled code stays small.
@@ -208,6 +230,7 @@ static bool is_depthwise(const struct conv *conv, const struct window *window)
     } while (0)
 
 struct depthwise {
+    bool padded; // x and y have whole vectors of channels, and so have w and bias then
     struct view x, w, bias, y;
 };
 
@@ -241,17 +264,18 @@ static uint32_t depthwise_choose(struct op_lower *c, const struct conv *conv,
         (long long)window->dilation[2], vector)];
 }
 
-static void lower_depthwise_texel(struct op_lower *c, const struct conv *conv,
-                                  const struct window *window, const struct depthwise *d)
+static void depthwise_texel(struct op_lower *c, const struct conv *conv,
+                            const struct window *window, const struct depthwise *d)
 {
     struct conv_depthwise_texel_spec spec = CONV_DEPTHWISE_TEXEL_SPEC_DEFAULT;
     spec.local_size_x = window_local_size(c);
-    spec.vector = window_vector(&d->x) ? 4 : 1;
+    spec.vector = d->padded || window_vector(&d->x) ? 4 : 1;
     spec.columns = depthwise_choose(c, conv, window, spec.vector);
     spec.has_bias = d->bias.buffer != VIEW_NONE;
     spec.padded = !panel_stays_inside(window) || window->out[2] % spec.columns != 0;
     struct conv_depthwise_texel_push push = {.rows = (uint32_t)(conv->images * window->out[1]),
-                                             .quads = (uint32_t)conv->groups / spec.vector};
+                                             .quads = ((uint32_t)conv->groups + spec.vector - 1) /
+                                                      spec.vector};
     WINDOW_FILL_LINES(&spec, &push, window, spec.vector, &d->x, &d->y);
     DEPTHWISE_EPILOGUE(c, &spec, &push);
     struct op_dispatch dispatch = {.shader = espy_vector_shader(c, &conv_depthwise_texel_shaders),
@@ -266,22 +290,38 @@ static void lower_depthwise_texel(struct op_lower *c, const struct conv *conv,
     espy_lower_dispatch(c, &dispatch);
 }
 
+static void lower_depthwise_texel(struct op_lower *c, const struct conv *conv,
+                                  const struct window *window)
+{
+    const bool may_pad = espy_lower_padded_input(c, 0);
+    struct depthwise d = {.bias = {.buffer = VIEW_NONE}};
+    d.x = may_pad ? espy_lower_input(c, 0) : espy_lower_channels_last_input(c, 0);
+    d.y = may_pad ? espy_lower_padded_output(c, 0) : espy_lower_placed_output(c, 0);
+    d.padded = may_pad && espy_view_vectors(&d.y, 1, true);
+    d.w = depthwise_weights(c, conv->groups, d.padded);
+    if (espy_lower_has(c, 2)) {
+        d.bias = window_plain_input(c, 2);
+        if (d.padded && d.bias.buffer != VIEW_NONE)
+            d.bias = packed_channels(c, &d.bias, true);
+    }
+    if (d.x.buffer != VIEW_NONE && d.w.buffer != VIEW_NONE && d.y.buffer != VIEW_NONE)
+        depthwise_texel(c, conv, window, &d);
+}
+
 static void lower_depthwise(struct op_lower *c, const struct conv *conv,
                             const struct window *window)
 {
+    if (panel_suits(c, espy_lower_storage(c, c->outputs[0].dtype))) {
+        lower_depthwise_texel(c, conv, window);
+        return;
+    }
     const struct view x = espy_lower_channels_last_input(c, 0);
-    const struct view w = depthwise_weights(c, conv->groups);
+    const struct view w = depthwise_weights(c, conv->groups, false);
     struct view bias = {.buffer = VIEW_NONE};
     if (espy_lower_has(c, 2))
         bias = window_plain_input(c, 2);
     if (x.buffer == VIEW_NONE || w.buffer == VIEW_NONE)
         return;
-    if (panel_suits(c, espy_lower_storage(c, c->outputs[0].dtype))) {
-        const struct depthwise d = {x, w, bias, espy_lower_placed_output(c, 0)};
-        if (d.y.buffer != VIEW_NONE)
-            lower_depthwise_texel(c, conv, window, &d);
-        return;
-    }
     const struct view y = espy_lower_channels_last_output(c, 0);
     struct conv_depthwise_spec spec = CONV_DEPTHWISE_SPEC_DEFAULT;
     spec.local_size_x = window_local_size(c);
@@ -398,13 +438,18 @@ static void lower_panel(struct op_lower *c, const struct conv *conv, const struc
         // The other tensor of a tail lies as the output does, so that has to be dense.
         const bool dense = espy_lower_take_tail(c, false) ||
                            !panel_suits(c, espy_lower_storage(c, c->outputs[0].dtype));
-        y = dense ? espy_lower_channels_last_output(c, 0) : espy_lower_placed_output(c, 0);
+        const bool pads = !dense && panel_pads(c, &problem);
+        y = dense  ? espy_lower_channels_last_output(c, 0)
+            : pads ? espy_lower_padded_output(c, 0)
+                   : espy_lower_placed_output(c, 0);
+        problem.padded = pads && espy_view_vectors(&y, 1, true);
         problem.operand = espy_lower_tail_operand(c, &y);
     }
     if (problem.x.buffer == VIEW_NONE || problem.w.buffer == VIEW_NONE || y.buffer == VIEW_NONE)
         return;
     problem.y_pixel = y.strides[y.rank - 1];
-    problem.vector = few || (conv->group_in % 4 == 0 && window_vector(&problem.x));
+    problem.vector = few || (conv->group_in % 4 == 0 && window_vector(&problem.x)) ||
+                     (conv->groups == 1 && espy_lower_padded_input(c, 0));
     window_strides(&problem.x, problem.x_strides);
     window_strides(&problem.w, problem.w_strides);
     problem.linear = is_linear(window, &problem.x);
@@ -530,7 +575,7 @@ static const struct op ops[] = {
      .inputs_max = 3,
      .outputs_min = 1,
      .outputs_max = 1,
-     .flags = OP_EPILOGUE,
+     .flags = OP_EPILOGUE | OP_GAPS,
      .attrs = conv_rows,
      .attr_count = sizeof(conv_rows) / sizeof(conv_rows[0]),
      .attrs_size = sizeof(struct conv_attrs),

@@ -19,6 +19,7 @@ struct panel_problem {
     int32_t x_strides[5];    // n, c, d, h, w
     int32_t w_strides[5];    // output channel, input channel, d, h, w
     bool vector;             // the input channels of a pixel can be read four at a time
+    bool padded;             // y has room for whole vectors at each pixel
     struct view operand;     // of the tail; lies as the output does
     bool shuffled;           // operand and y are what espy_lower_take_shuffle gives
     bool scaled;             // factors are what espy_lower_take_factors gives
@@ -69,6 +70,13 @@ static inline bool panel_shuffles(const struct op_lower *c, int64_t groups, int6
 {
     return panel_suits(c, espy_lower_storage(c, c->outputs[0].dtype)) && groups == 1 &&
            channels % 2 == 0 && panel_columns(channels, c->caps->subgroup_size) == 4;
+}
+
+// It can store channels that are not there, whose weights are zero, so that all are whole vectors.
+static inline bool panel_pads(const struct op_lower *c, const struct panel_problem *problem)
+{
+    return panel_suits(c, espy_lower_storage(c, c->outputs[0].dtype)) && problem->groups == 1 &&
+           problem->pixels > 1 && panel_columns(problem->out, c->caps->subgroup_size) == 4;
 }
 
 // No position of the window leaves the input.
@@ -184,8 +192,9 @@ static inline struct panel_spec panel_spec_of(struct op_lower *c,
     spec.narrow = panel_narrow(c, &problem->w, spec.cols);
     spec.depth = problem->in < 4 ? (uint32_t)problem->in : 4;
     spec.has_bias = problem->bias.buffer != VIEW_NONE;
-    spec.store_vector =
-        problem->out % 4 == 0 && problem->y_pixel % 4 == 0 && spec.pixels > 1 ? 4 : 1;
+    const bool whole = problem->padded || problem->shuffled || // these always are vectors
+                       (problem->out % 4 == 0 && problem->y_pixel % 4 == 0);
+    spec.store_vector = whole && spec.pixels > 1 ? 4 : 1;
     spec.vector = problem->vector && !panel_reads_singly(problem, spec.store_vector) ? 4 : 1;
     spec.padded = !problem->linear; // other windows that stay inside are too few for a pipeline
     spec.linear = problem->linear;

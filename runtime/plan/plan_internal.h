@@ -7,6 +7,7 @@
 // Where a value lies, and the copies of it in other layouts that were made so far.
 struct place {
     bool placed;
+    bool padded; // finite numbers follow the channels of each pixel, up to a whole vector
     struct view view;
     bool has_dense, has_channels_last, has_packed;
     struct view dense, channels_last, packed;
