@@ -169,14 +169,6 @@ static inline uint32_t panel_usual_pixels(const struct panel_problem *problem, u
     return shares ? SHARED : panel_pixels(problem->pixels, panel_forms[0]);
 }
 
-// What goes from few channels to a number that vectors do not fit comes before convolutions that
-// can neither read nor store vectors, and reads as these do: that costs less than another pipeline.
-static inline bool panel_reads_singly(const struct panel_problem *problem, uint32_t store_vector)
-{
-    enum { IN_MAX = 32 };
-    return store_vector == 1 && problem->pixels > 1 && problem->in > 4 && problem->in <= IN_MAX;
-}
-
 static inline struct panel_spec panel_spec_of(struct op_lower *c,
                                               const struct panel_problem *problem)
 {
@@ -195,7 +187,7 @@ static inline struct panel_spec panel_spec_of(struct op_lower *c,
     const bool whole = problem->padded || problem->shuffled || // these always are vectors
                        (problem->out % 4 == 0 && problem->y_pixel % 4 == 0);
     spec.store_vector = whole && spec.pixels > 1 ? 4 : 1;
-    spec.vector = problem->vector && !panel_reads_singly(problem, spec.store_vector) ? 4 : 1;
+    spec.vector = problem->vector ? 4 : 1;
     spec.padded = !problem->linear; // other windows that stay inside are too few for a pipeline
     spec.linear = problem->linear;
     spec.along = panel_goes_along(problem);
