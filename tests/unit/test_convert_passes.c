@@ -611,6 +611,53 @@ Test(convert_passes, what_only_looks_like_attention_of_places_is_left_alone)
     expect(&p, "Softmax Transpose MatMul");
 }
 
+// Places of a 4x6 map, weighted by a softmax of what a convolution makes of them (GCNet).
+static void pooling_by_weights(struct passing *p, int64_t axis)
+{
+    static const int64_t places[4] = {2, 1, 8, 24}, weights[3] = {2, 1, 24}, column[4] = {2, 1, 24, 1};
+    start(p);
+    test_input(&p->onnx, "x", ONNX_FLOAT, "2 8 4 6");
+    weight(p, "w", "1 8 1 1", 0);
+    integers(p, "places", places, 4);
+    integers(p, "weights", weights, 3);
+    integers(p, "column", column, 4);
+    test_node(&p->onnx, "Conv", "x w", "a");
+    test_node(&p->onnx, "Reshape", "a weights", "b");
+    test_int(&p->onnx, test_node(&p->onnx, "Softmax", "b", "c"), "axis", axis);
+    test_node(&p->onnx, "Reshape", "c column", "d");
+    test_node(&p->onnx, "Reshape", "x places", "e");
+    test_node(&p->onnx, "MatMul", "e d", "y");
+    test_output(&p->onnx, "y");
+}
+
+// The kind of the only site and its rows x columns, or "none".
+static void expect_site(struct passing *p, const char *wanted)
+{
+    char text[64] = "none";
+    struct convert_report report;
+    test_save(&p->onnx, test_path("model.onnx"));
+    struct convert_model *model = convert(p, false, &report);
+    const struct graph *graph = espy_convert_model_graph(model);
+    if (graph->site_count == 1)
+        snprintf(text, sizeof(text), "%s %s %ux%u", graph->nodes[graph->sites[0].node].op,
+                 graph->sites[0].kind, (unsigned)graph->sites[0].keys.rows,
+                 (unsigned)graph->sites[0].keys.columns);
+    cr_expect_str_eq(text, wanted);
+    espy_convert_model_destroy(&model);
+    espy_convert_report_finish(&report);
+    test_model_finish(&p->onnx);
+    cr_expect_eq(p->host.live_count, 0);
+}
+
+Test(convert_passes, pooling_by_weights_of_places_is_a_site)
+{
+    struct passing p;
+    pooling_by_weights(&p, 2);
+    expect_site(&p, "Softmax linear 4x6");
+    pooling_by_weights(&p, 1); // along the one row, whose weights all are 1
+    expect_site(&p, "none");
+}
+
 Test(convert_passes, linear_layers_become_gemm_with_their_activation)
 {
     struct passing p;

@@ -5,7 +5,7 @@
 // Where a network attends, recognised by what values are, never by names:
 // - Attention, and a product of something computed with a Softmax of a product: `softmax`, or
 //   `transposed` where its tokens are channels;
-// - a sum of something weighted by a Softmax: `linear`;
+// - a sum of something weighted by a Softmax, also as a product with one row: `linear`;
 // - a feature map times a bounded value that was computed from this map: with no extent on the
 //   picture `channel_gate` (a factor per channel, or one for all), else `spatial_gate`;
 // - sampling at computed places: `deformable`.
@@ -280,7 +280,35 @@ static espy_status add_product(struct finder *finder, const struct graph_node *u
     return add_site(finder, user, &site);
 }
 
-// Softmax of a product, times something computed.
+// A softmax whose map weights tokens for all queries.
+static espy_status add_weights(struct finder *finder, const struct graph_node *user, uint32_t map)
+{
+    struct graph_site site = {.kind = "linear", .node = finder->facts.makers[map]};
+    const uint32_t rank = type_of(finder, map)->shape.rank;
+    const struct site_tokens keys = {map, rank - 1, rank > 2 ? rank - 2 : GRAPH_NONE, 0};
+    if (rank > 0 && is_last_axis(maker_of(finder, map), rank))
+        TRY(espy_site_grid(&finder->facts, &keys, &site.keys));
+    return add_site(finder, user, &site);
+}
+
+// Operand i of a product holds one row for each picture, a softmax along what the product sums over.
+static bool is_row_of_weights(const struct finder *finder, const struct graph_node *product,
+                              uint32_t i, uint32_t map)
+{
+    const struct shape *shape = &type_of(finder, map)->shape;
+    const struct shape *operand = &type_of(finder, product->inputs[i])->shape;
+    if (!is_op(product, "MatMul") || shape->rank < 2 || operand->rank < 2 ||
+        !is_last_axis(maker_of(finder, map), shape->rank))
+        return false;
+    for (uint32_t d = 1; d + 1 < shape->rank; d++)
+        if (shape->dims[d] != 1)
+            return false;
+    const int64_t tokens = shape->dims[shape->rank - 1];
+    return tokens > 1 && operand->dims[operand->rank - (i == 0 ? 1 : 2)] == tokens &&
+           operand->dims[operand->rank - (i == 0 ? 2 : 1)] == 1;
+}
+
+// Softmax of a product, times something computed; or of anything, where it is one row.
 static espy_status find_product(struct finder *finder, uint32_t index)
 {
     const struct graph_node *node = &finder->graph->nodes[index];
@@ -293,6 +321,8 @@ static espy_status find_product(struct finder *finder, uint32_t index)
             find_scores(finder, softmax->inputs[0], &type_of(finder, softmax->inputs[0])->shape);
         if (scores != NULL)
             return add_product(finder, node, finder->facts.makers[map], scores);
+        if (is_row_of_weights(finder, node, i, map))
+            return add_weights(finder, node, map);
     }
     return ESPY_OK;
 }
@@ -323,12 +353,7 @@ static espy_status find_weighted_sum(struct finder *finder, uint32_t index)
         if (!is_op(softmax, "Softmax") || is_known(finder, product->inputs[1 - i]) ||
             is_sampled(finder, product->inputs[1 - i]))
             continue;
-        struct graph_site site = {.kind = "linear", .node = finder->facts.makers[map]};
-        const uint32_t rank = type_of(finder, map)->shape.rank;
-        const struct site_tokens keys = {map, rank - 1, rank > 2 ? rank - 2 : GRAPH_NONE, 0};
-        if (rank > 0 && is_last_axis(softmax, rank))
-            TRY(espy_site_grid(&finder->facts, &keys, &site.keys));
-        return add_site(finder, node, &site);
+        return add_weights(finder, node, map);
     }
     return ESPY_OK;
 }
