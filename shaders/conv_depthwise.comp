@@ -90,9 +90,9 @@ void main()
             const vec4 loaded = load_x(inside ? line + at_w * push.x_strides[4] : image);
             const vec4 value = inside ? loaded : vec4(0.0);
             [[unroll]] for (uint w = 0; w < KERNEL_W; w++) {
-                [[unroll]] for (uint p = 0; p < COLUMNS; p++)
-                    if (p * STRIDE_W + w * DILATION_W == i)
-                        sums[p] += value * factors[w];
+                const uint p = window_output(i, w, STRIDE_W, DILATION_W, COLUMNS);
+                if (p < COLUMNS)
+                    sums[p] += value * factors[w];
             }
         }
     }

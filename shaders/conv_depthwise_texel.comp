@@ -57,9 +57,9 @@ void add_line(int line, int start_w, int weight)
         if (PADDED != 0)
             value = inside ? value : vec4(0.0);
         [[unroll]] for (uint w = 0; w < KERNEL_W; w++) {
-            [[unroll]] for (uint p = 0; p < COLUMNS; p++)
-                if (p * STRIDE_W + w * DILATION_W == i)
-                    sums[p] += value * factors[w];
+            const uint p = window_output(i, w, STRIDE_W, DILATION_W, COLUMNS);
+            if (p < COLUMNS)
+                sums[p] += value * factors[w];
         }
     }
 }

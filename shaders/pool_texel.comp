@@ -40,11 +40,10 @@ void take_line(int line, int start_w)
         const vec4 value =
             inside ? read : vec4(AVERAGE != 0 ? 0.0 : uintBitsToFloat(0xff800000u));
         [[unroll]] for (uint w = 0; w < KERNEL_W; w++) {
-            [[unroll]] for (uint p = 0; p < COLUMNS; p++) {
-                if (p * STRIDE_W + w * DILATION_W == i) {
-                    results[p] = AVERAGE != 0 ? results[p] + value : max(results[p], value);
-                    counts[p] += inside ? 1.0 : 0.0;
-                }
+            const uint p = window_output(i, w, STRIDE_W, DILATION_W, COLUMNS);
+            if (p < COLUMNS) {
+                results[p] = AVERAGE != 0 ? results[p] + value : max(results[p], value);
+                counts[p] += inside ? 1.0 : 0.0;
             }
         }
     }

@@ -17,3 +17,12 @@ bool window_inside(int index, uint size)
 {
     return index >= 0 && index < int(size);
 }
+
+// Which of `columns` neighbouring outputs has element i of the run that they are made of under tap w of
+// its window; `columns`: none. (One of them at most: a loop over outputs as well would give the driver
+// many times as much to unroll.)
+uint window_output(uint i, uint w, uint stride, uint dilation, uint columns)
+{
+    const uint from = i - w * dilation, output_ = from / stride;
+    return i >= w * dilation && output_ * stride == from && output_ < columns ? output_ : columns;
+}
