@@ -3,19 +3,15 @@
 // in many forms, on the device and with faked devices' plans, against the references; one block
 // with numbers worked out by hand. The same of the two maps that spatial gates are made of.
 #include <criterion/criterion.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "plan/plan.h"
-#include "support/compare.h"
 #include "support/fake_devices.h"
-#include "support/run_graph.h"
 #include "support/test_host.h"
-#include "test_graph_fixture.h"
+#include "test_graph_compare.h"
 
-enum { INPUTS = 2, OUTPUTS = 3 };
 
 enum middle { POINTS, PRODUCTS, ONE_PRODUCT, ALONG, ALONG_TURNED, TWO_POOLS };
 
@@ -187,39 +183,6 @@ static void make_block(struct graph *graph, const struct form *form)
         add_step(graph, "Relu");
     }
     make_output(graph, y);
-}
-
-static void fill_inputs(const struct graph *graph, struct arena *arena, struct tensor *inputs)
-{
-    for (uint32_t i = 0; i < graph->input_count; i++) {
-        const struct graph_value *value = &graph->values[graph->inputs[i].value];
-        inputs[i] = (struct tensor){.type = {value->dtype, value->shape}};
-        cr_assert(espy_shape_count(&value->shape, &inputs[i].count));
-        inputs[i].data = espy_arena_array(arena, inputs[i].count, espy_dtype_size(value->dtype));
-        for (size_t k = 0; k < inputs[i].count; k++)
-            espy_tensor_set_number(&inputs[i], k, (double)((k * 29) % 31) / 16 - 0.8);
-    }
-}
-
-static void compare_graph(struct test_host *test, struct vk_device *device,
-                          const struct graph *graph, const char *what, double bound)
-{
-    struct arena arena;
-    struct tensor inputs[INPUTS], reference[OUTPUTS] = {0}, kernel[OUTPUTS] = {0};
-    espy_arena_init(&arena, &test->host);
-    cr_assert(espy_graph_check(graph) == ESPY_OK, "%s", test->last_error);
-    fill_inputs(graph, &arena, inputs);
-    cr_assert(espy_graph_evaluate(&test->host, graph, inputs, &arena, reference) == ESPY_OK);
-    cr_assert(espy_test_run(&test->host, device, graph, inputs, &arena, kernel, NULL) == ESPY_OK,
-              "%s", test->last_error);
-    for (uint32_t o = 0; o < graph->output_count; o++) {
-        struct comparison result;
-        char text[256];
-        espy_test_compare(&kernel[o], &reference[o], &result);
-        cr_expect(espy_test_close(&result, bound), "%s, output %u: %s", what, o,
-                  espy_test_difference(&kernel[o], &reference[o], &result, text, sizeof(text)));
-    }
-    espy_arena_finish(&arena);
 }
 
 static void run_form(struct test_host *test, struct vk_device *device, const struct form *form)

@@ -3,15 +3,12 @@
 // chains of convolutions with channels that do not come in fours, behind a node that leaves NaN in
 // the memory that they reuse, against the references; and the pipelines of their plans.
 #include <criterion/criterion.h>
-#include <math.h>
 #include <stdio.h>
 
 #include "plan/plan.h"
-#include "support/compare.h"
 #include "support/fake_devices.h"
-#include "support/run_graph.h"
 #include "support/test_host.h"
-#include "test_graph_fixture.h"
+#include "test_graph_compare.h"
 
 enum { IMAGES = 2, ROWS = 9, COLUMNS = 7, IN = 8, POISON = 64 };
 
@@ -45,9 +42,9 @@ static uint32_t make_conv(struct graph *graph, const char *name, uint32_t x, int
 // All of it NaN, and not needed any more when the convolutions run.
 static void make_poison(struct graph *graph)
 {
-    const uint32_t p = make_input(graph, "p", ESPY_FLOAT32, SHAPE(POISON, ROWS, COLUMNS, POISON));
-    const uint32_t root = MAKE(graph, "Neg", "root", p);
-    make_output(graph, MAKE(graph, "ReduceSum", "poison", root));
+    const uint32_t p = make_input(graph, "nan", ESPY_FLOAT32, SHAPE(POISON, ROWS, COLUMNS, POISON));
+    const uint32_t turned = MAKE(graph, "Neg", "turned", p);
+    make_output(graph, MAKE(graph, "ReduceSum", "poison", turned));
 }
 
 static void make_chain(struct graph *graph, const struct form *form)
@@ -72,42 +69,16 @@ static void make_chain(struct graph *graph, const struct form *form)
         make_output(graph, wide);
 }
 
-static void fill(struct tensor *tensor, struct arena *arena, const struct shape *shape, bool poison)
-{
-    size_t count;
-    cr_assert(espy_shape_count(shape, &count));
-    float *numbers = espy_arena_array(arena, count, sizeof(*numbers));
-    for (size_t k = 0; k < count; k++)
-        numbers[k] = poison ? NAN : (float)((k * 29) % 31) / 16 - 0.9f;
-    *tensor = (struct tensor){.type = {ESPY_FLOAT32, *shape}, .count = count, .data = numbers};
-}
-
 static void run_form(struct test_host *test, struct vk_device *device, const struct form *form)
 {
-    enum { OUTPUTS = 3, INPUTS = 2 };
     struct graph graph;
-    struct arena arena;
-    struct tensor inputs[INPUTS], reference[OUTPUTS] = {0}, kernel[OUTPUTS] = {0};
+    char what[64];
     make_graph(&graph, &test->host);
-    espy_arena_init(&arena, &test->host);
     make_chain(&graph, form);
-    cr_assert(espy_graph_check(&graph) == ESPY_OK, "%s", test->last_error);
-    for (uint32_t i = 0; i < graph.input_count; i++)
-        fill(&inputs[i], &arena, &graph.values[graph.inputs[i].value].shape, i == 0);
-    cr_assert(espy_graph_evaluate(&test->host, &graph, inputs, &arena, reference) == ESPY_OK);
-    cr_assert(espy_test_run(&test->host, device, &graph, inputs, &arena, kernel, NULL) == ESPY_OK,
-              "%s", test->last_error);
-    for (uint32_t o = 0; o < graph.output_count; o++) {
-        struct comparison result;
-        char text[256];
-        espy_test_compare(&kernel[o], &reference[o], &result);
-        cr_expect(espy_test_close(&result, 1e-5), "%lld channels, stride %lld, %s, output %u: %s",
-                  (long long)form->channels, (long long)form->stride,
-                  form->step == NULL ? "no step" : form->step, o,
-                  espy_test_difference(&kernel[o], &reference[o], &result, text, sizeof(text)));
-    }
+    snprintf(what, sizeof(what), "%lld channels, stride %lld, %s", (long long)form->channels,
+             (long long)form->stride, form->step == NULL ? "no step" : form->step);
+    compare_graph(test, device, &graph, what, 1e-5);
     espy_graph_finish(&graph);
-    espy_arena_finish(&arena);
 }
 
 Test(padded, maps_hold_what_dense_ones_do)

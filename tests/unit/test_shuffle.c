@@ -6,11 +6,9 @@
 #include <string.h>
 
 #include "plan/plan.h"
-#include "support/compare.h"
 #include "support/fake_devices.h"
-#include "support/run_graph.h"
 #include "support/test_host.h"
-#include "test_graph_fixture.h"
+#include "test_graph_compare.h"
 
 enum { IMAGES = 2, ROWS = 7, COLUMNS = 5 };
 
@@ -81,37 +79,13 @@ static void make_unit(struct graph *graph, const struct form *form)
 
 static void run_form(struct test_host *test, struct vk_device *device, const struct form *form)
 {
-    enum { OUTPUTS = 2, INPUTS = 2 };
     struct graph graph;
-    struct arena arena;
-    struct tensor inputs[INPUTS], reference[OUTPUTS] = {0}, kernel[OUTPUTS] = {0};
+    char what[64];
     make_graph(&graph, &test->host);
-    espy_arena_init(&arena, &test->host);
     make_unit(&graph, form);
-    cr_assert(espy_graph_check(&graph) == ESPY_OK, "%s", test->last_error);
-    for (uint32_t i = 0; i < graph.input_count; i++) {
-        const struct shape *shape = &graph.values[graph.inputs[i].value].shape;
-        size_t count;
-        cr_assert(espy_shape_count(shape, &count));
-        float *numbers = espy_arena_array(&arena, count, sizeof(*numbers));
-        for (size_t k = 0; k < count; k++)
-            numbers[k] = (float)((k * 29) % 31) / 16 - 0.9f;
-        inputs[i] =
-            (struct tensor){.type = {ESPY_FLOAT32, *shape}, .count = count, .data = numbers};
-    }
-    cr_assert(espy_graph_evaluate(&test->host, &graph, inputs, &arena, reference) == ESPY_OK);
-    cr_assert(espy_test_run(&test->host, device, &graph, inputs, &arena, kernel, NULL) == ESPY_OK,
-              "%s", test->last_error);
-    for (uint32_t o = 0; o < graph.output_count; o++) {
-        struct comparison result;
-        char text[256];
-        espy_test_compare(&kernel[o], &reference[o], &result);
-        cr_expect(espy_test_close(&result, 1e-5), "%lld channels, other %d, output %u: %s",
-                  (long long)form->channels, form->other, o,
-                  espy_test_difference(&kernel[o], &reference[o], &result, text, sizeof(text)));
-    }
+    snprintf(what, sizeof(what), "%lld channels, other %d", (long long)form->channels, form->other);
+    compare_graph(test, device, &graph, what, 1e-5);
     espy_graph_finish(&graph);
-    espy_arena_finish(&arena);
 }
 
 Test(shuffle, is_what_its_nodes_say)
