@@ -12,7 +12,6 @@
 #include "support/test_host.h"
 #include "test_graph_compare.h"
 
-
 enum middle { POINTS, PRODUCTS, ONE_PRODUCT, ALONG, ALONG_TURNED, TWO_POOLS };
 
 struct form {
