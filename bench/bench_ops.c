@@ -14,91 +14,40 @@
 #include <string.h>
 
 #include "bench_peaks.h"
-#include "bench_problems.h"
-#include "plan/choices.h"
+#include "bench_plan.h"
 #include "support/run_graph.h"
 #include "support/test_host.h"
 
-enum { PROBLEMS_MAX = 128, ROUNDS_MAX = 1000, INPUTS_MAX = 3 };
+enum { PROBLEMS_MAX = 128, ROUNDS_MAX = 1000 };
 
 struct bench {
-    const struct problem *problem;
-    struct problem_cost cost;
-    struct graph graph;
-    struct plan plan;
+    struct bench_plan plan;
     struct vk_program *program; // NULL: the problem is left out
-    bool estimated;             // the form is the one that is taken by itself
     double first_ms, ms[ROUNDS_MAX];
 };
 
 static espy_status write_inputs(struct bench *bench)
 {
-    for (uint32_t i = 0; i < bench->graph.input_count; i++) {
+    struct graph *graph = &bench->plan.graph;
+    for (uint32_t i = 0; i < graph->input_count; i++) {
         size_t size;
-        const struct graph_value *value = &bench->graph.values[bench->graph.inputs[i].value];
-        const void *numbers =
-            espy_bench_numbers(&bench->graph, value->dtype, &value->shape, &size);
+        const struct graph_value *value = &graph->values[graph->inputs[i].value];
+        const void *numbers = espy_bench_numbers(graph, value->dtype, &value->shape, &size);
         if (numbers == NULL)
             return ESPY_OUT_OF_MEMORY;
-        TRY(espy_vk_program_write(bench->program, &bench->plan.inputs[i].view, numbers));
+        TRY(espy_vk_program_write(bench->program, &bench->plan.plan.inputs[i].view, numbers));
     }
     return ESPY_OK;
 }
 
-// Plans with the form that the problem is about, for which weights may grow as they like. *asked
-// false: nobody asks, and the plan is of no use.
-static espy_status plan_form(struct bench *bench, const struct plan_params *params, bool *asked)
+static espy_status start(struct bench *bench, const struct host *host, struct vk_device *device,
+                         const struct problem *problem)
 {
-    const char *kind = bench->problem->question;
-    const size_t length = strlen(kind);
-    struct plan_params given = *params;
-    struct choices choices;
-    given.spare_size = UINT64_MAX;
-    TRY(espy_plan_build(&given, &bench->plan));
-    espy_choices_init(&choices, params->host);
-    espy_status status = ESPY_OK;
-    *asked = false;
-    for (uint32_t i = 0; i < bench->plan.choice_count && status == ESPY_OK; i++) {
-        const struct plan_choice *choice = &bench->plan.choices[i];
-        if (strncmp(choice->key, kind, length) != 0 || choice->key[length] != ':' ||
-            bench->problem->form >= choice->count)
-            continue;
-        *asked = true;
-        bench->estimated = choice->fallback == bench->problem->form;
-        status = espy_choices_set(&choices, choice->key, choice->count, bench->problem->form);
-    }
-    given.choices = &choices;
-    if (status == ESPY_OK && *asked) {
-        espy_plan_finish(&bench->plan);
-        status = espy_plan_build(&given, &bench->plan);
-    }
-    espy_choices_finish(&choices);
-    return status;
-}
-
-static espy_status start(struct bench *bench, const struct host *host, struct vk_device *device)
-{
-    struct op_source sources[INPUTS_MAX];
-    espy_graph_init(&bench->graph, host);
-    TRY(espy_bench_problem_graph(bench->problem, &bench->graph, &bench->cost));
-    for (uint32_t i = 0; i < bench->graph.input_count; i++) {
-        const uint32_t value = bench->graph.inputs[i].value;
-        sources[i] = (struct op_source){.value = value,
-                                        .type = {bench->graph.values[value].dtype,
-                                                 bench->graph.values[value].shape}};
-    }
-    const struct plan_params params = {.host = host,
-                                       .graph = &bench->graph,
-                                       .caps = espy_vk_device_caps(device),
-                                       .sources = sources,
-                                       .source_count = bench->graph.input_count};
     const double before = espy_bench_now_ms();
-    bool asked = true;
-    TRY(bench->problem->question == NULL ? espy_plan_build(&params, &bench->plan)
-                                         : plan_form(bench, &params, &asked));
-    if (!asked)
+    TRY(espy_bench_plan_init(&bench->plan, host, espy_vk_device_caps(device), problem));
+    if (!bench->plan.asked)
         return ESPY_OK;
-    TRY(espy_vk_program_create(device, &bench->plan, NULL, &bench->program));
+    TRY(espy_vk_program_create(device, &bench->plan.plan, NULL, &bench->program));
     TRY(write_inputs(bench));
     TRY(espy_bench_run(bench->program));
     bench->first_ms = espy_bench_now_ms() - before;
@@ -108,8 +57,7 @@ static espy_status start(struct bench *bench, const struct host *host, struct vk
 static void finish(struct bench *bench)
 {
     espy_vk_program_destroy(&bench->program);
-    espy_plan_finish(&bench->plan);
-    espy_graph_finish(&bench->graph);
+    espy_bench_plan_finish(&bench->plan);
 }
 
 static int compare(const void *left, const void *right)
@@ -134,17 +82,18 @@ static void print_row(struct bench *bench, uint32_t rounds, const struct peaks *
 {
     qsort(bench->ms, rounds, sizeof(*bench->ms), compare);
     const double median = bench->ms[rounds / 2];
-    const double gflops = bench->cost.operations / median * 1e-6;
-    const double gbytes = bench->cost.bytes / median * 1e-6;
-    printf("| %s%s | %.3f | ", bench->problem->name, bench->estimated ? " *" : "", median);
-    if (bench->cost.operations > 0)
-        printf("%.1f | %.1f | %.0f %% | ", gflops, bench->cost.operations / bench->ms[0] * 1e-6,
+    const struct problem_cost *cost = &bench->plan.cost;
+    const double gflops = cost->operations / median * 1e-6;
+    const double gbytes = cost->bytes / median * 1e-6;
+    printf("| %s%s | %.3f | ", bench->plan.problem->name, bench->plan.estimated ? " *" : "", median);
+    if (cost->operations > 0)
+        printf("%.1f | %.1f | %.0f %% | ", gflops, cost->operations / bench->ms[0] * 1e-6,
                100 * gflops / peaks->gflops);
     else
         printf("- | - | - | ");
     printf("%.2f | %.0f %% | %u | %.0f | ", gbytes, 100 * gbytes / peaks->gbytes,
-           bench->plan.dispatch_count, bench->first_ms);
-    print_kernels(&bench->plan);
+           bench->plan.plan.dispatch_count, bench->first_ms);
+    print_kernels(&bench->plan.plan);
     printf(" |\n");
 }
 
@@ -180,8 +129,7 @@ static espy_status bench_all(const struct host *host, struct vk_device *device, 
     for (uint32_t i = 0; i < espy_bench_problem_count && status == ESPY_OK; i++) {
         if (strstr(espy_bench_problems[i].name, filter) == NULL)
             continue;
-        benches[count].problem = &espy_bench_problems[i];
-        status = start(&benches[count], host, device);
+        status = start(&benches[count], host, device, &espy_bench_problems[i]);
         if (status != ESPY_OK || benches[count].program != NULL)
             count++;
         else

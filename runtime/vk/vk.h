@@ -23,6 +23,7 @@ struct vk_device_params {
     bool float16_storage; // 16-bit elements on CPU drivers too, where they are slower; for tests
     bool gpu_kernels; // the kernels of GPUs on CPU drivers too, where they are slower; for tests
     bool no_matrices;   // no kernels with cooperative matrices; to compare with
+    bool compiled_facts; // pipelines are made so that espy_vk_compiled_describe has what to say
     vk_table_hook hook; // NULL: none
     void *hook_user;
 };
@@ -76,5 +77,27 @@ espy_status espy_vk_program_read(struct vk_program *program, const struct view *
 espy_status espy_vk_program_submit(struct vk_program *program, uint32_t stage);
 // Waits for the last submitted stage. ESPY_TIMEOUT (not logged) when it is still going on.
 espy_status espy_vk_program_wait(struct vk_program *program, uint64_t timeout_ns);
+
+// ---- what a driver has made of a kernel, for people who write kernels ---------------------------
+
+enum { VK_FACTS_MAX = 48, VK_FACT_NAME_SIZE = 64 };
+
+struct vk_compiled {
+    uint32_t subgroup_size; // that it was compiled for; 0: the driver does not say
+    uint32_t fact_count;    // 0: the driver does not say anything
+    struct {
+        char name[VK_FACT_NAME_SIZE]; // as the driver calls it
+        double value;
+    } facts[VK_FACTS_MAX];
+};
+
+// Whether the driver has anything to say: the device was created for it, and the driver can.
+bool espy_vk_device_describes(const struct vk_device *device);
+// Creates the pipeline of a dispatch where there is none yet, and asks the driver about it.
+// What the driver has to show as text (intermediate code, assembly) is added to representations,
+// unless that is NULL.
+espy_status espy_vk_compiled_describe(struct vk_device *device,
+                                      const struct plan_dispatch *dispatch,
+                                      struct vk_compiled *compiled, struct text *representations);
 
 #endif // RUNTIME_VK_VK_H_

@@ -66,14 +66,22 @@ static void fill_caps(struct vk_device *device, const struct vk_device_params *p
 
 // What is used where a device offers it.
 static const char PORTABILITY_SUBSET[] = "VK_KHR_portability_subset"; // must be on where offered
-enum { OPTIONAL_EXTENSIONS = 3 };
+enum { OPTIONAL_EXTENSIONS = 4 };
 static const char *const optional_extensions[OPTIONAL_EXTENSIONS] = {
     PORTABILITY_SUBSET, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME,
-    VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME};
+    VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME,
+    VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME};
+
+// Whether an extension that the device has would be of use.
+static bool is_wanted(const struct vk_device_params *params, const char *name)
+{
+    return params->compiled_facts ||
+           strcmp(name, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME) != 0;
+}
 
 // Writes the names of those that the device has to names, which has OPTIONAL_EXTENSIONS entries.
-static espy_status find_extensions(struct vk_device *device, const char **names,
-                                   uint32_t *name_count)
+static espy_status find_extensions(struct vk_device *device, const struct vk_device_params *params,
+                                   const char **names, uint32_t *name_count)
 {
     struct vk_instance *vk = &device->vk;
     espy_status status = ESPY_OK;
@@ -88,7 +96,7 @@ static espy_status find_extensions(struct vk_device *device, const char **names,
         return espy_fail_memory(&vk->host, count * sizeof(*list), "the list of Vulkan extensions");
     VK(vk, vk->table.EnumerateDeviceExtensionProperties(device->physical, NULL, &count, list));
     for (uint32_t k = 0; k < OPTIONAL_EXTENSIONS; k++) {
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < count && is_wanted(params, optional_extensions[k]); i++) {
             if (strcmp(list[i].extensionName, optional_extensions[k]) != 0)
                 continue;
             names[(*name_count)++] = optional_extensions[k];
@@ -98,6 +106,14 @@ static espy_status find_extensions(struct vk_device *device, const char **names,
 error:
     espy_free(&vk->host, list);
     return status;
+}
+
+static bool is_among(const char *const *names, uint32_t count, const char *name)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
 }
 
 // Kernels that use subgroups are written for caps->subgroup_size lanes, and some drivers choose
@@ -133,16 +149,14 @@ static espy_status open_device(struct vk_device *device, const struct vk_device_
     espy_status status = ESPY_OK;
     const char *extensions[OPTIONAL_EXTENSIONS];
     uint32_t extension_count;
-    bool has_matrices = false;
-    TRY(find_extensions(device, extensions, &extension_count));
-    for (uint32_t i = 0; i < extension_count; i++) {
-        if (strcmp(extensions[i], VK_EXT_MEMORY_BUDGET_EXTENSION_NAME) == 0)
-            device->knows_budget = true;
-        if (strcmp(extensions[i], VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME) == 0)
-            has_matrices = true;
-    }
+    TRY(find_extensions(device, params, extensions, &extension_count));
+    device->knows_budget =
+        is_among(extensions, extension_count, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+    device->compiled_facts = is_among(extensions, extension_count,
+                                      VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
     ask_subgroups(device);
-    if (has_matrices && !params->no_matrices)
+    if (!params->no_matrices &&
+        is_among(extensions, extension_count, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME))
         TRY(espy_vk_matrices_find(device));
     const bool matrices = device->caps.matrix_count > 0;
     VkPhysicalDeviceFeatures2 offered = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2};
@@ -154,6 +168,10 @@ static espy_status open_device(struct vk_device *device, const struct vk_device_
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR,
         .cooperativeMatrix = VK_TRUE};
+    // Whoever has the extension has the feature.
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executables = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
+        .pipelineExecutableInfo = VK_TRUE};
     VkPhysicalDeviceVulkan12Features features12 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
         .shaderFloat16 = matrices, // kernels with matrices declare them
@@ -174,6 +192,10 @@ static espy_status open_device(struct vk_device *device, const struct vk_device_
     if (matrices) {
         matrix.pNext = features12.pNext;
         features12.pNext = &matrix;
+    }
+    if (device->compiled_facts) {
+        executables.pNext = features12.pNext;
+        features12.pNext = &executables;
     }
     const float priority = 1.0F;
     const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,

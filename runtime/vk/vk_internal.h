@@ -154,6 +154,7 @@ struct vk_device {
     bool knows_budget;       // VK_EXT_memory_budget is on
     bool pins_subgroup_size; // VkPipelineShaderStageRequiredSubgroupSizeCreateInfo may be used
     bool fills_subgroups;    // VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT may
+    bool compiled_facts;     // pipelines are made to be described; the driver can
     // Pipelines become machine code at their first dispatch, and what one device has compiled
     // others find; there is a processor besides for that.
     bool compiles_late;

@@ -24,6 +24,9 @@ VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL vkGetInstanceProcAddr(VkInstance instan
     if (table->entry == NULL && missing == NULL)                                 \
         missing = "vk" #entry;
 
+#define LOAD_DEVICE_OPTIONAL(entry) \
+    table->entry = (PFN_vk##entry)table->GetDeviceProcAddr(device, "vk" #entry);
+
 const char *espy_vk_table_load_global(struct vk_table *table)
 {
     const char *missing = NULL;
@@ -45,5 +48,6 @@ const char *espy_vk_table_load_device(struct vk_table *table, VkDevice device)
 {
     const char *missing = NULL;
     VK_TABLE_DEVICE(LOAD_DEVICE)
+    VK_TABLE_EXECUTABLES(LOAD_DEVICE_OPTIONAL)
     return missing;
 }

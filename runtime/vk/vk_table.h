@@ -33,6 +33,12 @@
 // NULL where no device has VK_KHR_cooperative_matrix.
 #define VK_TABLE_MATRIX(X) X(GetPhysicalDeviceCooperativeMatrixPropertiesKHR)
 
+// NULL unless VK_KHR_pipeline_executable_properties is on.
+#define VK_TABLE_EXECUTABLES(X)                        \
+    X(GetPipelineExecutableInternalRepresentationsKHR) \
+    X(GetPipelineExecutablePropertiesKHR)              \
+    X(GetPipelineExecutableStatisticsKHR)
+
 // NULL unless VK_EXT_debug_utils is on.
 #define VK_TABLE_DEBUG(X)           \
     X(CreateDebugUtilsMessengerEXT) \
@@ -90,6 +96,7 @@ struct vk_table {
     VK_TABLE_MATRIX(VK_TABLE_MEMBER)
     VK_TABLE_DEBUG(VK_TABLE_MEMBER)
     VK_TABLE_DEVICE(VK_TABLE_MEMBER)
+    VK_TABLE_EXECUTABLES(VK_TABLE_MEMBER)
 #undef VK_TABLE_MEMBER
 };
 

@@ -3,18 +3,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-espy_status espy_test_open_device(const struct host *host, bool float16_storage,
-                                  struct vk_device **device)
+struct vk_device_params espy_test_device_params(const struct host *host)
 {
     const char *validation = getenv("ESPY_TEST_VALIDATION");
     const char *kernels = getenv("ESPY_TEST_KERNELS");
-    const struct vk_device_params params = {
+    return (struct vk_device_params){
         .host = host,
         .name = getenv("ESPY_TEST_DEVICE"),
         .validation = validation == NULL || strcmp(validation, "0") != 0,
-        .float16_storage = float16_storage,
         .gpu_kernels = kernels != NULL && strncmp(kernels, "gpu", 3) == 0,
         .no_matrices = kernels != NULL && strcmp(kernels, "gpu-plain") == 0};
+}
+
+espy_status espy_test_open_device(const struct host *host, bool float16_storage,
+                                  struct vk_device **device)
+{
+    struct vk_device_params params = espy_test_device_params(host);
+    params.float16_storage = float16_storage;
     return espy_vk_device_create(&params, device);
 }
 

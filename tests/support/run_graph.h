@@ -5,11 +5,12 @@
 #include "api/runner.h"
 #include "op/op.h"
 
-// Opens the device that ESPY_TEST_DEVICE names (default: the best, lavapipe where there is no GPU),
+// The device that ESPY_TEST_DEVICE names (default: the best, lavapipe where there is no GPU),
 // with the validation layer on unless ESPY_TEST_VALIDATION is "0". ESPY_TEST_KERNELS=gpu takes the
 // kernels of real GPUs whatever the device is, gpu-plain those without cooperative matrices.
-// float16_storage keeps float16
-// tensors in 16 bit even where the device would not by itself, so that their kernels are tested.
+struct vk_device_params espy_test_device_params(const struct host *host);
+// Opens it. float16_storage keeps float16 tensors in 16 bit even where the device would not by
+// itself, so that their kernels are tested.
 espy_status espy_test_open_device(const struct host *host, bool float16_storage,
                                   struct vk_device **device);
 
