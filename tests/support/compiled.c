@@ -18,20 +18,21 @@ static double find(const struct vk_compiled *compiled, const char *const *names)
     return found ? sum : -1;
 }
 
-// RADV's names first, then ANV's and others' for the same.
+// RADV's names first, then those of ANV, NVK, Turnip and PanVK for the same.
 #define FIND(...) find(compiled, (const char *const[]){__VA_ARGS__, NULL})
 
 struct compiled_summary espy_test_compiled_summary(const struct vk_compiled *compiled)
 {
     return (struct compiled_summary){
-        .registers = FIND("VGPRs", "Max live registers", "Register Count"),
+        .registers = FIND("VGPRs", "Max live registers", "Number of GPRs", "Registers used"),
         .scalars = FIND("SGPRs"),
-        .spilled = FIND("Spilled VGPRs", "Spilled SGPRs", "Spill Count"),
-        .scratch_size = FIND("Scratch size", "Scratch Memory Size", "Local Memory Size"),
-        .shared_size = FIND("LDS size", "LDS Size", "Workgroup Memory Size", "Shared Memory Size"),
-        .code_size = FIND("Code size", "Code Size", "Binary Size"),
-        .instructions = FIND("Instructions", "Instruction Count"),
-        .subgroups = FIND("Subgroups per SIMD"),
-        .latency = FIND("Latency"),
-        .throughput = FIND("Inverse Throughput", "Cycle Count")};
+        .spilled = FIND("Spilled VGPRs", "Spilled SGPRs", "Spills", "Spills to memory",
+                        "STP Count"),
+        .scratch_size = FIND("Scratch size", "Scratch Memory Size", "SLM size"),
+        .shared_size = FIND("LDS size", "Workgroup Memory Size"),
+        .code_size = FIND("Code size", "Code Size"),
+        .instructions = FIND("Instructions", "Instruction count", "Instruction Count"),
+        .subgroups = FIND("Subgroups per SIMD", "Max warps/SM", "Max Waves Per Core"),
+        .latency = FIND("Latency", "Cycles", "Static cycle count"),
+        .throughput = FIND("Inverse Throughput")};
 }
