@@ -27,26 +27,35 @@ const uint B_ROW = BN / 4 + (W_MODE == GEMM_W_DEPTH ? 1 : 0);
 shared vec4 a_tile[BK * A_ROW];
 shared vec4 b_tile[BK * B_ROW];
 
+uint a_to, a_component; // where this invocation's first row goes
+
+void place_tiles()
+{
+    a_to = 4 * a_quad() * A_ROW + a_row(0) / 4;
+    a_component = a_row(0) % 4;
+}
+
 void keep_tiles()
 {
+    // A_STEP is a multiple of 4.
     [[unroll]] for (uint i = 0; i < A_LOADS; i++) {
-        const uint row = a_row(i);
-        if (row < BM) {
+        if (a_kept(i)) {
             const vec4 value = a_loaded(i);
             [[unroll]] for (uint k = 0; k < 4; k++)
-                a_tile[(4 * a_quad() + k) * A_ROW + row / 4][row % 4] = value[k];
+                a_tile[a_to + i * (A_STEP / 4) + k * A_ROW][a_component] = value[k];
         }
     }
     [[unroll]] for (uint i = 0; i < B_LOADS; i++) {
         const uint at = b_index(i);
-        if (at < BK * BN / 4) {
+        if (b_kept(i)) {
+            const vec4 value = b_loaded(i);
             if (W_MODE == GEMM_W_DEPTH) {
                 const uint column = at / QUADS_K;
                 const uint to = at % QUADS_K * 4 * B_ROW + column / 4;
                 [[unroll]] for (uint k = 0; k < 4; k++)
-                    b_tile[to + k * B_ROW][column % 4] = b_next[i][k];
+                    b_tile[to + k * B_ROW][column % 4] = value[k];
             } else {
-                b_tile[at] = b_next[i];
+                b_tile[at] = value;
             }
         }
     }
@@ -54,17 +63,15 @@ void keep_tiles()
 
 void multiply(uint x, uint y)
 {
-    for (uint outer = 0; outer < BK; outer += 4) {
-        [[unroll]] for (uint inner = 0; inner < 4; inner++) {
-            vec4 a[TM / 4], b[TN / 4];
-            [[unroll]] for (uint i = 0; i < TM / 4; i++)
-                a[i] = a_tile[(outer + inner) * A_ROW + y + i * THREADS_Y];
+    [[unroll]] for (uint k = 0; k < BK; k++) {
+        vec4 a[TM / 4], b[TN / 4];
+        [[unroll]] for (uint i = 0; i < TM / 4; i++)
+            a[i] = a_tile[k * A_ROW + y + i * THREADS_Y];
+        [[unroll]] for (uint j = 0; j < TN / 4; j++)
+            b[j] = b_tile[k * B_ROW + x + j * THREADS_X];
+        [[unroll]] for (uint i = 0; i < TM; i++) {
             [[unroll]] for (uint j = 0; j < TN / 4; j++)
-                b[j] = b_tile[(outer + inner) * B_ROW + x + j * THREADS_X];
-            [[unroll]] for (uint i = 0; i < TM; i++) {
-                [[unroll]] for (uint j = 0; j < TN / 4; j++)
-                    sums[i][j] += a[i / 4][i % 4] * b[j];
-            }
+                sums[i][j] += a[i / 4][i % 4] * b[j];
         }
     }
 }
@@ -77,15 +84,14 @@ void main()
             sums[i][j] = vec4(0.0);
     }
     gemm_place();
-    if (gemm_step < gemm_end)
-        gemm_load();
+    place_tiles();
+    gemm_load();
     while (gemm_step < gemm_end) {
         barrier();
         keep_tiles();
         barrier();
         gemm_step++;
-        if (gemm_step < gemm_end)
-            gemm_load();
+        gemm_load();
         multiply(x, y);
     }
     [[unroll]] for (uint i = 0; i < TM; i++) {

@@ -3,8 +3,10 @@
 // time. Factors are float16, sums float32.
 //
 // Tiles of both operands lie in shared memory as halves, four to a uvec2, the left one by rows, the
-// right one by the depth, or by columns where it was read so. Rows are two quads longer than they
-// need to be, against bank conflicts. Sums go back through shared memory, a matrix at a time, to
+// right one by columns, which is how gemm_pack leaves it, or by the depth where it was read so: an
+// invocation's part of a matrix is a run along the depth on the devices whose compilers were seen,
+// and without that takes a read for every half. Rows are two quads longer than they need to be,
+// against bank conflicts. Sums go back through shared memory, a matrix at a time, to
 // meet bias and epilogue as whole channels of a pixel.
 //
 // glslang 12 knows NVIDIA's extension only; shader_pack makes it the Khronos one (shader_matrix.h).
@@ -33,8 +35,9 @@ layout(constant_id = 26) const uint K = 16;
 
 const uint DOWN = BM / 2 / M, ACROSS = BN / 2 / N; // matrices of a subgroup
 const uint A_ROW = BK / 4 + 2;
-const uint B_ROW = W_MODE == GEMM_W_DEPTH ? BK / 4 + 2 : BN / 4 + 2;
-const uint B_ROWS = W_MODE == GEMM_W_DEPTH ? BN : BK;
+const bool BY_COLUMNS = W_MODE == GEMM_W_PACKED || W_MODE == GEMM_W_DEPTH;
+const uint B_ROW = BY_COLUMNS ? BK / 4 + 2 : BN / 4 + 2;
+const uint B_ROWS = BY_COLUMNS ? BN : BK;
 
 shared uvec2 a_tile[BM * A_ROW];
 shared uvec2 b_tile[B_ROWS * B_ROW];
@@ -50,26 +53,26 @@ uvec2 halves(vec4 v)
 void keep_tiles()
 {
     [[unroll]] for (uint i = 0; i < A_LOADS; i++)
-        if (a_row(i) < BM)
+        if (a_kept(i))
             a_tile[a_row(i) * A_ROW + a_quad()] = halves(a_loaded(i));
-    const uint quads_wide = W_MODE == GEMM_W_DEPTH ? QUADS_K : BN / 4;
+    const uint quads_wide = BY_COLUMNS ? QUADS_K : BN / 4;
     [[unroll]] for (uint i = 0; i < B_LOADS; i++) {
         const uint at = b_index(i), row = at / quads_wide;
-        if (at < BK * BN / 4)
-            b_tile[row * B_ROW + at - row * quads_wide] = halves(b_next[i]);
+        if (b_kept(i))
+            b_tile[row * B_ROW + at - row * quads_wide] = halves(b_loaded(i));
     }
 }
 
 void multiply(uint first_row, uint first_column)
 {
-    for (uint k = 0; k < BK; k += K) {
+    [[unroll]] for (uint k = 0; k < BK; k += K) {
         LEFT left[DOWN];
         [[unroll]] for (uint i = 0; i < DOWN; i++)
             coopMatLoadNV(left[i], a_tile, (first_row + i * M) * A_ROW + k / 4, A_ROW, false);
         [[unroll]] for (uint j = 0; j < ACROSS; j++) {
             const uint column = first_column + j * N;
             RIGHT right;
-            if (W_MODE == GEMM_W_DEPTH)
+            if (BY_COLUMNS)
                 coopMatLoadNV(right, b_tile, column * B_ROW + k / 4, B_ROW, true);
             else
                 coopMatLoadNV(right, b_tile, k * B_ROW + column / 4, B_ROW, false);
@@ -86,15 +89,13 @@ void main()
     [[unroll]] for (uint i = 0; i < DOWN * ACROSS; i++)
         sums[i] = SUM(0.0);
     gemm_place();
-    if (gemm_step < gemm_end)
-        gemm_load();
+    gemm_load();
     while (gemm_step < gemm_end) {
         barrier();
         keep_tiles();
         barrier();
         gemm_step++;
-        if (gemm_step < gemm_end)
-            gemm_load();
+        gemm_load();
         multiply(first_row, first_column);
     }
     const uint patch_start = gl_SubgroupID * (M * N);

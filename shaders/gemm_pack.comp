@@ -1,6 +1,7 @@
-// One invocation = one packed vector: four output channels at one place of the depth, zero where
-// there are none. The order is [group][column tile][depth][output channel of the tile]; the depth
-// is every tap's input channels, each padded to whole quads, and all together to whole steps of BK.
+// One invocation = one packed vector, zero where there is nothing: four output channels at one place
+// of the depth in the order [group][column tile][depth][output channel of the tile], or with BK four
+// of the depth of one output channel, [group][column tile][step of BK][output channel][depth]. The
+// depth is every tap's input channels, each padded to whole quads, and all together to whole steps.
 // variants: f32 f16
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -9,6 +10,7 @@
 #include "index.glsl"
 
 layout(constant_id = 3) const uint BN = 64;
+layout(constant_id = 4) const uint BK = 0; // of a step, where vectors go along the depth
 
 layout(binding = 0) readonly buffer Source { STORED source[]; };
 layout(binding = 1) writeonly buffer Packed4 { STORED4 packed4[]; };
@@ -28,27 +30,34 @@ void main()
     const uint id = linear_id();
     if (id >= push.count)
         return;
-    uint rest = id / (BN / 4);
-    const uint quad = id - rest * (BN / 4);
-    const uint panel = rest / push.depth;
-    uint tap = rest - panel * push.depth;
+    const uint panel = id / (push.depth * (BN / 4));
+    uint rest = id - panel * push.depth * (BN / 4);
+    uint tap, column;
+    if (BK == 0) {
+        tap = rest / (BN / 4);
+        column = 4 * (rest - tap * (BN / 4));
+    } else {
+        const uint depth_step = rest / (BK * BN / 4);
+        rest -= depth_step * (BK * BN / 4);
+        column = rest / (BK / 4);
+        tap = depth_step * BK + 4 * (rest - column * (BK / 4));
+    }
     const uint group = panel / push.column_tiles;
-    const uint out_channel = (panel - group * push.column_tiles) * BN + 4 * quad;
+    const uint out_channel = (panel - group * push.column_tiles) * BN + column;
     const uint padded = (push.in_channels + 3) / 4 * 4;
     const uint in_channel = tap % padded;
     tap /= padded;
     const uint w = tap % push.kernel_w;
     tap /= push.kernel_w;
     const uint h = tap % push.kernel_h, d = tap / push.kernel_h;
+    const int from = push.offset + int(d) * push.strides[2] + int(h) * push.strides[3] +
+                     int(w) * push.strides[4];
     vec4 value = vec4(0.0);
-    if (in_channel < push.in_channels && d < push.kernel_d) {
-        const int from = push.offset + int(in_channel) * push.strides[1] +
-                         int(d) * push.strides[2] + int(h) * push.strides[3] +
-                         int(w) * push.strides[4];
-        for (uint k = 0; k < 4; k++)
-            if (out_channel + k < push.out_channels)
-                value[k] = VALUE_OF(source[from + int(group * push.out_channels + out_channel + k) *
-                                                      push.strides[0]]);
+    for (uint k = 0; k < 4; k++) {
+        const uint y = out_channel + (BK == 0 ? k : 0), x = in_channel + (BK == 0 ? 0 : k);
+        if (y < push.out_channels && x < push.in_channels && d < push.kernel_d)
+            value[k] = VALUE_OF(source[from + int(x) * push.strides[1] +
+                                       int(group * push.out_channels + y) * push.strides[0]]);
     }
     packed4[id] = STORED4_OF(value);
 }

@@ -211,7 +211,8 @@ static inline struct gemm_choice gemm_choose(struct op_lower *c, const struct ge
         (int)problem->x.storage, (int)problem->w_mode, problem->vector, problem->linear)];
 }
 
-// The weights of all groups, tile by tile; once, where they are constant.
+// The weights of all groups, tile by tile; once, where they are constant. Matrices want vectors that
+// go along the depth.
 static inline struct view gemm_packed(struct op_lower *c, const struct gemm_problem *problem,
                                       const struct gemm_tile *tile)
 {
@@ -223,6 +224,7 @@ static inline struct view gemm_packed(struct op_lower *c, const struct gemm_prob
     struct gemm_pack_spec spec = GEMM_PACK_SPEC_DEFAULT;
     spec.local_size_x = c->caps->local_size;
     spec.bn = tile->bn;
+    spec.bk = gemm_has_matrices(tile) ? tile->bk : 0;
     struct gemm_pack_push push = {.count = (uint32_t)(espy_view_count(&packed) / 4),
                                   .depth = (uint32_t)depth,
                                   .column_tiles = (uint32_t)column_tiles,

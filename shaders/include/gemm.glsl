@@ -66,20 +66,32 @@ const uint THREADS = GEMM_THREADS;
 const uint QUADS_K = BK / 4;
 const uint A_STEP = THREADS / QUADS_K; // rows that the workgroup reads at once
 const uint A_LOADS = (BM + A_STEP - 1) / A_STEP;
-const uint B_LOADS = (BK * BN / 4 + THREADS - 1) / THREADS;
+const uint B_QUADS = BK * BN / 4;
+const uint B_LOADS = (B_QUADS + THREADS - 1) / THREADS;
 
+// Nothing is read under a condition: what is not there is read from where something is, and becomes
+// 0 when it goes to the tile. A branch per read would cost a dozen instructions and a wait each, and
+// compilers could not have all reads of a step under way at once.
 uint gemm_step, gemm_end; // of the depth, BK each
+uint steps;               // that the whole depth takes
 vec4 a_next[A_LOADS], b_next[B_LOADS];
+bool a_there[A_LOADS], b_there[B_LOADS]; // what was read is what the tile has there
+bvec4 channels_there;                    // of the quad in a_next
 
 // The tile: its first pixel and channel, and its batch.
 uint tile_pixel, tile_channel, tile_batch;
-// Where the windows of this invocation's rows start: the image's first element, and on each axis.
+// Where the windows of this invocation's rows start: the element, and on each axis.
 uint factors[A_LOADS]; // of the rows' images
 uint loaded_quad;      // of the channels in a_next
-int image[A_LOADS], start_d[A_LOADS], start_h[A_LOADS], start_w[A_LOADS];
+int place[A_LOADS], start_d[A_LOADS], start_h[A_LOADS], start_w[A_LOADS];
+int first_place; // of the first pixel's first channel, which is there
 // The quad of the depth that this invocation reads: a tap, and a quad of its channels.
 uint quads, at_quad, at_d, at_h, at_w;
+uvec4 jump; // of a step, along taps and their quads
 uint w_base; // vectors if packed, else elements
+// What the loop over the depth needs of the push block, which may be far away.
+uvec3 in_size;
+int step_c, step_d, step_h, step_w;
 
 uint a_quad()
 {
@@ -110,14 +122,20 @@ void place_rows()
     } else {
         start += int(tile_batch * push.in_channels) * push.x_strides[1];
     }
+    first_place = start;
+    in_size = uvec3(IN_D, push.shape[0], push.shape[1]);
+    step_c = push.x_strides[1];
+    step_d = push.x_strides[2];
+    step_h = push.x_strides[3];
+    step_w = push.x_strides[4];
     [[unroll]] for (uint i = 0; i < A_LOADS; i++) {
         // Pixels past the end repeat the last one and are not stored.
         const uint pixel = min(tile_pixel + a_row(i), push.pixels - 1);
-        image[i] = start;
+        place[i] = start;
         if (FACTORS != 0)
             factors[i] = pixel / push.image_pixels * quads;
         if (LINEAR != 0) {
-            image[i] += int(pixel) * push.x_strides[4];
+            place[i] += int(pixel) * step_w;
         } else {
             const uint out_h = uint(push.shape[2]), out_w = uint(push.shape[3]);
             uint rest = pixel / out_w;
@@ -126,7 +144,8 @@ void place_rows()
             start_h[i] = window_start(rest - outer * out_h, STRIDE_H, PAD_H);
             rest = OUT_D == 1 ? outer : outer / OUT_D;
             start_d[i] = window_start(outer - rest * OUT_D, STRIDE_D, PAD_D);
-            image[i] += int(rest) * push.x_strides[0];
+            place[i] += int(rest) * push.x_strides[0] + start_d[i] * step_d +
+                        start_h[i] * step_h + start_w[i] * step_w;
         }
     }
 }
@@ -142,25 +161,29 @@ void gemm_place()
     rest /= column_tiles;
     tile_pixel = rest % row_tiles * BM;
     tile_batch = rest / row_tiles;
-    gemm_step = 0;
-    gemm_end = 0;
-    if (tile_batch >= push.batches) {
-        tile_pixel = push.pixels;
-        return;
-    }
     const uint taps = LINEAR != 0 ? 1 : KERNEL_D * KERNEL_H * KERNEL_W;
     quads = (push.in_channels + 3) / 4;
-    const uint steps = (taps * quads + QUADS_K - 1) / QUADS_K;
+    steps = (taps * quads + QUADS_K - 1) / QUADS_K;
+    gemm_step = 0;
     gemm_end = steps;
     if (SPLIT != 0) {
         const uint part = (steps + gl_NumWorkGroups.z - 1) / gl_NumWorkGroups.z;
         gemm_step = min(gl_WorkGroupID.z * part, steps);
         gemm_end = min(gemm_step + part, steps);
     }
-    w_base = (tile_batch * column_tiles + column_tile) * steps * (BK * BN / 4);
+    if (tile_batch >= push.batches) {
+        tile_batch = 0;
+        tile_pixel = push.pixels;
+        gemm_end = gemm_step;
+    }
+    w_base = (tile_batch * column_tiles + column_tile) * steps * B_QUADS;
     place_rows();
     at_quad = gemm_step * QUADS_K + a_quad();
+    jump = uvec4(0, 0, 0, QUADS_K);
     if (LINEAR == 0) {
+        const uint taps_on = QUADS_K / quads, rows_on = taps_on / KERNEL_W;
+        jump = uvec4(rows_on / KERNEL_H, rows_on % KERNEL_H, taps_on % KERNEL_W,
+                     QUADS_K - taps_on * quads);
         uint tap = at_quad / quads;
         at_quad -= tap * quads;
         at_w = tap % KERNEL_W;
@@ -172,57 +195,49 @@ void gemm_place()
 
 vec4 read_quad(int at)
 {
-    vec4 value = vec4(0.0);
+    vec4 value;
     if (VECTOR == 4)
-        value = vec4(x4[at >> 2]);
-    [[unroll]] for (uint k = 0; k < 4; k++) {
-        const bool some = 4 * at_quad + k < push.in_channels;
-        if (VECTOR == 1 && some)
-            value[k] = VALUE_OF(x[at + int(k) * push.x_strides[1]]);
-        if (VECTOR == 4 && RAGGED != 0 && !some)
-            value[k] = 0.0; // it may be anything
-    }
+        return vec4(x4[at >> 2]);
+    [[unroll]] for (uint k = 0; k < 4; k++)
+        value[k] = VALUE_OF(x[at + (channels_there[k] ? int(k) * step_c : 0)]);
     return value;
 }
 
-// Moves on by a step.
+// Moves on by a step: what is more than the last axis has goes to the one before it. In no loop,
+// whose trips would differ from invocation to invocation.
 void next_quad()
 {
-    at_quad += QUADS_K;
-    while (LINEAR == 0 && at_quad >= quads && at_d < KERNEL_D) {
-        at_quad -= quads;
-        at_w++;
-        if (at_w == KERNEL_W) {
-            at_w = 0;
-            at_h++;
-        }
-        if (at_h == KERNEL_H) {
-            at_h = 0;
-            at_d++;
-        }
-    }
+    at_quad += jump.w;
+    if (LINEAR != 0)
+        return;
+    uint carry = at_quad >= quads ? 1 : 0;
+    at_quad -= carry * quads;
+    at_w += jump.z + carry;
+    carry = at_w >= KERNEL_W ? 1 : 0;
+    at_w -= carry * KERNEL_W;
+    at_h += jump.y + carry;
+    carry = at_h >= KERNEL_H ? 1 : 0;
+    at_h -= carry * KERNEL_H;
+    at_d += jump.x + carry;
 }
 
 void load_a()
 {
-    const bool some = LINEAR != 0 ? at_quad < quads : at_d < KERNEL_D;
-    const int channel = int(4 * at_quad) * push.x_strides[1];
+    const bool some = gemm_step < gemm_end && (LINEAR != 0 ? at_quad < quads : at_d < KERNEL_D);
+    const uvec3 tap = uvec3(KERNEL_D == 1 ? 0 : at_d * DILATION_D, at_h * DILATION_H,
+                            at_w * DILATION_W);
+    int offset = VECTOR == 4 ? int(4 * at_quad) : int(4 * at_quad) * step_c;
+    if (LINEAR == 0)
+        offset += int(tap.x) * step_d + int(tap.y) * step_h + int(tap.z) * step_w;
+    channels_there = lessThan(4 * at_quad + uvec4(0, 1, 2, 3), uvec4(push.in_channels));
     [[unroll]] for (uint i = 0; i < A_LOADS; i++) {
-        int at = image[i] + channel;
-        bool inside = some;
-        if (LINEAR == 0) {
-            const int d = start_d[i] + int(at_d * DILATION_D);
-            const int h = start_h[i] + int(at_h * DILATION_H);
-            const int w = start_w[i] + int(at_w * DILATION_W);
-            if (PADDED != 0)
-                inside = inside && window_inside(d, IN_D) &&
-                         window_inside(h, uint(push.shape[0])) &&
-                         window_inside(w, uint(push.shape[1]));
-            at += d * push.x_strides[2] + h * push.x_strides[3] + w * push.x_strides[4];
+        a_there[i] = some;
+        if (LINEAR == 0 && PADDED != 0) {
+            // What is negative is large without a sign.
+            const uvec3 at = uvec3(start_d[i], start_h[i], start_w[i]) + tap;
+            a_there[i] = all(bvec4(lessThan(at, in_size), some));
         }
-        a_next[i] = vec4(0.0);
-        if (inside)
-            a_next[i] = read_quad(at);
+        a_next[i] = read_quad(a_there[i] ? place[i] + offset : first_place);
     }
     loaded_quad = min(at_quad, quads - 1);
     next_quad();
@@ -232,39 +247,71 @@ void load_a()
 // waits for its reads before it multiplies.
 vec4 a_loaded(uint i)
 {
-    return FACTORS != 0 ? a_next[i] * vec4(factors4[factors[i] + loaded_quad]) : a_next[i];
+    const bvec4 some = bvec4(a_there[i]);
+    vec4 value = mix(vec4(0.0), a_next[i], some);
+    if (VECTOR == 1 || RAGGED != 0) // what is no channel may be anything
+        value = mix(vec4(0.0), value, channels_there);
+    return FACTORS != 0 ? value * vec4(factors4[factors[i] + loaded_quad]) : value;
 }
 
-vec4 read_weights(uint at)
+// One at a time, each under its conditions: where nothing else is possible.
+vec4 read_weights_singly(uint k, uint column)
 {
-    if (W_MODE == GEMM_W_PACKED)
-        return vec4(weights4[w_base + gemm_step * (BK * BN / 4) + at]);
-    const bool along_depth = W_MODE == GEMM_W_DEPTH;
-    const uint k = gemm_step * BK + (along_depth ? at % QUADS_K * 4 : at / (BN / 4));
-    const uint column = tile_channel + (along_depth ? at / QUADS_K : at % (BN / 4) * 4);
     vec4 value = vec4(0.0);
-    if (k < push.in_channels && column < push.out_channels) {
-        const int from = int(w_base) + int(k) * push.w_depth + int(column) * push.w_column;
-        if (W_MODE == GEMM_W_SINGLE) {
-            [[unroll]] for (uint j = 0; j < 4; j++)
-                if (column + j < push.out_channels)
-                    value[j] = VALUE_OF(weights[from + int(j) * push.w_column]);
-        } else {
-            value = vec4(weights4[from >> 2]);
-        }
-    }
+    const int from = int(w_base) + int(k) * push.w_depth + int(column) * push.w_column;
+    [[unroll]] for (uint j = 0; j < 4; j++)
+        if (k < push.in_channels && column + j < push.out_channels)
+            value[j] = VALUE_OF(weights[from + int(j) * push.w_column]);
     return value;
 }
 
-// Reads what step gemm_step of the tile takes; steps are read in order, each once.
+void load_b(uint i)
+{
+    const uint at = B_QUADS % THREADS == 0 ? b_index(i) : min(b_index(i), B_QUADS - 1);
+    b_there[i] = true;
+    if (W_MODE == GEMM_W_PACKED) {
+        b_next[i] = vec4(weights4[w_base + min(gemm_step, steps - 1) * B_QUADS + at]);
+        return;
+    }
+    const bool along_depth = W_MODE == GEMM_W_DEPTH;
+    const uint k = gemm_step * BK + (along_depth ? at % QUADS_K * 4 : at / (BN / 4));
+    const uint column = tile_channel + (along_depth ? at / QUADS_K : at % (BN / 4) * 4);
+    if (W_MODE == GEMM_W_SINGLE) {
+        b_next[i] = read_weights_singly(k, column);
+        return;
+    }
+    b_there[i] =
+        all(lessThan(uvec2(k, column), uvec2(push.in_channels, push.out_channels)));
+    const int from = int(w_base) + int(k) * push.w_depth + int(column) * push.w_column;
+    b_next[i] = vec4(weights4[(b_there[i] ? from : int(w_base)) >> 2]);
+}
+
+vec4 b_loaded(uint i)
+{
+    if (W_MODE == GEMM_W_PACKED || W_MODE == GEMM_W_SINGLE)
+        return b_next[i];
+    return mix(vec4(0.0), b_next[i], bvec4(b_there[i]));
+}
+
+// Reads what step gemm_step of the tile takes; steps are read in order, each once. Behind the last
+// step something is read that nobody needs: a condition around the reads would have compilers wait
+// for them where its branches meet.
 void gemm_load()
 {
     load_a();
-    [[unroll]] for (uint i = 0; i < B_LOADS; i++) {
-        b_next[i] = vec4(0.0);
-        if (b_index(i) < BK * BN / 4)
-            b_next[i] = read_weights(b_index(i));
-    }
+    [[unroll]] for (uint i = 0; i < B_LOADS; i++)
+        load_b(i);
+}
+
+// Whether a row or a quad of weights is of the tile: not all invocations have as many.
+bool a_kept(uint i)
+{
+    return BM % A_STEP == 0 || a_row(i) < BM;
+}
+
+bool b_kept(uint i)
+{
+    return B_QUADS % THREADS == 0 || b_index(i) < B_QUADS;
 }
 
 vec4 read_operand(uint at, uint count)
