@@ -35,20 +35,57 @@ vec4 highest, totals; // of the four queries; an array would be of a type of the
 
 READ_QUAD(read_v, v, v4)
 
-void keep_values(uint first)
+vec4 value_of(uint first, uint i)
 {
     const int start =
         sizes.v_at[0] + int(batch) * sizes.v_at[1] + int(head / sizes.group) * sizes.v_at[2];
-    for (uint i = gl_LocalInvocationID.x; i < KEYS * WIDTH; i += THREADS) {
-        const uint row = i / WIDTH, quad = i - row * WIDTH;
-        const int at = start + int(min(first + row, sizes.keys - 1)) * sizes.v_at[3];
-        vec4 value = vec4(0.0);
-        if (first + row < sizes.keys)
-            value = read_v(at, quad, sizes.width, sizes.v_step);
-        kv_tile[row * KV_ROW + quad] = value;
-        // Not so for NaN either.
-        if (MASKED != 0 && !all(lessThanEqual(abs(value), vec4(-LOWEST))))
-            odd_values = 1;
+    const uint row = i / WIDTH, quad = i - row * WIDTH;
+    const int at = start + int(min(first + row, sizes.keys - 1)) * sizes.v_at[3];
+    const vec4 value = read_v(at, quad, sizes.width, sizes.v_step);
+    return mix(vec4(0.0), value, bvec4(first + row < sizes.keys));
+}
+
+void keep_value(uint i, vec4 value)
+{
+    const uint row = i / WIDTH, quad = i - row * WIDTH;
+    kv_tile[row * KV_ROW + quad] = value;
+    // Not so for NaN either.
+    if (MASKED != 0 && !all(lessThanEqual(abs(value), vec4(-LOWEST))))
+        odd_values = 1;
+}
+
+const uint VALUES = KEYS * WIDTH;
+const uint VALUES_EACH = (VALUES + THREADS - 1) / THREADS;
+// Few enough for registers: they are read before the softmax, and are there when it is over.
+const bool EARLY = VALUES_EACH <= 8;
+
+vec4 values_next[EARLY ? VALUES_EACH : 1];
+
+uint value_index(uint t)
+{
+    return min(t * THREADS + gl_LocalInvocationID.x, VALUES - 1);
+}
+
+void load_values(uint first)
+{
+    if (EARLY)
+        [[unroll]] for (uint t = 0; t < VALUES_EACH; t++)
+            values_next[t] = value_of(first, value_index(t));
+}
+
+void keep_values(uint first)
+{
+    if (EARLY) {
+        [[unroll]] for (uint t = 0; t < VALUES_EACH; t++)
+            keep_value(value_index(t), values_next[t]);
+        return;
+    }
+    for (uint base = 0; base < VALUES; base += TOGETHER * THREADS) {
+        vec4 quads[TOGETHER];
+        [[unroll]] for (uint t = 0; t < TOGETHER; t++)
+            quads[t] = value_of(first, value_index(base / THREADS + t));
+        [[unroll]] for (uint t = 0; t < TOGETHER; t++)
+            keep_value(value_index(base / THREADS + t), quads[t]);
     }
 }
 
@@ -160,6 +197,7 @@ void main()
             odd_values = 0;
         barrier();
         multiply_keys();
+        load_values(first);
         finish_scores(first_query, first, length);
         tell_peaks();
         barrier();

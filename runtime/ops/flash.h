@@ -59,7 +59,8 @@ static inline struct flash_tile flash_choose(const struct op_lower *c,
     const int64_t queries = p->q.dims[2], keys = p->k.dims[2];
     const int64_t matrices = p->q.dims[0] * p->q.dims[1];
     for (uint32_t rows = ROWS_MAX; rows >= ROWS_MIN; rows /= 2) {
-        const bool last = rows == ROWS_MIN;
+        // Fewer would leave a part of a subgroup idle.
+        const bool last = rows == ROWS_MIN || 2 * rows <= caps->subgroup_size;
         if (2 * rows > caps->invocations_max ||
             (!last && queries <= rows / 2) || // half of the rows or more would be empty
             (!last && matrices * ((queries + rows - 1) / rows) < caps->groups_busy))

@@ -26,18 +26,22 @@ float mask_at(uint query, uint key)
 {
     if (MASK == ATTENTION_MASK_NONE)
         return 0.0;
-    if (key >= ATTENTION_SIZES.mask_keys)
-        return minus_infinity();
+    // Read in any case, so that no read waits for a branch.
+    const uint there = min(key, max(ATTENTION_SIZES.mask_keys, 1) - 1);
     const int at = ATTENTION_SIZES.mask_at[0] + int(batch) * ATTENTION_SIZES.mask_at[1] +
                    int(head) * ATTENTION_SIZES.mask_at[2] +
-                   int(query) * ATTENTION_SIZES.mask_at[3] + int(key) * ATTENTION_SIZES.mask_step;
-    if (MASK == ATTENTION_MASK_BOOL)
-        return mask[at] != 0 ? 0.0 : minus_infinity();
+                   int(query) * ATTENTION_SIZES.mask_at[3] + int(there) * ATTENTION_SIZES.mask_step;
+    float value;
     if (MASK == ATTENTION_MASK_F16) {
         const vec2 pair = unpackHalf2x16(mask[at >> 1]);
-        return (at & 1) != 0 ? pair.y : pair.x;
+        value = (at & 1) != 0 ? pair.y : pair.x;
+    } else {
+        const uint word = mask[at];
+        value = MASK == ATTENTION_MASK_BOOL  ? (word != 0 ? 0.0 : minus_infinity())
+                : MASK == ATTENTION_MASK_I32 ? float(int(word))
+                                             : uintBitsToFloat(word);
     }
-    return MASK == ATTENTION_MASK_I32 ? float(int(mask[at])) : uintBitsToFloat(mask[at]);
+    return key == there ? value : minus_infinity();
 }
 
 // Where a query stands among the keys.
@@ -49,11 +53,12 @@ int place_of(int query, int length)
 
 bool inside_window(int query, int key, int length)
 {
-    if (key >= length)
-        return false;
+    const bool inside = key < length;
     if (WINDOW == 0)
-        return true;
-    const int place = place_of(query, length);
-    return (ATTENTION_SIZES.left < 0 || place - key <= ATTENTION_SIZES.left) &&
-           (ATTENTION_SIZES.right < 0 || key - place <= ATTENTION_SIZES.right);
+        return inside;
+    const int FAR = 0x7fffffff;
+    const int left = ATTENTION_SIZES.left < 0 ? FAR : ATTENTION_SIZES.left;
+    const int right = ATTENTION_SIZES.right < 0 ? FAR : ATTENTION_SIZES.right;
+    const int ahead = key - place_of(query, length);
+    return all(bvec3(inside, -ahead <= left, ahead <= right));
 }

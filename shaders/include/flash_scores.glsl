@@ -51,14 +51,28 @@ void keep_queries(uint first)
     }
 }
 
+// So many reads are under way before the first of them is kept.
+const uint TOGETHER = 4;
+
 void keep_keys(uint first)
 {
     const int start =
         sizes.k_at[0] + int(batch) * sizes.k_at[1] + int(head / sizes.group) * sizes.k_at[2];
-    for (uint i = gl_LocalInvocationID.x; i < KEYS * DEPTH; i += THREADS) {
-        const uint row = i / DEPTH, quad = i - row * DEPTH;
-        const int at = start + int(min(first + row, sizes.keys - 1)) * sizes.k_at[3];
-        kv_tile[row * KV_ROW + quad] = read_k(at, quad, sizes.depth, sizes.k_step);
+    const uint count = KEYS * DEPTH;
+    for (uint base = 0; base < count; base += TOGETHER * THREADS) {
+        vec4 quads[TOGETHER];
+        [[unroll]] for (uint t = 0; t < TOGETHER; t++) {
+            const uint i = min(base + t * THREADS + gl_LocalInvocationID.x, count - 1);
+            const uint row = i / DEPTH, quad = i - row * DEPTH;
+            const int at = start + int(min(first + row, sizes.keys - 1)) * sizes.k_at[3];
+            quads[t] = read_k(at, quad, sizes.depth, sizes.k_step);
+        }
+        // Those past the end are the last one once more.
+        [[unroll]] for (uint t = 0; t < TOGETHER; t++) {
+            const uint i = min(base + t * THREADS + gl_LocalInvocationID.x, count - 1);
+            const uint row = i / DEPTH, quad = i - row * DEPTH;
+            kv_tile[row * KV_ROW + quad] = quads[t];
+        }
     }
 }
 
@@ -74,8 +88,10 @@ void multiply_keys()
             query[i] = q_tile[row_of(i) * Q_ROW + d];
         [[unroll]] for (uint j = 0; j < KEYS_EACH; j++) {
             const vec4 key = kv_tile[(lane() + j * LANES) * KV_ROW + d];
-            [[unroll]] for (uint i = 0; i < 4; i++)
-                scores[i][j] += dot(query[i], key);
+            // No dot(), which compilers make a product, three multiply-adds and a sum of.
+            [[unroll]] for (uint c = 0; c < 4; c++)
+                [[unroll]] for (uint i = 0; i < 4; i++)
+                    scores[i][j] += query[i][c] * key[c];
         }
     }
 }
