@@ -1,5 +1,5 @@
-// One workgroup = a tile of BM x BN as in gemm.comp, in the hands of two by two subgroups; a
-// subgroup = a quarter of it, in cooperative matrices of M x N that grow by K of the depth at a
+// One workgroup = a tile of BM x BN as in gemm.comp, in the hands of SIDE by SIDE subgroups; a
+// subgroup = its part of that, in cooperative matrices of M x N that grow by K of the depth at a
 // time. Factors are float16, sums float32.
 //
 // Tiles of both operands lie in shared memory as halves, four to a uvec2, the left one by rows, the
@@ -26,14 +26,15 @@ layout(constant_id = 23) const uint LANES = 32;
 layout(constant_id = 24) const uint M = 16;
 layout(constant_id = 25) const uint N = 16;
 layout(constant_id = 26) const uint K = 16;
-#define GEMM_THREADS (4 * LANES)
+layout(constant_id = 27) const uint SIDE = 2;
+#define GEMM_THREADS (SIDE * SIDE * LANES)
 #include "gemm.glsl"
 
 #define LEFT fcoopmatNV<16, gl_ScopeSubgroup, M, K>
 #define RIGHT fcoopmatNV<16, gl_ScopeSubgroup, K, N>
 #define SUM fcoopmatNV<32, gl_ScopeSubgroup, M, N>
 
-const uint DOWN = BM / 2 / M, ACROSS = BN / 2 / N; // matrices of a subgroup
+const uint DOWN = BM / SIDE / M, ACROSS = BN / SIDE / N; // matrices of a subgroup
 const uint A_ROW = BK / 4 + 2;
 const bool BY_COLUMNS = W_MODE == GEMM_W_PACKED || W_MODE == GEMM_W_DEPTH;
 const uint B_ROW = BY_COLUMNS ? BK / 4 + 2 : BN / 4 + 2;
@@ -41,7 +42,7 @@ const uint B_ROWS = BY_COLUMNS ? BN : BK;
 
 shared uvec2 a_tile[BM * A_ROW];
 shared uvec2 b_tile[B_ROWS * B_ROW];
-shared float patches[4 * M * N]; // one for each subgroup
+shared float patches[SIDE * SIDE * M * N]; // one for each subgroup
 
 SUM sums[DOWN * ACROSS];
 
@@ -84,8 +85,8 @@ void multiply(uint first_row, uint first_column)
 
 void main()
 {
-    const uint first_row = gl_SubgroupID / 2 * (BM / 2);
-    const uint first_column = gl_SubgroupID % 2 * (BN / 2);
+    const uint first_row = gl_SubgroupID / SIDE * (BM / SIDE);
+    const uint first_column = gl_SubgroupID % SIDE * (BN / SIDE);
     [[unroll]] for (uint i = 0; i < DOWN * ACROSS; i++)
         sums[i] = SUM(0.0);
     gemm_place();

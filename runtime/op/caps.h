@@ -31,6 +31,8 @@ struct caps {
     uint32_t local_size;     // good size for one-dimensional kernels
     uint32_t invocations_max; // per workgroup
     uint32_t shared_size;    // bytes of shared memory per workgroup
+    uint32_t registers;      // 32-bit, that an invocation can fill; 0: as many as any kernel takes
+    uint32_t subgroup_registers; // the same of all lanes together
     uint32_t groups_busy;    // workgroups of some 256 invocations that keep the device busy, roughly
     uint32_t groups_max[3];  // workgroups per dimension
     uint32_t buffer_alignment; // of an offset at which a buffer is bound

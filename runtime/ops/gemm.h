@@ -35,26 +35,32 @@ struct gemm_problem {
 };
 
 // One tile: what a workgroup computes, how much of the depth it takes at a time, and what one
-// invocation computes of it; with cooperative matrices four subgroups share a tile instead, and tm
-// is 0. Speed is what multiplications gain over those of a 1 x 1 tile: it grows with how often a
-// number is used that was read from shared memory.
+// invocation computes of it; with cooperative matrices tm is 0 and tn by tn subgroups share a tile
+// instead. Speed is what multiplications gain over those of a 1 x 1 tile: it grows with how often a
+// number is used that was read from shared memory. Tiles that are marked are for devices that have
+// too few registers for the others.
 struct gemm_tile {
     uint32_t bm, bn, bk, tm, tn;
     double speed;
+    bool few;
 };
 
-static const struct gemm_tile gemm_tiles[] = {{128, 128, 16, 8, 8, 1.0},
-                                              {64, 64, 16, 4, 8, 0.8},
-                                              {128, 32, 16, 8, 4, 0.8}, // few channels
-                                              {32, 32, 32, 4, 4, 0.6},
-                                              {4, 256, 8, 4, 4, 0.5}, // few rows: reads weights
-                                              {128, 128, 32, 0, 0, 6.0},
-                                              {64, 64, 32, 0, 0, 5.0}};
+static const struct gemm_tile gemm_tiles[] = {
+    {128, 128, 16, 8, 8, 1.0, false}, {64, 64, 16, 4, 8, 0.8, false},
+    {128, 32, 16, 8, 4, 0.8, false},                                 // few channels
+    {32, 32, 32, 4, 4, 0.6, false},   {4, 256, 8, 4, 4, 0.5, false}, // few rows: reads weights
+    {64, 64, 16, 4, 4, 0.6, true},    {32, 32, 16, 4, 4, 0.5, true},
+    {4, 256, 4, 4, 4, 0.4, true},     {128, 128, 32, 0, 2, 6.0, false},
+    {64, 64, 32, 0, 2, 5.0, false},   {64, 64, 32, 0, 4, 5.0, true}};
 enum {
     GEMM_TILES = sizeof(gemm_tiles) / sizeof(gemm_tiles[0]),
     GEMM_SPLIT_MAX = 64,
-    GEMM_FORMS = 4, // the cheapest by gemm_cost, for espy_lower_choose
-    GEMM_SUBGROUPS = 4 // of a tile with matrices, two by two
+    // Places in the table. Usual is what most devices have registers for.
+    GEMM_USUAL = 1,
+    GEMM_SMALLEST = 3,
+    GEMM_SMALLEST_FEW = 6,
+    GEMM_USUAL_MATRICES = 9,
+    GEMM_FORMS = 4 // the cheapest by gemm_cost, for espy_lower_choose
 };
 
 static inline bool gemm_has_matrices(const struct gemm_tile *tile)
@@ -64,7 +70,7 @@ static inline bool gemm_has_matrices(const struct gemm_tile *tile)
 
 static inline uint32_t gemm_threads(const struct caps *caps, const struct gemm_tile *tile)
 {
-    return gemm_has_matrices(tile) ? GEMM_SUBGROUPS * caps->subgroup_size
+    return gemm_has_matrices(tile) ? tile->tn * tile->tn * caps->subgroup_size
                                    : tile->bm / tile->tm * (tile->bn / tile->tn);
 }
 
@@ -73,7 +79,7 @@ static inline int64_t gemm_tiles_of(int64_t count, uint32_t size)
     return (count + size - 1) / size;
 }
 
-// The largest matrices that a subgroup's quarter of a tile divides into; m 0: there are none.
+// The largest matrices that a subgroup's part of a tile divides into; m 0: there are none.
 static inline struct caps_matrix gemm_matrix_of(const struct caps *caps,
                                                 const struct gemm_tile *tile)
 {
@@ -82,8 +88,8 @@ static inline struct caps_matrix gemm_matrix_of(const struct caps *caps,
     for (uint32_t i = 0; i < caps->matrix_count; i++) {
         const struct caps_matrix *row = &caps->matrices[i];
         if (row->m % 4 == 0 && row->n % 4 == 0 && row->k % 4 == 0 &&
-            row->m * row->n <= SIZE_MAX_SUMS && tile->bm / 2 % row->m == 0 &&
-            tile->bn / 2 % row->n == 0 && tile->bk % row->k == 0 &&
+            row->m * row->n <= SIZE_MAX_SUMS && tile->bm / tile->tn % row->m == 0 &&
+            tile->bn / tile->tn % row->n == 0 && tile->bk % row->k == 0 &&
             row->m * row->n * row->k > best.m * best.n * best.k)
             best = *row;
     }
@@ -98,14 +104,52 @@ static inline uint32_t gemm_shared_size(const struct gemm_tile *tile, struct cap
     const uint32_t by_depth = tile->bk * (tile->bn / 4 + 2);
     const uint32_t by_columns = tile->bn * (tile->bk / 4 + 2);
     return 8 * (tile->bm * (tile->bk / 4 + 2) + (by_depth > by_columns ? by_depth : by_columns)) +
-           4 * GEMM_SUBGROUPS * matrix.m * matrix.n;
+           4 * tile->tn * tile->tn * matrix.m * matrix.n;
+}
+
+// What is in registers beside a tile's sums and operands and what is on its way for the next step:
+// places, of each lane. Compilers of three vendors need as much, give or take eight
+// (docs/devices.md).
+enum { GEMM_PLACES = 20 };
+
+// Registers of an invocation.
+static inline uint32_t gemm_registers(const struct gemm_tile *tile)
+{
+    const uint32_t threads = tile->bm / tile->tm * (tile->bn / tile->tn);
+    return tile->tm * tile->tn + tile->tm + tile->tn + (tile->bm + tile->bn) * tile->bk / threads +
+           GEMM_PLACES;
+}
+
+// Registers of a subgroup, where a tile is made with matrices: operands are a column of left ones
+// and one right one, as halves.
+static inline uint32_t gemm_matrix_registers(const struct caps *caps, const struct gemm_tile *tile)
+{
+    const struct caps_matrix matrix = gemm_matrix_of(caps, tile);
+    const uint32_t rows = tile->bm / tile->tn, columns = tile->bn / tile->tn;
+    return rows * columns + (rows + matrix.n) * matrix.k / 2 +
+           (tile->bm + tile->bn) * tile->bk / (tile->tn * tile->tn) +
+           GEMM_PLACES * caps->subgroup_size;
+}
+
+// A tile that is marked is for devices on which others do not fit.
+static inline bool gemm_fits_registers(const struct caps *caps, const struct gemm_tile *tile)
+{
+    const bool matrices = gemm_has_matrices(tile);
+    const struct gemm_tile *usual = &gemm_tiles[matrices ? GEMM_USUAL_MATRICES : GEMM_USUAL];
+    const uint32_t room = matrices ? caps->subgroup_registers : caps->registers;
+    if (room == 0)
+        return !tile->few;
+    if (matrices)
+        return gemm_matrix_registers(caps, tile) <= room &&
+               tile->few == (gemm_matrix_registers(caps, usual) > room);
+    return gemm_registers(tile) <= room && tile->few == (gemm_registers(usual) > room);
 }
 
 static inline bool gemm_tile_fits(const struct caps *caps, enum storage storage,
                                   const struct gemm_tile *tile)
 {
     const struct caps_matrix matrix = gemm_matrix_of(caps, tile);
-    return gemm_threads(caps, tile) <= caps->invocations_max &&
+    return gemm_threads(caps, tile) <= caps->invocations_max && gemm_fits_registers(caps, tile) &&
            gemm_shared_size(tile, matrix) <= caps->shared_size &&
            (!gemm_has_matrices(tile) || (storage == STORAGE_F16 && matrix.m > 0));
 }
@@ -119,9 +163,11 @@ static inline int64_t gemm_steps(const struct gemm_problem *problem, const struc
 // Whether this is a device for these kernels, and none of its invocations loops too often.
 static inline bool gemm_suits(const struct op_lower *c, enum storage storage, int64_t depth)
 {
-    enum { DEPTH_MAX = 131072, SMALLEST = 3 };
+    enum { DEPTH_MAX = 131072 };
     return !c->caps->cpu && (storage == STORAGE_F32 || storage == STORAGE_F16) && depth > 0 &&
-           depth <= DEPTH_MAX && gemm_tile_fits(c->caps, storage, &gemm_tiles[SMALLEST]);
+           depth <= DEPTH_MAX &&
+           (gemm_tile_fits(c->caps, storage, &gemm_tiles[GEMM_SMALLEST]) ||
+            gemm_tile_fits(c->caps, storage, &gemm_tiles[GEMM_SMALLEST_FEW]));
 }
 
 struct gemm_choice {
@@ -135,14 +181,15 @@ struct gemm_choice {
 static inline double gemm_cost(const struct caps *caps, const struct gemm_problem *problem,
                                const struct gemm_choice *choice)
 {
-    enum { SUM_COST = 24, READ_COST = 16, THREADS_USUAL = 256, THREADS_MATRICES = 128 };
+    enum { SUM_COST = 24, READ_COST = 16, THREADS_USUAL = 256, LANES_USUAL = 32 };
     const struct gemm_tile *tile = choice->tile;
     const double multiply = tile->bm * tile->bn / tile->speed;
     const double read = READ_COST * (tile->bm + tile->bn);
     const double depth = (double)(gemm_steps(problem, tile) * tile->bk);
     const double groups = (double)(problem->batches * gemm_tiles_of(problem->pixels, tile->bm) *
                                    gemm_tiles_of(problem->out, tile->bn));
-    const double threads = gemm_has_matrices(tile) ? THREADS_MATRICES : gemm_threads(caps, tile);
+    const double threads = gemm_has_matrices(tile) ? tile->tn * tile->tn * LANES_USUAL
+                                                   : gemm_threads(caps, tile);
     const double busy = (double)caps->groups_busy * THREADS_USUAL / threads;
     const double parts = groups * (double)choice->splits;
     const double sums = choice->splits == 1 ? 0
@@ -359,6 +406,7 @@ static inline void gemm_multiply(struct op_lower *c, const struct gemm_problem *
         GEMM_FILL_SPEC(&matrix_spec, problem, choice);
         matrix_spec.local_size_x = gemm_threads(c->caps, tile);
         matrix_spec.lanes = c->caps->subgroup_size;
+        matrix_spec.side = tile->tn;
         matrix_spec.m = matrix.m;
         matrix_spec.n = matrix.n;
         matrix_spec.k = matrix.k;

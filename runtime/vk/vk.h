@@ -23,6 +23,7 @@ struct vk_device_params {
     bool float16_storage; // 16-bit elements on CPU drivers too, where they are slower; for tests
     bool gpu_kernels; // the kernels of GPUs on CPU drivers too, where they are slower; for tests
     bool no_matrices;   // no kernels with cooperative matrices; to compare with
+    bool few_registers; // as few as any device has, whatever there are; for tests
     bool compiled_facts; // pipelines are made so that espy_vk_compiled_describe has what to say
     vk_table_hook hook; // NULL: none
     void *hook_user;

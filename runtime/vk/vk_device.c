@@ -23,6 +23,20 @@ static uint32_t groups_busy(espy_device_type type)
     return type == ESPY_DEVICE_DISCRETE_GPU ? DISCRETE : type == ESPY_DEVICE_CPU ? CPU : OTHER;
 }
 
+// Registers of 32 bits that one invocation can fill, 0 for as many as any kernel takes: nor does
+// Vulkan say that. Beyond them compilers spill to memory. What Mesa's compilers make of the kernels
+// (docs/devices.md) shows that Intel's 128, which are those of the narrowest subgroups, hold two
+// thirds of what the same number of another vendor's do.
+enum { REGISTERS_FEW = 64, REGISTERS_INTEL = 88 };
+
+static uint32_t registers(uint32_t vendor_id, bool few)
+{
+    enum { BROADCOM = 0x14e4, ARM = 0x13b5, INTEL = 0x8086 };
+    if (few || vendor_id == ARM || vendor_id == BROADCOM)
+        return REGISTERS_FEW;
+    return vendor_id == INTEL ? REGISTERS_INTEL : 0;
+}
+
 static void fill_caps(struct vk_device *device, const struct vk_device_params *params)
 {
     VkPhysicalDeviceMaintenance3Properties maintenance = {
@@ -51,6 +65,7 @@ static void fill_caps(struct vk_device *device, const struct vk_device_params *p
     caps->local_size = caps->cpu ? caps->subgroup_size : GPU_LOCAL_SIZE;
     caps->local_size = min_u32(caps->local_size, caps->invocations_max);
     caps->shared_size = limits->maxComputeSharedMemorySize;
+    caps->registers = registers(device->info.vendor_id, params->few_registers);
     caps->groups_busy = groups_busy(device->info.type);
     for (uint32_t i = 0; i < 3; i++)
         caps->groups_max[i] = limits->maxComputeWorkGroupCount[i];
@@ -118,8 +133,9 @@ static bool is_among(const char *const *names, uint32_t count, const char *name)
 
 // Kernels that use subgroups are written for caps->subgroup_size lanes, and some drivers choose
 // per pipeline unless told. Finds out whether they can be told, and whether that is needed.
-static void ask_subgroups(struct vk_device *device)
+static void ask_subgroups(struct vk_device *device, const struct vk_device_params *params)
 {
+    enum { LANES_FEW = 16 }; // of the devices that have few registers
     if (device->info.api_version[1] < 3 || device->vk.api_version < VK_API_VERSION_1_3)
         return; // for all that an older driver says, they vary
     VkPhysicalDeviceSubgroupSizeControlFeatures features = {
@@ -138,6 +154,9 @@ static void ask_subgroups(struct vk_device *device)
                                  caps->subgroup_size >= sizes.minSubgroupSize &&
                                  caps->subgroup_size <= sizes.maxSubgroupSize;
     device->fills_subgroups = device->pins_subgroup_size && features.computeFullSubgroups;
+    // Wider subgroups have as many together: each of their lanes has fewer.
+    caps->subgroup_registers =
+        caps->registers * (params->few_registers ? LANES_FEW : sizes.minSubgroupSize);
     caps->subgroup_fixed =
         caps->subgroups &&
         (device->pins_subgroup_size || sizes.minSubgroupSize == sizes.maxSubgroupSize);
@@ -154,7 +173,7 @@ static espy_status open_device(struct vk_device *device, const struct vk_device_
         is_among(extensions, extension_count, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
     device->compiled_facts = is_among(extensions, extension_count,
                                       VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
-    ask_subgroups(device);
+    ask_subgroups(device, params);
     if (!params->no_matrices &&
         is_among(extensions, extension_count, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME))
         TRY(espy_vk_matrices_find(device));

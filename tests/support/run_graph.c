@@ -12,7 +12,8 @@ struct vk_device_params espy_test_device_params(const struct host *host)
         .name = getenv("ESPY_TEST_DEVICE"),
         .validation = validation == NULL || strcmp(validation, "0") != 0,
         .gpu_kernels = kernels != NULL && strncmp(kernels, "gpu", 3) == 0,
-        .no_matrices = kernels != NULL && strcmp(kernels, "gpu-plain") == 0};
+        .no_matrices = kernels != NULL && strcmp(kernels, "gpu-plain") == 0,
+        .few_registers = kernels != NULL && strcmp(kernels, "gpu-few") == 0};
 }
 
 espy_status espy_test_open_device(const struct host *host, bool float16_storage,

@@ -7,7 +7,8 @@
 
 // The device that ESPY_TEST_DEVICE names (default: the best, lavapipe where there is no GPU),
 // with the validation layer on unless ESPY_TEST_VALIDATION is "0". ESPY_TEST_KERNELS=gpu takes the
-// kernels of real GPUs whatever the device is, gpu-plain those without cooperative matrices.
+// kernels of real GPUs whatever the device is, gpu-plain those without cooperative matrices, gpu-few
+// those for devices with few registers.
 struct vk_device_params espy_test_device_params(const struct host *host);
 // Opens it. float16_storage keeps float16 tensors in 16 bit even where the device would not by
 // itself, so that their kernels are tested.

@@ -21,6 +21,13 @@ static const struct caps least = {.invocations_max = 128,
                                   .groups_busy = 48,
                                   .buffer_range_max = 1 << 27};
 
+static const struct caps few = {.invocations_max = 1024,
+                                .shared_size = 32 << 10,
+                                .registers = 64,
+                                .subgroup_registers = 1024,
+                                .groups_busy = 16,
+                                .buffer_range_max = 1 << 27};
+
 static struct gemm_choice choose(const struct caps *caps, int64_t rows, int64_t depth,
                                  int64_t columns)
 {
@@ -71,6 +78,46 @@ Test(gemm, cases_of_test_ops_reach_every_tile)
     cr_expect(choose(&software, 9, 515, 37).splits > 1);
 }
 
+// The same cases, with ESPY_TEST_KERNELS=gpu-few.
+Test(gemm, few_registers_get_tiles_of_their_own)
+{
+    expect_tile(&few, (const int64_t[3]){500, 22, 510}, 64, 64, false);
+    expect_tile(&few, (const int64_t[3]){4100, 20, 30}, 32, 32, false);
+    expect_tile(&few, (const int64_t[3]){3, 12, 16390}, 4, 256, false);
+    cr_expect(choose(&few, 500, 22, 510).tile->tn == 4);
+    cr_expect(choose(&few, 4100, 20, 30).tile->bk == 16);
+    cr_expect(choose(&few, 3, 12, 16390).tile->bk == 4);
+    struct caps more = few;
+    more.registers = 88;
+    cr_expect(choose(&more, 4096, 1024, 4096).tile->tn == 8);
+    cr_expect(choose(&more, 4096, 1024, 4096).tile->bm == 64);
+}
+
+// Of subgroups whose registers would not hold a quarter.
+Test(gemm, few_registers_share_tiles_with_matrices_among_more_subgroups)
+{
+    struct caps caps = few;
+    const struct op_lower c = {.caps = &caps};
+    const struct gemm_problem problem = {.batches = 1,
+                                         .in = 576,
+                                         .out = 64,
+                                         .pixels = 3136,
+                                         .window = {.rank = 3, .kernel = {1, 1, 1}},
+                                         .x = {.storage = STORAGE_F16}};
+    caps.registers = 88;
+    caps.subgroup_registers = 88 * 16;
+    caps.subgroup_size = 32;
+    caps.matrix_count = 1;
+    caps.matrices[0] = (struct caps_matrix){8, 16, 16};
+    const struct gemm_tile *tile = gemm_ranking_of(&c, &problem).choices[0].tile;
+    cr_expect(gemm_has_matrices(tile) && tile->tn == 4);
+    caps.subgroup_registers = 88 * 8;
+    cr_expect(!gemm_has_matrices(gemm_ranking_of(&c, &problem).choices[0].tile));
+    caps.registers = caps.subgroup_registers = 0;
+    tile = gemm_ranking_of(&c, &problem).choices[0].tile;
+    cr_expect(gemm_has_matrices(tile) && tile->tn == 2);
+}
+
 Test(gemm, halves_get_matrices_where_there_are_some)
 {
     struct caps caps = discrete;
@@ -96,8 +143,8 @@ Test(gemm, halves_get_matrices_where_there_are_some)
 
 Test(gemm, choices_fit_the_device)
 {
-    static const struct caps *const devices[] = {&discrete, &software, &least};
-    for (uint32_t d = 0; d < 3; d++)
+    static const struct caps *const devices[] = {&discrete, &software, &least, &few};
+    for (uint32_t d = 0; d < 4; d++)
         for (int64_t rows = 1; rows < 100000; rows *= 7)
             for (int64_t columns = 3; columns < 5000; columns *= 5)
                 for (int64_t depth = 1; depth < 5000; depth *= 9) {
