@@ -278,12 +278,20 @@ static inline struct view winograd_weights(struct op_lower *c, const struct wino
     } while (0)
 
 // An invocation per tile and four channels.
+// `part` channels of a tile are an invocation's.
 static inline void winograd_transform(struct op_lower *c, struct op_dispatch *dispatch,
-                                      int64_t tiles, int64_t channels)
+                                      int64_t tiles, int64_t channels, uint32_t part)
 {
-    espy_lower_grid(c, (size_t)(tiles * ((channels + 3) / 4)), window_local_size(c),
+    espy_lower_grid(c, (size_t)(tiles * ((channels + 3) / 4 * (4 / part))), window_local_size(c),
                     dispatch->groups);
     espy_lower_dispatch(c, dispatch);
+}
+
+// Channels of an invocation that transforms an input: as many as it has registers for.
+static inline uint32_t winograd_part(const struct caps *caps, const struct winograd *w)
+{
+    enum { ROOM = 16 }; // for what else there is
+    return caps->registers != 0 && 4 * w->factors + ROOM > caps->registers ? 2 : 4;
 }
 
 static inline void winograd_input(struct op_lower *c, const struct winograd *w, int64_t first,
@@ -300,6 +308,7 @@ static inline void winograd_input(struct op_lower *c, const struct winograd *w, 
                                        .pad_h = (uint32_t)window->pad[1],
                                        .pad_w = (uint32_t)window->pad[2]};
     WINOGRAD_FILL(c, &spec, &push, w, first, count, problem->in, (problem->in + 3) / 4);
+    spec.part = winograd_part(c->caps, w);
     spec.vector = problem->vector ? 4 : 1;
     spec.padded = !panel_stays_inside(window) || window->out[1] % w->tile != 0 ||
                   window->out[2] % w->tile != 0;
@@ -311,7 +320,7 @@ static inline void winograd_input(struct op_lower *c, const struct winograd *w, 
         .push_size = sizeof(push),
         .spec = &spec,
         .spec_size = sizeof(spec)};
-    winograd_transform(c, &dispatch, count, problem->in);
+    winograd_transform(c, &dispatch, count, problem->in, spec.part);
 }
 
 static inline void winograd_output(struct op_lower *c, const struct winograd *w, int64_t first,
@@ -335,7 +344,7 @@ static inline void winograd_output(struct op_lower *c, const struct winograd *w,
         .push_size = sizeof(push),
         .spec = &spec,
         .spec_size = sizeof(spec)};
-    winograd_transform(c, &dispatch, count, problem->out);
+    winograd_transform(c, &dispatch, count, problem->out, 4);
 }
 
 static inline void winograd_lower_cpu(struct op_lower *c, const struct winograd *w,

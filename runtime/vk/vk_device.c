@@ -26,15 +26,36 @@ static uint32_t groups_busy(espy_device_type type)
 // Registers of 32 bits that one invocation can fill, 0 for as many as any kernel takes: nor does
 // Vulkan say that. Beyond them compilers spill to memory. What Mesa's compilers make of the kernels
 // (docs/devices.md) shows that Intel's 128, which are those of the narrowest subgroups, hold two
-// thirds of what the same number of another vendor's do.
-enum { REGISTERS_FEW = 64, REGISTERS_INTEL = 88 };
+// thirds of what the same number of another vendor's do, and Qualcomm's 192 three quarters.
+enum {
+    REGISTERS_FEW = 64,
+    REGISTERS_INTEL = 88,
+    REGISTERS_APPLE = 128,
+    REGISTERS_QUALCOMM = 144
+};
 
-static uint32_t registers(uint32_t vendor_id, bool few)
+static uint32_t registers(const struct espy_device_info *info, bool few)
 {
-    enum { BROADCOM = 0x14e4, ARM = 0x13b5, INTEL = 0x8086 };
-    if (few || vendor_id == ARM || vendor_id == BROADCOM)
+    enum { ARM = 0x13b5, BROADCOM = 0x14e4, INTEL = 0x8086, APPLE = 0x106b, QUALCOMM = 0x5143 };
+    enum { MESA = 0x10005 }; // of drivers by people who are not the vendor: of Apple's GPUs
+    if (few)
         return REGISTERS_FEW;
-    return vendor_id == INTEL ? REGISTERS_INTEL : 0;
+    if (info->type == ESPY_DEVICE_CPU)
+        return 0;
+    switch (info->vendor_id) {
+    case ARM:
+    case BROADCOM:
+        return REGISTERS_FEW;
+    case INTEL:
+        return REGISTERS_INTEL;
+    case APPLE:
+    case MESA:
+        return REGISTERS_APPLE;
+    case QUALCOMM:
+        return REGISTERS_QUALCOMM;
+    default:
+        return 0;
+    }
 }
 
 static void fill_caps(struct vk_device *device, const struct vk_device_params *params)
@@ -65,7 +86,7 @@ static void fill_caps(struct vk_device *device, const struct vk_device_params *p
     caps->local_size = caps->cpu ? caps->subgroup_size : GPU_LOCAL_SIZE;
     caps->local_size = min_u32(caps->local_size, caps->invocations_max);
     caps->shared_size = limits->maxComputeSharedMemorySize;
-    caps->registers = registers(device->info.vendor_id, params->few_registers);
+    caps->registers = registers(&device->info, params->few_registers);
     caps->groups_busy = groups_busy(device->info.type);
     for (uint32_t i = 0; i < 3; i++)
         caps->groups_max[i] = limits->maxComputeWorkGroupCount[i];

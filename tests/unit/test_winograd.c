@@ -256,7 +256,7 @@ static void run_by_hand(struct test_host *test, struct vk_device *device)
 }
 
 // Whether the device has cooperative matrices for it.
-static bool run_all(espy_dtype dtype, bool no_matrices)
+static bool run_all(espy_dtype dtype, bool no_matrices, bool few_registers)
 {
     struct test_host test;
     struct vk_device *device = NULL;
@@ -268,7 +268,8 @@ static bool run_all(espy_dtype dtype, bool no_matrices)
         .validation = validation == NULL || strcmp(validation, "0") != 0,
         .float16_storage = true,
         .gpu_kernels = true,
-        .no_matrices = no_matrices};
+        .no_matrices = no_matrices,
+        .few_registers = few_registers};
     cr_assert(espy_vk_device_create(&params, &device) == ESPY_OK, "%s", test.last_error);
     const bool has_matrices = espy_vk_device_caps(device)->matrix_count > 0;
     for (size_t i = 0; i < sizeof(form_cases) / sizeof(form_cases[0]); i++)
@@ -283,13 +284,20 @@ static bool run_all(espy_dtype dtype, bool no_matrices)
 
 Test(winograd, every_form_is_right_in_float32)
 {
-    run_all(ESPY_FLOAT32, false);
+    run_all(ESPY_FLOAT32, false, false);
 }
 
 Test(winograd, every_form_is_right_in_float16)
 {
-    if (run_all(ESPY_FLOAT16, false))
-        run_all(ESPY_FLOAT16, true);
+    if (run_all(ESPY_FLOAT16, false, false))
+        run_all(ESPY_FLOAT16, true, false);
+}
+
+// The inputs' transforms take two channels at a time there, products smaller tiles.
+Test(winograd, every_form_is_right_with_few_registers)
+{
+    run_all(ESPY_FLOAT32, false, true);
+    run_all(ESPY_FLOAT16, false, true);
 }
 
 // ---- where --------------------------------------------------------------------------------------
