@@ -3,9 +3,11 @@
 // one tile; one subgroup = M queries. Factors are float16, sums float32.
 //
 // The queries of a subgroup and its part of the result stay in matrices, that is in registers;
-// keys and values take turns in shared memory, as they lie in theirs, which is how both products
-// want them: keys are read by columns. Rows there have an odd number of octets, so that eight of
-// them lie in different banks.
+// keys and values lie in shared memory so that both products read them by columns: an invocation's
+// part of a right factor is a run along the depth on the devices whose compilers were seen, and
+// where it is none takes a read for every half. So a row of the tile has a key's channels, but a
+// channel's values; these are turned as they are kept, two keys at a time. Rows have an odd number
+// of octets, so that eight of them lie in different banks.
 //
 // Which element of a matrix an invocation has is the driver's secret, so scores go through shared
 // memory: a subgroup stores its M x KEYS of them as floats, its invocations take whole octets of a
@@ -55,9 +57,9 @@ const uint THREADS = ROWS / M * LANES;
 const uint HEAD_ROWS = ROWS / HEADS;
 const uint KEY_OCTETS = DEPTH / 8, VALUE_OCTETS = WIDTH / 8;
 const uint K_ROW = KEY_OCTETS | 1;
-const uint V_ROW = VALUE_OCTETS | 1;
+const uint V_ROW = KEYS / 8 | 1; // of a channel
 const uint V_START = HEADS * KEYS * K_ROW;
-const uint HELD = V_START + HEADS * KEYS * V_ROW;
+const uint HELD = V_START + HEADS * WIDTH * V_ROW;
 const uint S_ROW = KEYS / 4 + 1; // floats, or halves and behind them a matrix's row of floats
 const uint PATCH = KEYS / 8;
 const uint ROWS_EACH = M > LANES ? M / LANES : 1;
@@ -75,6 +77,7 @@ float highest[ROWS_EACH], totals[ROWS_EACH];
 float peaks[ROWS_EACH]; // what becomes the highest
 float parts[ROWS_EACH][8 * OCTETS_EACH]; // scores of this invocation's part of a row
 uint first_matrix;                       // of the workgroup
+uint key_head;                           // of the subgroup's keys and values
 uint slab, slab_query;                   // the subgroup's first row, and which query that is
 
 #define READ_OCTET(name, elements, octets)                                                         \
@@ -82,9 +85,8 @@ uint slab, slab_query;                   // the subgroup's first row, and which 
     {                                                                                              \
         uvec4 halves = uvec4(0);                                                                   \
         if (VECTOR != 0) {                                                                         \
-            if (8 * octet < count)                                                                 \
-                halves = octets[(at >> 3) + int(octet)];                                           \
-            return halves;                                                                         \
+            const bool there = 8 * octet < count;                                                  \
+            return mix(halves, octets[(at >> 3) + (there ? int(octet) : 0)], bvec4(there));        \
         }                                                                                          \
         [[unroll]] for (uint c = 0; c < 8; c++)                                                    \
             if (8 * octet + c < count)                                                             \
@@ -99,6 +101,8 @@ READ_OCTET(read_v, v, v8)
 // Where keys or values of one of the workgroup's heads start.
 int start_of(uint part, int offset, int batch_stride, int head_stride)
 {
+    if (HEADS == 1)
+        return offset + int(batch) * batch_stride + int(key_head) * head_stride;
     const uint matrix = min(first_matrix + part, sizes.matrices - 1);
     const uint outer = matrix / sizes.heads;
     const uint inner = (matrix - outer * sizes.heads) / sizes.group;
@@ -132,19 +136,24 @@ void keep_queries()
 }
 
 // Keys from `first` on, and none from `end` on.
+void keep_key(uint i, uint first, uint end)
+{
+    const uint row = i / KEY_OCTETS, octet = i - row * KEY_OCTETS;
+    const uint part = HEADS == 1 ? 0 : row / KEYS;
+    const uint key = first + row - part * KEYS;
+    const int at = start_of(part, sizes.k_at[0], sizes.k_at[1], sizes.k_at[2]) +
+                   int(min(key, end - 1)) * sizes.k_at[3];
+    const uvec4 halves = read_k(at, octet, sizes.depth, sizes.k_step);
+    tile[row * K_ROW + octet] = mix(uvec4(0), halves, bvec4(key < end));
+}
+
+// Those that are one too many do the last once more: a loop that all invocations leave at once, after
+// one or two trips that compilers know, is none.
 void keep_keys(uint first, uint end)
 {
-    for (uint i = gl_LocalInvocationID.x; i < HEADS * KEYS * KEY_OCTETS; i += THREADS) {
-        const uint row = i / KEY_OCTETS, octet = i - row * KEY_OCTETS;
-        const uint part = HEADS == 1 ? 0 : row / KEYS;
-        const uint key = first + row - part * KEYS;
-        const int at = start_of(part, sizes.k_at[0], sizes.k_at[1], sizes.k_at[2]) +
-                       int(key) * sizes.k_at[3];
-        uvec4 halves = uvec4(0);
-        if (key < end)
-            halves = read_k(at, octet, sizes.depth, sizes.k_step);
-        tile[row * K_ROW + octet] = halves;
-    }
+    const uint OCTETS = HEADS * KEYS * KEY_OCTETS;
+    for (uint base = 0; base < OCTETS; base += THREADS)
+        keep_key(min(base + gl_LocalInvocationID.x, OCTETS - 1), first, end);
 }
 
 bool all_finite(uvec4 halves)
@@ -153,21 +162,37 @@ bool all_finite(uvec4 halves)
     return all(notEqual(even, uvec4(0x7c00u))) && all(notEqual(odd, uvec4(0x7c000000u)));
 }
 
+uvec4 read_value(uint part, uint key, uint end, uint octet)
+{
+    const int at = start_of(part, sizes.v_at[0], sizes.v_at[1], sizes.v_at[2]) +
+                   int(min(key, end - 1)) * sizes.v_at[3];
+    const uvec4 halves = read_v(at, octet, sizes.width, sizes.v_step);
+    return mix(uvec4(0), halves, bvec4(key < end));
+}
+
+const uint PAIRS = KEYS / 2;
+
+void keep_pair(uint i, uint first, uint end)
+{
+    const uint pair = i % PAIRS, octet = i / PAIRS % VALUE_OCTETS;
+    const uint part = HEADS == 1 ? 0 : i / (PAIRS * VALUE_OCTETS);
+    const uvec4 even = read_value(part, first + 2 * pair, end, octet);
+    const uvec4 odd = read_value(part, first + 2 * pair + 1, end, octet);
+    const uint to = V_START + (part * WIDTH + 8 * octet) * V_ROW + pair / 4;
+    [[unroll]] for (uint c = 0; c < 4; c++) {
+        tile[to + 2 * c * V_ROW][pair % 4] = even[c] & 0xffffu | odd[c] << 16;
+        tile[to + (2 * c + 1) * V_ROW][pair % 4] = even[c] >> 16 | odd[c] & 0xffff0000u;
+    }
+    if (MASKED != 0 && !(all_finite(even) && all_finite(odd)))
+        odd_values = first + 1;
+}
+
+// Neighbouring invocations take neighbouring pairs of keys, and so write to neighbouring words.
 void keep_values(uint first, uint end)
 {
-    for (uint i = gl_LocalInvocationID.x; i < HEADS * KEYS * VALUE_OCTETS; i += THREADS) {
-        const uint row = i / VALUE_OCTETS, octet = i - row * VALUE_OCTETS;
-        const uint part = HEADS == 1 ? 0 : row / KEYS;
-        const uint key = first + row - part * KEYS;
-        const int at = start_of(part, sizes.v_at[0], sizes.v_at[1], sizes.v_at[2]) +
-                       int(key) * sizes.v_at[3];
-        uvec4 halves = uvec4(0);
-        if (key < end)
-            halves = read_v(at, octet, sizes.width, sizes.v_step);
-        tile[V_START + row * V_ROW + octet] = halves;
-        if (MASKED != 0 && !all_finite(halves))
-            odd_values = first + 1;
-    }
+    const uint COUNT = HEADS * PAIRS * VALUE_OCTETS;
+    for (uint base = 0; base < COUNT; base += THREADS)
+        keep_pair(min(base + gl_LocalInvocationID.x, COUNT - 1), first, end);
 }
 
 // key_row: the tile's first row of the subgroup's head.
@@ -259,7 +284,7 @@ void shrink_sums()
         sums[j] = sums[j] / growth;
 }
 
-// value_row: the tile's first octet of the values of the subgroup's head.
+// value_row: where the tile has the first channel of the subgroup's head.
 void add_values(uint value_row)
 {
     for (uint n = 0; n < KEYS; n += K) {
@@ -267,7 +292,7 @@ void add_values(uint value_row)
         coopMatLoadNV(weights, scores, slab * S_ROW + n / 8, S_ROW, false);
         [[unroll]] for (uint j = 0; j < WIDTH / N; j++) {
             RIGHT values;
-            coopMatLoadNV(values, tile, value_row + n * V_ROW + j * (N / 8), V_ROW, false);
+            coopMatLoadNV(values, tile, value_row + j * N * V_ROW + n / 8, V_ROW, true);
             sums[j] = coopMatMulAddNV(weights, values, sums[j]);
         }
     }
@@ -285,10 +310,10 @@ float careful_sum(uint row, uint value_row, uint channel)
     float sum = 0.0;
     for (uint o = 0; o < KEYS / 8; o++) {
         const uvec4 weights = scores[row * S_ROW + o];
+        const uvec4 values = tile[value_row + channel * V_ROW + o];
         [[unroll]] for (uint c = 0; c < 8; c++) {
             const float weight = half_at(weights, c);
-            const uvec4 values = tile[value_row + (8 * o + c) * V_ROW + channel / 8];
-            sum += weight == 0.0 ? 0.0 : weight * half_at(values, channel % 8);
+            sum += weight == 0.0 ? 0.0 : weight * half_at(values, c);
         }
     }
     return sum;
@@ -374,6 +399,7 @@ void main()
     const uint matrix = first_matrix + part;
     batch = min(matrix, sizes.matrices - 1) / sizes.heads;
     head = min(matrix, sizes.matrices - 1) - batch * sizes.heads;
+    key_head = head / sizes.group;
     slab_query = matrix < sizes.matrices ? first_query + slab - part * HEAD_ROWS : sizes.queries;
     const bool busy = slab_query < sizes.queries;
     const int length = length_of_batch();
@@ -407,9 +433,9 @@ void main()
         if (too_large)
             shrink_sums();
         if (MASKED != 0 && odd_values == first + 1)
-            add_values_carefully(V_START + part * KEYS * V_ROW);
+            add_values_carefully(V_START + part * WIDTH * V_ROW);
         else if (busy)
-            add_values(V_START + part * KEYS * V_ROW);
+            add_values(V_START + part * WIDTH * V_ROW);
     }
     store();
 }

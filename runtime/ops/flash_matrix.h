@@ -66,8 +66,9 @@ static inline int64_t flash_matrix_groups(const struct flash_problem *p,
 // Bytes of shared memory, as the kernel lays it out.
 static inline uint32_t flash_matrix_shared_size(const struct flash_matrix_tile *tile)
 {
-    const uint32_t k_row = tile->depth / 8 | 1, v_row = tile->width / 8 | 1;
-    const uint32_t held = tile->heads * tile->keys * (k_row + v_row), staged = tile->rows * k_row;
+    const uint32_t k_row = tile->depth / 8 | 1, v_row = tile->keys / 8 | 1;
+    const uint32_t held = tile->heads * (tile->keys * k_row + tile->width * v_row);
+    const uint32_t staged = tile->rows * k_row;
     return 16 * ((held > staged ? held : staged) + tile->rows * (tile->keys / 4 + 1)) + 16;
 }
 
