@@ -64,22 +64,33 @@ void keep_tiles()
     }
 }
 
+void multiply_at(uint k, uint first_row, uint first_column)
+{
+    LEFT left[DOWN];
+    [[unroll]] for (uint i = 0; i < DOWN; i++)
+        coopMatLoadNV(left[i], a_tile, (first_row + i * M) * A_ROW + k / 4, A_ROW, false);
+    [[unroll]] for (uint j = 0; j < ACROSS; j++) {
+        const uint column = first_column + j * N;
+        RIGHT right;
+        if (BY_COLUMNS)
+            coopMatLoadNV(right, b_tile, column * B_ROW + k / 4, B_ROW, true);
+        else
+            coopMatLoadNV(right, b_tile, k * B_ROW + column / 4, B_ROW, false);
+        [[unroll]] for (uint i = 0; i < DOWN; i++)
+            sums[i * ACROSS + j] = coopMatMulAddNV(left[i], right, sums[i * ACROSS + j]);
+    }
+}
+
+// In no loop, for gemm_load's sake, unless matrices are so small that compilers would take minutes.
 void multiply(uint first_row, uint first_column)
 {
-    [[unroll]] for (uint k = 0; k < BK; k += K) {
-        LEFT left[DOWN];
-        [[unroll]] for (uint i = 0; i < DOWN; i++)
-            coopMatLoadNV(left[i], a_tile, (first_row + i * M) * A_ROW + k / 4, A_ROW, false);
-        [[unroll]] for (uint j = 0; j < ACROSS; j++) {
-            const uint column = first_column + j * N;
-            RIGHT right;
-            if (BY_COLUMNS)
-                coopMatLoadNV(right, b_tile, column * B_ROW + k / 4, B_ROW, true);
-            else
-                coopMatLoadNV(right, b_tile, k * B_ROW + column / 4, B_ROW, false);
-            [[unroll]] for (uint i = 0; i < DOWN; i++)
-                sums[i * ACROSS + j] = coopMatMulAddNV(left[i], right, sums[i * ACROSS + j]);
-        }
+    const uint PRODUCTS_MAX = 64;
+    if (DOWN * ACROSS * (BK / K) <= PRODUCTS_MAX) {
+        [[unroll]] for (uint k = 0; k < BK; k += K)
+            multiply_at(k, first_row, first_column);
+    } else {
+        for (uint k = 0; k < BK; k += K)
+            multiply_at(k, first_row, first_column);
     }
 }
 
