@@ -44,7 +44,7 @@ layout(push_constant) uniform Push {
 
 vec4 load_x(int at)
 {
-    return VECTOR == 4 ? vec4(x4[at / 4]) : vec4(VALUE_OF(x[at]), 0.0, 0.0, 0.0);
+    return VECTOR == 4 ? vec4(x4[at >> 2]) : vec4(VALUE_OF(x[at]), 0.0, 0.0, 0.0);
 }
 
 vec4 load_weight(uint at)
@@ -76,6 +76,13 @@ void main()
     [[unroll]] for (uint p = 0; p < COLUMNS; p++)
         sums[p] = start;
 
+    // The same for all lines of the window. What is outside is read from the line's start, and is 0.
+    bool inside[SPAN];
+    int places[SPAN];
+    [[unroll]] for (uint i = 0; i < SPAN; i++) {
+        inside[i] = window_inside(start_w + int(i), push.in_w);
+        places[i] = inside[i] ? (start_w + int(i)) * push.x_strides[4] : 0;
+    }
     for (uint h = 0; h < push.kernel_h; h++) {
         const int at_h = start_h + int(h * push.dilation_h);
         if (!window_inside(at_h, push.in_h))
@@ -85,10 +92,7 @@ void main()
         [[unroll]] for (uint w = 0; w < KERNEL_W; w++)
             factors[w] = load_weight((h * KERNEL_W + w) * push.channels + channel);
         [[unroll]] for (uint i = 0; i < SPAN; i++) {
-            const int at_w = start_w + int(i);
-            const bool inside = window_inside(at_w, push.in_w);
-            const vec4 loaded = load_x(inside ? line + at_w * push.x_strides[4] : image);
-            const vec4 value = inside ? loaded : vec4(0.0);
+            const vec4 value = mix(vec4(0.0), load_x(line + places[i]), bvec4(inside[i]));
             [[unroll]] for (uint w = 0; w < KERNEL_W; w++) {
                 const uint p = window_output(i, w, STRIDE_W, DILATION_W, COLUMNS);
                 if (p < COLUMNS)

@@ -15,7 +15,7 @@ int window_start(uint index, uint stride, uint pad)
 
 bool window_inside(int index, uint size)
 {
-    return index >= 0 && index < int(size);
+    return uint(index) < size; // what is negative is large without a sign
 }
 
 // Which of `columns` neighbouring outputs has element i of the run that they are made of under tap w of
