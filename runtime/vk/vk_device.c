@@ -216,6 +216,7 @@ static espy_status open_device(struct vk_device *device, const struct vk_device_
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
         .shaderFloat16 = matrices, // kernels with matrices declare them
         .vulkanMemoryModel = matrices,
+        .vulkanMemoryModelDeviceScope = matrices,
         .timelineSemaphore = VK_TRUE};
     VkPhysicalDeviceVulkan11Features features11 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES,

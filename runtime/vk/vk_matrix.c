@@ -11,7 +11,9 @@ static bool features_offered(const struct vk_device *device)
     VkPhysicalDeviceFeatures2 all = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
                                      .pNext = &features12};
     device->vk.table.GetPhysicalDeviceFeatures2(device->physical, &all);
-    return matrix.cooperativeMatrix && features12.shaderFloat16 && features12.vulkanMemoryModel;
+    // With the memory model, atomic operations of other kernels are for the whole device by name.
+    return matrix.cooperativeMatrix && features12.shaderFloat16 && features12.vulkanMemoryModel &&
+           features12.vulkanMemoryModelDeviceScope;
 }
 
 static bool same_row(const struct caps_matrix *row, const VkCooperativeMatrixPropertiesKHR *other)
