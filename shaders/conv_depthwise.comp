@@ -91,8 +91,11 @@ void main()
         vec4 factors[KERNEL_W];
         [[unroll]] for (uint w = 0; w < KERNEL_W; w++)
             factors[w] = load_weight((h * KERNEL_W + w) * push.channels + channel);
+        vec4 loaded[SPAN]; // all reads are under way before the first is waited for
+        [[unroll]] for (uint i = 0; i < SPAN; i++)
+            loaded[i] = load_x(line + places[i]);
         [[unroll]] for (uint i = 0; i < SPAN; i++) {
-            const vec4 value = mix(vec4(0.0), load_x(line + places[i]), bvec4(inside[i]));
+            const vec4 value = mix(vec4(0.0), loaded[i], bvec4(inside[i]));
             [[unroll]] for (uint w = 0; w < KERNEL_W; w++) {
                 const uint p = window_output(i, w, STRIDE_W, DILATION_W, COLUMNS);
                 if (p < COLUMNS)
