@@ -54,6 +54,7 @@ const struct problem espy_bench_problems[] = {
     CONV("3x3 64x64x16", .size = 64, .in = 16, .out = 16, .kernel = 3),
     CONV("3x3 64x64x40", .size = 64, .in = 40, .out = 40, .kernel = 3),
     CONV("3x3 128x128x32 to 3", .size = 128, .in = 32, .out = 3, .kernel = 3),
+    CONV("3x3 256x256x64 to 3", .size = 256, .in = 64, .out = 3, .kernel = 3),
     CONV("3x3 14x14x208 in groups of 8", .size = 14, .in = 208, .out = 208, .kernel = 3,
          .groups = 26),
     CONV("1x1 14x14 256 to 1024", .size = 14, .in = 256, .out = 1024, .kernel = 1),

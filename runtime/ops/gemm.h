@@ -45,21 +45,30 @@ struct gemm_tile {
     bool few;
 };
 
+// clang-format off
 static const struct gemm_tile gemm_tiles[] = {
-    {128, 128, 16, 8, 8, 1.0, false}, {64, 64, 16, 4, 8, 0.8, false},
-    {128, 32, 16, 8, 4, 0.8, false},                                 // few channels
-    {32, 32, 32, 4, 4, 0.6, false},   {4, 256, 8, 4, 4, 0.5, false}, // few rows: reads weights
-    {64, 64, 16, 4, 4, 0.6, true},    {32, 32, 16, 4, 4, 0.5, true},
-    {4, 256, 4, 4, 4, 0.4, true},     {128, 128, 32, 0, 2, 6.0, false},
-    {64, 64, 32, 0, 2, 5.0, false},   {64, 64, 32, 0, 4, 5.0, true}};
+    {128, 128, 16, 8, 8, 1.0, false},
+    {64, 64, 16, 4, 8, 0.8, false},
+    {128, 32, 16, 8, 4, 0.8, false}, // few channels
+    {32, 32, 32, 4, 4, 0.6, false},
+    {4, 256, 8, 4, 4, 0.5, false}, // few rows: reads weights
+    {256, 8, 8, 8, 4, 0.7, false}, // up to eight channels
+    {64, 64, 16, 4, 4, 0.6, true},
+    {32, 32, 16, 4, 4, 0.5, true},
+    {4, 256, 4, 4, 4, 0.4, true},
+    {128, 128, 32, 0, 2, 6.0, false},
+    {64, 64, 32, 0, 2, 5.0, false},
+    {64, 64, 32, 0, 4, 5.0, true},
+};
+// clang-format on
 enum {
     GEMM_TILES = sizeof(gemm_tiles) / sizeof(gemm_tiles[0]),
     GEMM_SPLIT_MAX = 64,
     // Places in the table. Usual is what most devices have registers for.
     GEMM_USUAL = 1,
     GEMM_SMALLEST = 3,
-    GEMM_SMALLEST_FEW = 6,
-    GEMM_USUAL_MATRICES = 9,
+    GEMM_SMALLEST_FEW = 7,
+    GEMM_USUAL_MATRICES = 10,
     GEMM_FORMS = 4 // the cheapest by gemm_cost, for espy_lower_choose
 };
 

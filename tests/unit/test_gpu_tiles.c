@@ -56,6 +56,7 @@ Test(gemm, large_products_get_large_tiles)
     expect_tile(&discrete, (const int64_t[3]){4096, 1024, 4096}, 128, 128, false);
     expect_tile(&discrete, (const int64_t[3]){12544, 576, 64}, 64, 64, false); // 112 x 112 pixels
     expect_tile(&discrete, (const int64_t[3]){50176, 288, 32}, 128, 32, false);
+    expect_tile(&discrete, (const int64_t[3]){90000, 576, 3}, 256, 8, false);
     expect_tile(&discrete, (const int64_t[3]){197, 64, 192}, 32, 32, false);
 }
 
@@ -74,6 +75,8 @@ Test(gemm, cases_of_test_ops_reach_every_tile)
     expect_tile(&software, (const int64_t[3]){4100, 20, 30}, 128, 32, false);
     expect_tile(&software, (const int64_t[3]){77, 33, 83}, 32, 32, false);
     expect_tile(&software, (const int64_t[3]){3, 12, 16390}, 4, 256, false);
+    expect_tile(&software, (const int64_t[3]){17000, 22, 7}, 256, 8, false);
+    expect_tile(&software, (const int64_t[3]){125 * 131, 108, 5}, 256, 8, false);
     cr_expect(choose(&software, 1, 700, 130).splits > 1);
     cr_expect(choose(&software, 9, 515, 37).splits > 1);
 }
