@@ -24,14 +24,14 @@ static uint32_t groups_busy(espy_device_type type)
 }
 
 // Registers of 32 bits that one invocation can fill, 0 for as many as any kernel takes: nor does
-// Vulkan say that. Beyond them compilers spill to memory. What Mesa's compilers make of the kernels
-// (docs/devices.md) shows that Intel's 128, which are those of the narrowest subgroups, hold two
-// thirds of what the same number of another vendor's do, and Qualcomm's 192 three quarters.
+// Vulkan say that. Beyond them compilers spill to memory. By what Mesa's compilers make of the
+// kernels (docs/devices.md): of Intel's 128, which are those of the narrowest subgroups, a third goes
+// into messages, and Qualcomm's 128 (192 of later ones) are not filled to the last either.
 enum {
     REGISTERS_FEW = 64,
     REGISTERS_INTEL = 88,
     REGISTERS_APPLE = 128,
-    REGISTERS_QUALCOMM = 144
+    REGISTERS_QUALCOMM = 112
 };
 
 static uint32_t registers(const struct espy_device_info *info, bool few)

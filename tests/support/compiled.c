@@ -18,17 +18,18 @@ static double find(const struct vk_compiled *compiled, const char *const *names)
     return found ? sum : -1;
 }
 
-// RADV's names first, then those of ANV, NVK, Turnip and PanVK for the same.
+// RADV's names first, then those of ANV, NVK, Turnip, PanVK and Honeykrisp for the
+// same, each in its own unit of registers.
 #define FIND(...) find(compiled, (const char *const[]){__VA_ARGS__, NULL})
 
 struct compiled_summary espy_test_compiled_summary(const struct vk_compiled *compiled)
 {
     return (struct compiled_summary){
-        .registers = FIND("VGPRs", "Max live registers", "Number of GPRs", "Registers used"),
+        .registers = FIND("VGPRs", "Max live registers", "Number of GPRs", "Registers used", "GPRs"),
         .scalars = FIND("SGPRs"),
         .spilled = FIND("Spilled VGPRs", "Spilled SGPRs", "Spills", "Spills to memory",
                         "STP Count"),
-        .scratch_size = FIND("Scratch size", "Scratch Memory Size", "SLM size"),
+        .scratch_size = FIND("Scratch size", "Scratch Memory Size", "SLM size", "Scratch"),
         .shared_size = FIND("LDS size", "Workgroup Memory Size"),
         .code_size = FIND("Code size", "Code Size"),
         .instructions = FIND("Instructions", "Instruction count", "Instruction Count"),

@@ -6,7 +6,7 @@
 
 // Each is -1 where the driver does not say it.
 struct compiled_summary {
-    double registers;    // of each lane
+    double registers;    // of each lane, in the driver's unit
     double scalars;      // registers of a subgroup
     double spilled;      // registers that did not fit and are kept elsewhere, of either kind
     double scratch_size; // bytes
