@@ -35,6 +35,7 @@ struct caps {
     uint32_t subgroup_registers; // the same of all lanes together
     uint32_t groups_busy;    // workgroups of some 256 invocations that keep the device busy, roughly
     uint32_t groups_max[3];  // workgroups per dimension
+    uint32_t bindings_max;     // buffers of one kernel; 0: as many as any kernel has
     uint32_t buffer_alignment; // of an offset at which a buffer is bound
     uint64_t buffer_range_max; // bytes bound at once
     uint64_t texel_elements_max; // of a buffer view

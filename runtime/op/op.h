@@ -197,6 +197,8 @@ struct op {
     uint32_t inputs_min, inputs_max;   // OP_VARIADIC for any number
     uint32_t outputs_min, outputs_max;
     uint32_t flags;
+    uint32_t bindings; // buffers that a kernel of it reads and writes, if more than eight: devices
+                       // that bind fewer at once leave the operator to the host
     const struct op_attr *attrs;
     uint32_t attr_count;
     size_t attrs_size;                 // of the attribute struct

@@ -311,7 +311,7 @@ static const struct op_attr conv_rows[] = {
 #define CONV(op_name, text, min, max)                                                             \
     {                                                                                             \
         .name = op_name, .summary = text, .inputs_min = min, .inputs_max = max, .outputs_min = 1, \
-        .outputs_max = 1, .attrs = conv_rows,                                                     \
+        .outputs_max = 1, .bindings = 10, .attrs = conv_rows,                                     \
         .attr_count = sizeof(conv_rows) / sizeof(conv_rows[0]),                                   \
         .attrs_size = sizeof(struct conv_attrs), .infer = infer, .reference = reference,          \
         .lower = lower                                                                            \

@@ -285,6 +285,7 @@ static const struct op ops[] = {
      .inputs_max = INPUT_COUNT,
      .outputs_min = 1,
      .outputs_max = 2,
+     .bindings = 9,
      .attrs = attr_rows,
      .attr_count = sizeof(attr_rows) / sizeof(attr_rows[0]),
      .attrs_size = sizeof(struct linear_attention_attrs),

@@ -687,7 +687,8 @@ static const struct op_attr lstm_rows[] = {
 #define RECURRENT(op_name, text, rows, inputs, outputs)                                            \
     {                                                                                              \
         .name = op_name, .summary = text, .inputs_min = 3, .inputs_max = inputs, .outputs_min = 1, \
-        .outputs_max = outputs, .attrs = rows, .attr_count = sizeof(rows) / sizeof((rows)[0]),     \
+        .outputs_max = outputs, .bindings = 12, .attrs = rows,                                     \
+        .attr_count = sizeof(rows) / sizeof((rows)[0]),                                            \
         .attrs_size = sizeof(struct recurrent_attrs), .infer = infer, .reference = reference,      \
         .lower = lower                                                                             \
     }

@@ -530,6 +530,11 @@ static bool check_dispatch(struct op_lower *c, const struct op_dispatch *dispatc
     assert(dispatch->binding_count == shader->binding_count);
     assert(dispatch->push_size == shader->push_size);
     assert(dispatch->spec_size == 4 * (size_t)shader->spec_count);
+    if (c->caps->bindings_max != 0 && shader->binding_count > c->caps->bindings_max) {
+        espy_lower_unsupported(c, "kernel %s binds %u buffers, the device %u", shader->name,
+                               shader->binding_count, c->caps->bindings_max);
+        return false;
+    }
     for (uint32_t d = 0; d < 3; d++) {
         if (dispatch->groups[d] > c->caps->groups_max[d]) {
             espy_lower_unsupported(c, "kernel %s needs %u workgroups, the device has %u",

@@ -165,6 +165,8 @@ espy_status espy_planner_lower(struct planner *planner, uint32_t index)
     if (status == ESPY_OK) {
         if (c.node->op->lower == NULL)
             planner->host_reason = "no kernel";
+        else if (!espy_plan_binds(c.caps, c.node->op))
+            planner->host_reason = "more buffers than the device binds";
         else
             status = c.node->op->lower(&c);
     }

@@ -164,6 +164,9 @@ struct plan_params {
 };
 
 espy_status espy_plan_build(const struct plan_params *params, struct plan *plan);
+// Whether the device can bind all buffers of the operator's kernels; where not, the host computes
+// it.
+bool espy_plan_binds(const struct caps *caps, const struct op *op);
 // The largest types of the outputs of a node with OP_DATA_SHAPE, and which dimension the device
 // counts (struct op, bound); false: a plan for this device leaves the node to the host.
 // values: those known before the run.

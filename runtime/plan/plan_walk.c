@@ -80,13 +80,19 @@ const struct op_type *espy_planner_type(const struct planner *planner, uint32_t 
     return known->dtype != ESPY_DTYPE_NONE ? known : &planner->counted[value].most;
 }
 
+bool espy_plan_binds(const struct caps *caps, const struct op *op)
+{
+    return caps->bindings_max == 0 || op->bindings <= caps->bindings_max;
+}
+
 bool espy_plan_bound(const struct host *host, const struct caps *caps, struct arena *arena,
                      const struct op_node *node, const struct op_type *inputs,
                      const struct tensor *values, uint32_t input_count, struct op_type *outputs,
                      uint32_t *counted, uint32_t output_count)
 {
-    if (node->op->bound == NULL || !espy_op_bound(host, arena, node, inputs, values, input_count,
-                                                  outputs, counted, output_count))
+    if (node->op->bound == NULL || !espy_plan_binds(caps, node->op) ||
+        !espy_op_bound(host, arena, node, inputs, values, input_count, outputs, counted,
+                       output_count))
         return false;
     for (uint32_t o = 0; o < output_count; o++) {
         const size_t element = espy_storage_size(espy_storage_of(caps, outputs[o].dtype));

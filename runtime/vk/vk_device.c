@@ -90,6 +90,7 @@ static void fill_caps(struct vk_device *device, const struct vk_device_params *p
     caps->groups_busy = groups_busy(device->info.type);
     for (uint32_t i = 0; i < 3; i++)
         caps->groups_max[i] = limits->maxComputeWorkGroupCount[i];
+    caps->bindings_max = limits->maxPerStageDescriptorStorageBuffers;
     // A buffer may be bound as texels too, in units of up to TEXEL_SIZE_MAX bytes. Vulkan's
     // alignments are powers of two, so the largest is a multiple of all.
     caps->buffer_alignment = max_u32((uint32_t)limits->minStorageBufferOffsetAlignment,
