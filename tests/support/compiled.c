@@ -18,8 +18,8 @@ static double find(const struct vk_compiled *compiled, const char *const *names)
     return found ? sum : -1;
 }
 
-// RADV's names first, then those of ANV, NVK, Turnip, PanVK and Honeykrisp for the
-// same, each in its own unit of registers.
+// RADV's names first, then those of ANV, NVK, Turnip, PanVK, V3DV and Honeykrisp for
+// the same, each in its own unit of registers.
 #define FIND(...) find(compiled, (const char *const[]){__VA_ARGS__, NULL})
 
 struct compiled_summary espy_test_compiled_summary(const struct vk_compiled *compiled)
@@ -28,8 +28,9 @@ struct compiled_summary espy_test_compiled_summary(const struct vk_compiled *com
         .registers = FIND("VGPRs", "Max live registers", "Number of GPRs", "Registers used", "GPRs"),
         .scalars = FIND("SGPRs"),
         .spilled = FIND("Spilled VGPRs", "Spilled SGPRs", "Spills", "Spills to memory",
-                        "STP Count"),
-        .scratch_size = FIND("Scratch size", "Scratch Memory Size", "SLM size", "Scratch"),
+                        "STP Count", "TMU Spills"),
+        .scratch_size = FIND("Scratch size", "Scratch Memory Size", "SLM size", "Scratch",
+                             "Spill Size"),
         .shared_size = FIND("LDS size", "Workgroup Memory Size"),
         .code_size = FIND("Code size", "Code Size"),
         .instructions = FIND("Instructions", "Instruction count", "Instruction Count"),
