@@ -84,7 +84,7 @@ void multiply_at(uint k, uint first_row, uint first_column)
 // In no loop, for gemm_load's sake, unless matrices are so small that compilers would take minutes.
 void multiply(uint first_row, uint first_column)
 {
-    const uint PRODUCTS_MAX = 64;
+    const uint PRODUCTS_MAX = 32;
     if (DOWN * ACROSS * (BK / K) <= PRODUCTS_MAX) {
         [[unroll]] for (uint k = 0; k < BK; k += K)
             multiply_at(k, first_row, first_column);
