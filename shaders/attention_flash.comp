@@ -45,13 +45,12 @@ vec4 value_of(uint first, uint i)
     return mix(vec4(0.0), value, bvec4(first + row < sizes.keys));
 }
 
-void keep_value(uint i, vec4 value)
+// Whether it is finite.
+bool keep_value(uint i, vec4 value)
 {
     const uint row = i / WIDTH, quad = i - row * WIDTH;
     kv_tile[row * KV_ROW + quad] = value;
-    // Not so for NaN either.
-    if (MASKED != 0 && !all(lessThanEqual(abs(value), vec4(-LOWEST))))
-        odd_values = 1;
+    return all(lessThanEqual(abs(value), vec4(-LOWEST))); // not so for NaN either
 }
 
 const uint VALUES = KEYS * WIDTH;
@@ -75,18 +74,25 @@ void load_values(uint first)
 
 void keep_values(uint first)
 {
+    bool finite = true;
     if (EARLY) {
-        [[unroll]] for (uint t = 0; t < VALUES_EACH; t++)
-            keep_value(value_index(t), values_next[t]);
-        return;
+        [[unroll]] for (uint t = 0; t < VALUES_EACH; t++) {
+            const bool this_is = keep_value(value_index(t), values_next[t]);
+            finite = finite && this_is;
+        }
+    } else {
+        for (uint base = 0; base < VALUES; base += TOGETHER * THREADS) {
+            vec4 quads[TOGETHER];
+            [[unroll]] for (uint t = 0; t < TOGETHER; t++)
+                quads[t] = value_of(first, value_index(base / THREADS + t));
+            [[unroll]] for (uint t = 0; t < TOGETHER; t++) {
+                const bool this_is = keep_value(value_index(base / THREADS + t), quads[t]);
+                finite = finite && this_is;
+            }
+        }
     }
-    for (uint base = 0; base < VALUES; base += TOGETHER * THREADS) {
-        vec4 quads[TOGETHER];
-        [[unroll]] for (uint t = 0; t < TOGETHER; t++)
-            quads[t] = value_of(first, value_index(base / THREADS + t));
-        [[unroll]] for (uint t = 0; t < TOGETHER; t++)
-            keep_value(value_index(base / THREADS + t), quads[t]);
-    }
+    if (MASKED != 0 && !finite)
+        odd_values = 1;
 }
 
 // Each row's largest score that this invocation has.

@@ -31,17 +31,18 @@ float mask_at(uint query, uint key)
     const int at = ATTENTION_SIZES.mask_at[0] + int(batch) * ATTENTION_SIZES.mask_at[1] +
                    int(head) * ATTENTION_SIZES.mask_at[2] +
                    int(query) * ATTENTION_SIZES.mask_at[3] + int(there) * ATTENTION_SIZES.mask_step;
+    const float hidden = minus_infinity(); // a call in ?: would be a branch
     float value;
     if (MASK == ATTENTION_MASK_F16) {
         const vec2 pair = unpackHalf2x16(mask[at >> 1]);
         value = (at & 1) != 0 ? pair.y : pair.x;
     } else {
         const uint word = mask[at];
-        value = MASK == ATTENTION_MASK_BOOL  ? (word != 0 ? 0.0 : minus_infinity())
+        value = MASK == ATTENTION_MASK_BOOL  ? (word != 0 ? 0.0 : hidden)
                 : MASK == ATTENTION_MASK_I32 ? float(int(word))
                                              : uintBitsToFloat(word);
     }
-    return key == there ? value : minus_infinity();
+    return key == there ? value : hidden;
 }
 
 // Where a query stands among the keys.
@@ -56,9 +57,8 @@ bool inside_window(int query, int key, int length)
     const bool inside = key < length;
     if (WINDOW == 0)
         return inside;
-    const int FAR = 0x7fffffff;
-    const int left = ATTENTION_SIZES.left < 0 ? FAR : ATTENTION_SIZES.left;
-    const int right = ATTENTION_SIZES.right < 0 ? FAR : ATTENTION_SIZES.right;
+    // What is negative has no end: it is large without a sign.
     const int ahead = key - place_of(query, length);
-    return all(bvec3(inside, -ahead <= left, ahead <= right));
+    return all(bvec3(inside, uint(max(-ahead, 0)) <= uint(ATTENTION_SIZES.left),
+                     uint(max(ahead, 0)) <= uint(ATTENTION_SIZES.right)));
 }

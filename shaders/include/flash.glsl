@@ -39,7 +39,8 @@ float finish_score(float score, uint query, uint key, int length)
         score = sizes.cap * tanh(clamp(score / sizes.cap, -15.0, 15.0));
     const bool seen = inside_window(int(query), int(key), length);
     const float added = mask_at(query, min(key, sizes.keys - 1));
-    const float bias = all(bvec2(key < sizes.keys, seen)) ? added : minus_infinity();
+    const float hidden = minus_infinity();
+    const float bias = all(bvec2(key < sizes.keys, seen)) ? added : hidden;
     return mix(score + bias, bias, bias < LOWEST); // hidden even if the score is NaN; no branch
 }
 

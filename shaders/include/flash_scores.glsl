@@ -32,11 +32,11 @@ uint row_of(uint i)
     {                                                                                              \
         if (VECTOR != 0)                                                                           \
             return vec4(vectors[(at >> 2) + int(quad)]);                                           \
-        vec4 value = vec4(0.0);                                                                    \
+        const uvec4 channels = 4 * quad + uvec4(0, 1, 2, 3);                                       \
+        vec4 value;                                                                                \
         [[unroll]] for (uint c = 0; c < 4; c++)                                                    \
-            if (4 * quad + c < count)                                                              \
-                value[c] = VALUE_OF(elements[at + int(4 * quad + c) * step]);                      \
-        return value;                                                                              \
+            value[c] = VALUE_OF(elements[at + int(min(channels[c], count - 1)) * step]);           \
+        return mix(vec4(0.0), value, lessThan(channels, uvec4(count)));                            \
     }
 READ_QUAD(read_q, q, q4)
 READ_QUAD(read_k, k, k4)
