@@ -153,6 +153,58 @@ Test(convert_control, a_loop_of_known_trips_is_written_out)
     finish(&c);
 }
 
+// A list goes around a loop that appends element i of x to it, as torch writes tensor_split.
+static void make_list(struct conversion *c, bool constant_count)
+{
+    const int64_t two = 2, one = 1;
+    static EspyOnnx__TypeProto__Sequence sequence = ESPY_ONNX__TYPE_PROTO__SEQUENCE__INIT;
+    start(c, 17);
+    if (constant_count)
+        test_initializer(&c->onnx, "n", ONNX_INT64, NULL, 0, &two, sizeof(two));
+    else
+        test_input(&c->onnx, "n", ONNX_INT64, "");
+    test_initializer(&c->onnx, "one", ONNX_INT64, NULL, 0, &one, sizeof(one));
+    test_input(&c->onnx, "x", ONNX_FLOAT, "3");
+    struct test_model *m = &c->bodies[0];
+    test_input(m, "i", ONNX_INT64, "");
+    test_input(m, "go", ONNX_BOOL, "");
+    test_input(m, "before", ONNX_FLOAT, "");
+    m->inputs[2]->type->tensor_type = NULL;
+    m->inputs[2]->type->sequence_type = &sequence;
+    test_node(m, "Gather", "x i", "element");
+    test_node(m, "SequenceInsert", "before element", "after");
+    test_output(m, "go");
+    test_output(m, "after");
+    test_node(&c->onnx, "SequenceEmpty", "", "none");
+    set_body(c, test_node(&c->onnx, "Loop", "n - none", "list"), "body", 0);
+    test_node(&c->onnx, "SequenceAt", "list one", "y");
+    test_output(&c->onnx, "y");
+}
+
+Test(convert_control, a_list_may_go_around_a_loop_that_is_written_out)
+{
+    struct conversion c;
+    float x[3] = {5, 7, 9};
+    make_list(&c, true);
+    convert(&c);
+    cr_expect_eq(count_nodes(&c, "Loop"), 0);
+    const struct tensor inputs[1] = {vector(x, 3)};
+    expect(&c, inputs, 0, (const double[]){7}, 1);
+    finish(&c);
+}
+
+Test(convert_control, a_list_around_a_loop_of_unknown_trips_is_refused)
+{
+    struct conversion c;
+    make_list(&c, false);
+    const struct convert_params params = {.model_path = test_path("model.onnx")};
+    test_save(&c.onnx, params.model_path);
+    espy_convert_report_init(&c.report, &c.host.host);
+    cr_expect_eq(espy_convert_graph(&c.host.host, &params, &c.report, &c.model), ESPY_UNSUPPORTED);
+    cr_expect_neq(strstr(c.host.last_error, "Sequence"), NULL, "%s", c.host.last_error);
+    finish(&c);
+}
+
 Test(convert_control, a_loop_of_unknown_trips_stays_and_shares_its_weights)
 {
     struct conversion c;

@@ -22,9 +22,11 @@ static espy_status import_body_input(struct importer *importer,
     TRY(espy_map_put(&importer->own_names, info->name, 0));
     TRY(espy_import_define_name(importer, info->name, &index));
     graph->inputs[graph->input_count++] = (struct graph_io){.value = index};
-    if (info->type != NULL && type == NULL)
+    // A list is gone once its loop is written out; where it is not, what reads the list is refused.
+    const bool list = info->type != NULL && info->type->sequence_type != NULL;
+    if (info->type != NULL && type == NULL && !list)
         return espy_convert_problem(importer->report, info->name, "input",
-                                    "sequence, map or optional inputs are not supported");
+                                    "map or optional inputs are not supported");
     graph->values[index].dtype = type == NULL ? ESPY_DTYPE_NONE : espy_onnx_dtype(type->elem_type);
     return espy_import_note(importer, index, graph->values[index].dtype, true);
 }
