@@ -28,6 +28,7 @@ layout(constant_id = 25) const uint N = 16;
 layout(constant_id = 26) const uint K = 16;
 layout(constant_id = 27) const uint SIDE = 2;
 #define GEMM_THREADS (SIDE * SIDE * LANES)
+#define GEMM_HALVES
 #include "gemm.glsl"
 
 #define LEFT fcoopmatNV<16, gl_ScopeSubgroup, M, K>
@@ -46,21 +47,16 @@ shared float patches[SIDE * SIDE * M * N]; // one for each subgroup
 
 SUM sums[DOWN * ACROSS];
 
-uvec2 halves(vec4 v)
-{
-    return uvec2(packHalf2x16(v.xy), packHalf2x16(v.zw));
-}
-
 void keep_tiles()
 {
     [[unroll]] for (uint i = 0; i < A_LOADS; i++)
         if (a_kept(i))
-            a_tile[a_row(i) * A_ROW + a_quad()] = halves(a_loaded(i));
+            a_tile[a_row(i) * A_ROW + a_quad()] = a_loaded(i);
     const uint quads_wide = BY_COLUMNS ? QUADS_K : BN / 4;
     [[unroll]] for (uint i = 0; i < B_LOADS; i++) {
         const uint at = b_index(i), row = at / quads_wide;
         if (b_kept(i))
-            b_tile[row * B_ROW + at - row * quads_wide] = halves(b_loaded(i));
+            b_tile[row * B_ROW + at - row * quads_wide] = b_loaded(i);
     }
 }
 

@@ -130,13 +130,13 @@ static inline uint32_t gemm_registers(const struct gemm_tile *tile)
 }
 
 // Registers of a subgroup, where a tile is made with matrices: operands are a column of left ones
-// and one right one, as halves.
+// and one right one, as halves, and so is what is on its way.
 static inline uint32_t gemm_matrix_registers(const struct caps *caps, const struct gemm_tile *tile)
 {
     const struct caps_matrix matrix = gemm_matrix_of(caps, tile);
     const uint32_t rows = tile->bm / tile->tn, columns = tile->bn / tile->tn;
     return rows * columns + (rows + matrix.n) * matrix.k / 2 +
-           (tile->bm + tile->bn) * tile->bk / (tile->tn * tile->tn) +
+           (tile->bm + tile->bn) * tile->bk / (tile->tn * tile->tn) / 2 +
            GEMM_PLACES * caps->subgroup_size;
 }
 

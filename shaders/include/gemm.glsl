@@ -2,7 +2,7 @@
 // into registers, and puts results with bias and epilogue where they belong. Include after
 // vectors.glsl and index.glsl. Every invocation reads one quad of the depth of several rows of the
 // left operand, and knows which tap and channel that is without dividing. GEMM_THREADS is their
-// number where the includer says it.
+// number where the includer says it, and GEMM_HALVES that its tiles hold halves as they are stored.
 #include "gemm_codes.glsl"
 #include "window.glsl"
 
@@ -34,10 +34,26 @@ layout(constant_id = 28) const uint RAGGED = 0; // 1: the last vector holds what
 
 layout(constant_id = 29) const uint FACTORS = 0; // 1: input channels are multiplied by them
 
+// Four numbers of an operand on their way to a tile. Halves that a tile of halves takes stay as
+// they are stored, two to a word: half as many registers, and nothing is converted.
+#ifdef GEMM_HALVES
+#define QUAD uvec2
+#define STORED_QUAD uvec2
+#define QUAD_THERE bvec2
+#define QUAD_OF(numbers) uvec2(packHalf2x16((numbers).xy), packHalf2x16((numbers).zw))
+#define NUMBERS_OF(quad) vec4(unpackHalf2x16((quad).x), unpackHalf2x16((quad).y))
+#else
+#define QUAD vec4
+#define STORED_QUAD STORED4
+#define QUAD_THERE bvec4
+#define QUAD_OF(numbers) (numbers)
+#define NUMBERS_OF(quad) (quad)
+#endif
+
 layout(binding = 0) readonly buffer X { STORED x[]; };
-layout(binding = 0) readonly buffer X4 { STORED4 x4[]; };
+layout(binding = 0) readonly buffer X4 { STORED_QUAD x4[]; };
 layout(binding = 1) readonly buffer Weights { STORED weights[]; };
-layout(binding = 1) readonly buffer Weights4 { STORED4 weights4[]; };
+layout(binding = 1) readonly buffer Weights4 { STORED_QUAD weights4[]; };
 layout(binding = 2) readonly buffer Bias { STORED bias[]; };
 layout(binding = 3) writeonly buffer Y { STORED y[]; };
 layout(binding = 3) writeonly buffer Y4 { STORED4 y4[]; };
@@ -74,7 +90,7 @@ const uint B_LOADS = (B_QUADS + THREADS - 1) / THREADS;
 // compilers could not have all reads of a step under way at once.
 uint gemm_step, gemm_end; // of the depth, BK each
 uint steps;               // that the whole depth takes
-vec4 a_next[A_LOADS], b_next[B_LOADS];
+QUAD a_next[A_LOADS], b_next[B_LOADS];
 bool a_there[A_LOADS], b_there[B_LOADS]; // what was read is what the tile has there
 bvec4 channels_there;                    // of the quad in a_next
 
@@ -193,14 +209,14 @@ void gemm_place()
     }
 }
 
-vec4 read_quad(int at)
+QUAD read_quad(int at)
 {
     vec4 value;
     if (VECTOR == 4)
-        return vec4(x4[at >> 2]);
+        return QUAD(x4[at >> 2]);
     [[unroll]] for (uint k = 0; k < 4; k++)
         value[k] = VALUE_OF(x[at + (channels_there[k] ? int(k) * step_c : 0)]);
-    return value;
+    return QUAD_OF(value);
 }
 
 // Moves on by a step: what is more than the last axis has goes to the one before it. In no loop,
@@ -243,26 +259,43 @@ void load_a()
     next_quad();
 }
 
+// These have zeros where nothing is there.
+QUAD quad_if(bool there, QUAD quad)
+{
+    return mix(QUAD(0), quad, QUAD_THERE(there));
+}
+
+QUAD numbers_if(bvec4 there, QUAD quad)
+{
+#ifdef GEMM_HALVES
+    const uvec4 masks = mix(uvec4(0), uvec4(0xffff, 0xffff0000u, 0xffff, 0xffff0000u), there);
+    return quad & (masks.xz | masks.yw);
+#else
+    return mix(vec4(0.0), quad, there);
+#endif
+}
+
 // What load_a read. The factors are applied here, as the tile is stored, so that no invocation
 // waits for its reads before it multiplies.
-vec4 a_loaded(uint i)
+QUAD a_loaded(uint i)
 {
-    const bvec4 some = bvec4(a_there[i]);
-    vec4 value = mix(vec4(0.0), a_next[i], some);
+    QUAD quad = quad_if(a_there[i], a_next[i]);
     if (VECTOR == 1 || RAGGED != 0) // what is no channel may be anything
-        value = mix(vec4(0.0), value, channels_there);
-    return FACTORS != 0 ? value * vec4(factors4[factors[i] + loaded_quad]) : value;
+        quad = numbers_if(channels_there, quad);
+    if (FACTORS != 0)
+        quad = QUAD_OF(NUMBERS_OF(quad) * vec4(factors4[factors[i] + loaded_quad]));
+    return quad;
 }
 
 // One at a time, each under its conditions: where nothing else is possible.
-vec4 read_weights_singly(uint k, uint column)
+QUAD read_weights_singly(uint k, uint column)
 {
     vec4 value = vec4(0.0);
     const int from = int(w_base) + int(k) * push.w_depth + int(column) * push.w_column;
     [[unroll]] for (uint j = 0; j < 4; j++)
         if (k < push.in_channels && column + j < push.out_channels)
             value[j] = VALUE_OF(weights[from + int(j) * push.w_column]);
-    return value;
+    return QUAD_OF(value);
 }
 
 void load_b(uint i)
@@ -270,7 +303,7 @@ void load_b(uint i)
     const uint at = B_QUADS % THREADS == 0 ? b_index(i) : min(b_index(i), B_QUADS - 1);
     b_there[i] = true;
     if (W_MODE == GEMM_W_PACKED) {
-        b_next[i] = vec4(weights4[w_base + min(gemm_step, steps - 1) * B_QUADS + at]);
+        b_next[i] = QUAD(weights4[w_base + min(gemm_step, steps - 1) * B_QUADS + at]);
         return;
     }
     const bool along_depth = W_MODE == GEMM_W_DEPTH;
@@ -283,14 +316,14 @@ void load_b(uint i)
     b_there[i] =
         all(lessThan(uvec2(k, column), uvec2(push.in_channels, push.out_channels)));
     const int from = int(w_base) + int(k) * push.w_depth + int(column) * push.w_column;
-    b_next[i] = vec4(weights4[(b_there[i] ? from : int(w_base)) >> 2]);
+    b_next[i] = QUAD(weights4[(b_there[i] ? from : int(w_base)) >> 2]);
 }
 
-vec4 b_loaded(uint i)
+QUAD b_loaded(uint i)
 {
     if (W_MODE == GEMM_W_PACKED || W_MODE == GEMM_W_SINGLE)
         return b_next[i];
-    return mix(vec4(0.0), b_next[i], bvec4(b_there[i]));
+    return quad_if(b_there[i], b_next[i]);
 }
 
 // Reads what step gemm_step of the tile takes; steps are read in order, each once. Behind the last
