@@ -77,9 +77,15 @@ static inline bool gemm_has_matrices(const struct gemm_tile *tile)
     return tile->tm == 0;
 }
 
+// That share a tile with matrices.
+static inline uint32_t gemm_subgroups(const struct gemm_tile *tile)
+{
+    return tile->tn * tile->tn;
+}
+
 static inline uint32_t gemm_threads(const struct caps *caps, const struct gemm_tile *tile)
 {
-    return gemm_has_matrices(tile) ? tile->tn * tile->tn * caps->subgroup_size
+    return gemm_has_matrices(tile) ? gemm_subgroups(tile) * caps->subgroup_size
                                    : tile->bm / tile->tm * (tile->bn / tile->tn);
 }
 
@@ -113,7 +119,7 @@ static inline uint32_t gemm_shared_size(const struct gemm_tile *tile, struct cap
     const uint32_t by_depth = tile->bk * (tile->bn / 4 + 2);
     const uint32_t by_columns = tile->bn * (tile->bk / 4 + 2);
     return 8 * (tile->bm * (tile->bk / 4 + 2) + (by_depth > by_columns ? by_depth : by_columns)) +
-           4 * tile->tn * tile->tn * matrix.m * matrix.n;
+           4 * gemm_subgroups(tile) * matrix.m * matrix.n;
 }
 
 // What is in registers beside a tile's sums and operands and what is on its way for the next step:
@@ -122,11 +128,10 @@ static inline uint32_t gemm_shared_size(const struct gemm_tile *tile, struct cap
 enum { GEMM_PLACES = 20 };
 
 // Registers of an invocation.
-static inline uint32_t gemm_registers(const struct gemm_tile *tile)
+static inline uint32_t gemm_registers(const struct caps *caps, const struct gemm_tile *tile)
 {
-    const uint32_t threads = tile->bm / tile->tm * (tile->bn / tile->tn);
-    return tile->tm * tile->tn + tile->tm + tile->tn + (tile->bm + tile->bn) * tile->bk / threads +
-           GEMM_PLACES;
+    return tile->tm * tile->tn + tile->tm + tile->tn +
+           (tile->bm + tile->bn) * tile->bk / gemm_threads(caps, tile) + GEMM_PLACES;
 }
 
 // Registers of a subgroup, where a tile is made with matrices: operands are a column of left ones
@@ -136,7 +141,7 @@ static inline uint32_t gemm_matrix_registers(const struct caps *caps, const stru
     const struct caps_matrix matrix = gemm_matrix_of(caps, tile);
     const uint32_t rows = tile->bm / tile->tn, columns = tile->bn / tile->tn;
     return rows * columns + (rows + matrix.n) * matrix.k / 2 +
-           (tile->bm + tile->bn) * tile->bk / (tile->tn * tile->tn) / 2 +
+           (tile->bm + tile->bn) * tile->bk / gemm_subgroups(tile) / 2 +
            GEMM_PLACES * caps->subgroup_size;
 }
 
@@ -151,7 +156,7 @@ static inline bool gemm_fits_registers(const struct caps *caps, const struct gem
     if (matrices)
         return gemm_matrix_registers(caps, tile) <= room &&
                tile->few == (gemm_matrix_registers(caps, usual) > room);
-    return gemm_registers(tile) <= room && tile->few == (gemm_registers(usual) > room);
+    return gemm_registers(caps, tile) <= room && tile->few == (gemm_registers(caps, usual) > room);
 }
 
 static inline bool gemm_tile_fits(const struct caps *caps, enum storage storage,
@@ -197,7 +202,7 @@ static inline double gemm_cost(const struct caps *caps, const struct gemm_proble
     const double depth = (double)(gemm_steps(problem, tile) * tile->bk);
     const double groups = (double)(problem->batches * gemm_tiles_of(problem->pixels, tile->bm) *
                                    gemm_tiles_of(problem->out, tile->bn));
-    const double threads = gemm_has_matrices(tile) ? tile->tn * tile->tn * LANES_USUAL
+    const double threads = gemm_has_matrices(tile) ? gemm_subgroups(tile) * LANES_USUAL
                                                    : gemm_threads(caps, tile);
     const double busy = (double)caps->groups_busy * THREADS_USUAL / threads;
     const double parts = groups * (double)choice->splits;

@@ -277,8 +277,7 @@ static inline struct view winograd_weights(struct op_lower *c, const struct wino
         (push)->factor_step = (uint32_t)((c)->caps->cpu ? (room) : (count) * (room));    \
     } while (0)
 
-// An invocation per tile and four channels.
-// `part` channels of a tile are an invocation's.
+// An invocation per tile and `part` channels.
 static inline void winograd_transform(struct op_lower *c, struct op_dispatch *dispatch,
                                       int64_t tiles, int64_t channels, uint32_t part)
 {

@@ -133,7 +133,7 @@ struct view espy_planner_view(struct op_lower *c, uint32_t value)
     return upload(c, value);
 }
 
-static uint32_t value_of_input(const struct op_lower *c, uint32_t i)
+uint32_t espy_planner_input(const struct op_lower *c, uint32_t i)
 {
     assert(espy_lower_has(c, i));
     if (i == 0 && c->map_taken)
@@ -144,7 +144,7 @@ static uint32_t value_of_input(const struct op_lower *c, uint32_t i)
 struct view espy_lower_input(struct op_lower *c, uint32_t i)
 {
     c->planner->touched = true;
-    return espy_planner_view(c, value_of_input(c, i));
+    return espy_planner_view(c, espy_planner_input(c, i));
 }
 
 static struct shape shape_of_view(const struct view *view)
@@ -187,7 +187,7 @@ struct view espy_planner_dense(struct op_lower *c, uint32_t value)
 struct view espy_lower_dense_input(struct op_lower *c, uint32_t i)
 {
     c->planner->touched = true;
-    return espy_planner_dense(c, value_of_input(c, i));
+    return espy_planner_dense(c, espy_planner_input(c, i));
 }
 
 // The host's bytes as they are, so that the upload converts nothing.
@@ -211,7 +211,7 @@ static struct view upload_packed(struct op_lower *c, uint32_t value)
 struct view espy_lower_packed_input(struct op_lower *c, uint32_t i)
 {
     c->planner->touched = true;
-    const uint32_t value = value_of_input(c, i);
+    const uint32_t value = espy_planner_input(c, i);
     const espy_dtype dtype = c->inputs[i].dtype;
     const bool packs = espy_dtype_bits(dtype) <= 16 && !espy_dtype_is_float(dtype);
     if (!packs || c->values[i].data == NULL || c->planner->status != ESPY_OK)
@@ -228,7 +228,7 @@ bool espy_lower_is_constant(const struct op_lower *c, uint32_t i)
 {
     if (!espy_lower_has(c, i))
         return false;
-    const struct place *place = &c->planner->places[value_of_input(c, i)];
+    const struct place *place = &c->planner->places[espy_planner_input(c, i)];
     return c->values[i].data != NULL ||
            (place->placed && holds_constants(c->planner, place->view.buffer));
 }
@@ -261,7 +261,7 @@ espy_dtype espy_lower_host_dtype(const struct op_lower *c, const struct view *vi
 
 bool espy_lower_has_parts(const struct op_lower *c, uint32_t i)
 {
-    const struct tensor elements = host_elements(c, value_of_input(c, i));
+    const struct tensor elements = host_elements(c, espy_planner_input(c, i));
     return elements.data != NULL && espy_dtype_bits(elements.type.dtype) >= 8;
 }
 
@@ -269,7 +269,7 @@ struct view espy_lower_constant_part(struct op_lower *c, uint32_t i, uint32_t ax
                                      int64_t count)
 {
     struct planner *planner = c->planner;
-    const uint32_t value = value_of_input(c, i);
+    const uint32_t value = espy_planner_input(c, i);
     const struct tensor elements = host_elements(c, value);
     struct shape shape = elements.type.shape;
     const int64_t all = shape.dims[axis];
@@ -311,7 +311,7 @@ struct view espy_planner_channels_last(struct op_lower *c, uint32_t value)
 struct view espy_lower_channels_last_input(struct op_lower *c, uint32_t i)
 {
     c->planner->touched = true;
-    return espy_planner_channels_last(c, value_of_input(c, i));
+    return espy_planner_channels_last(c, espy_planner_input(c, i));
 }
 
 // ---- outputs ---------------------------------------------------------------------------------------

@@ -5,9 +5,6 @@
 
 #include <string.h>
 
-// Vectors of four channels stay whole in memory.
-enum { CHANNELS_STEP = 4 };
-
 // Joins feature maps along dimension 1.
 static bool joins_channels(const struct planner *planner, uint32_t index)
 {

@@ -4,6 +4,9 @@
 
 #include "plan/plan.h"
 
+// Kernels read and store channels as vectors of so many, which stay whole in memory.
+enum { CHANNELS_STEP = 4 };
+
 // Where a value lies, and the copies of it in other layouts that were made so far.
 struct place {
     bool placed;
@@ -129,6 +132,8 @@ const struct op_type *espy_planner_type(const struct planner *planner, uint32_t 
 
 // Finds what Concats may find in its place (plan_home.c).
 espy_status espy_planner_find_homes(struct planner *planner);
+// The value that is input i of the node being lowered, or the map that it has taken instead.
+uint32_t espy_planner_input(const struct op_lower *c, uint32_t i);
 // The value that is output o of the node being lowered, or of the tail that it has taken.
 uint32_t espy_planner_output(const struct op_lower *c, uint32_t o);
 

@@ -3,8 +3,6 @@
 // is behind the last channel is read and multiplied by zero, so it has to be finite.
 #include "plan/plan_internal.h"
 
-enum { CHANNELS_STEP = 4 };
-
 // Read by one node, which does not mind the gaps.
 static bool may_be_padded(const struct planner *planner, uint32_t value)
 {
@@ -48,7 +46,5 @@ struct view espy_lower_padded_output(struct op_lower *c, uint32_t o)
 
 bool espy_lower_padded_input(struct op_lower *c, uint32_t i)
 {
-    const struct planner *planner = c->planner;
-    const uint32_t value = planner->params->graph->nodes[planner->node].inputs[i];
-    return !(i == 0 && c->map_taken) && planner->places[value].padded;
+    return c->planner->places[espy_planner_input(c, i)].padded;
 }
