@@ -30,19 +30,12 @@
 
 enum { SEEN_MAX = 2048, INPUTS_MAX = 16, NAME_SIZE = 96, PATH_SIZE = 1024 };
 
-// A pipeline that has its row. The spec is a copy.
-struct seen {
-    const struct shader *shader;
-    void *spec;
-    uint32_t spec_size;
-};
-
 struct report {
     const struct host *host;
     struct vk_device *device;
     const char *folder; // NULL: no texts
     uint32_t count, spilled;
-    struct seen seen[SEEN_MAX];
+    struct plan_dispatch seen[SEEN_MAX]; // of pipelines that have their row: shader and a copy of spec
 };
 
 static double processor_ms(void)
@@ -54,29 +47,25 @@ static double processor_ms(void)
 
 static bool is_seen(const struct report *report, const struct plan_dispatch *dispatch)
 {
-    for (uint32_t i = 0; i < report->count; i++) {
-        const struct seen *seen = &report->seen[i];
-        if (espy_shader_same(seen->shader, dispatch->shader) &&
-            seen->spec_size == dispatch->spec_size &&
-            (seen->spec_size == 0 || memcmp(seen->spec, dispatch->spec, seen->spec_size) == 0))
+    for (uint32_t i = 0; i < report->count; i++)
+        if (espy_plan_same_pipeline(&report->seen[i], dispatch))
             return true;
-    }
     return false;
 }
 
 static espy_status keep_seen(struct report *report, const struct plan_dispatch *dispatch)
 {
-    struct seen *seen = &report->seen[report->count];
+    void *spec = NULL;
     if (report->count == SEEN_MAX)
         return espy_fail(report->host, ESPY_UNSUPPORTED, "more than %d pipelines", SEEN_MAX);
-    *seen = (struct seen){.shader = dispatch->shader, .spec_size = dispatch->spec_size};
-    if (seen->spec_size > 0) {
-        seen->spec = espy_alloc(report->host, seen->spec_size);
-        if (seen->spec == NULL)
-            return espy_fail_memory(report->host, seen->spec_size, "constants");
-        memcpy(seen->spec, dispatch->spec, seen->spec_size);
+    if (dispatch->spec_size > 0) {
+        spec = espy_alloc(report->host, dispatch->spec_size);
+        if (spec == NULL)
+            return espy_fail_memory(report->host, dispatch->spec_size, "constants");
+        memcpy(spec, dispatch->spec, dispatch->spec_size);
     }
-    report->count++;
+    report->seen[report->count++] = (struct plan_dispatch){
+        .shader = dispatch->shader, .spec = spec, .spec_size = dispatch->spec_size};
     return ESPY_OK;
 }
 
@@ -210,14 +199,7 @@ static espy_status describe_graph(struct report *report, const struct graph *gra
     if (graph->input_count > INPUTS_MAX)
         return espy_fail(report->host, ESPY_UNSUPPORTED, "%s: more than %d inputs", name,
                          INPUTS_MAX);
-    for (uint32_t i = 0; i < graph->input_count; i++) {
-        const struct graph_value *value = &graph->values[graph->inputs[i].value];
-        sources[i] = (struct op_source){.value = graph->inputs[i].value,
-                                        .type = {value->dtype, value->shape}};
-        for (uint32_t d = 0; d < value->shape.rank; d++)
-            if (sources[i].type.shape.dims[d] < 0)
-                sources[i].type.shape.dims[d] = 1;
-    }
+    espy_test_type_sources(graph, sources);
     const struct plan_params params = {.host = report->host,
                                        .graph = graph,
                                        .caps = espy_vk_device_caps(report->device),
@@ -301,7 +283,7 @@ int main(int argc, char **argv)
     else
         fprintf(stderr, "bench_pipelines: %s\n", test.last_error);
     for (uint32_t i = 0; i < report.count; i++)
-        espy_free(&test.host, report.seen[i].spec);
+        espy_free(&test.host, (void *)report.seen[i].spec);
     espy_vk_device_destroy(&report.device);
     return status == ESPY_OK ? 0 : 1;
 }

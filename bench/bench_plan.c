@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "support/run_graph.h"
+
 enum { INPUTS_MAX = 3 };
 
 // Plans with the form that the problem is about, for which weights may grow as they like.
@@ -41,12 +43,7 @@ espy_status espy_bench_plan_init(struct bench_plan *bench, const struct host *ho
     *bench = (struct bench_plan){.problem = problem, .asked = true};
     espy_graph_init(&bench->graph, host);
     TRY(espy_bench_problem_graph(problem, &bench->graph, &bench->cost));
-    for (uint32_t i = 0; i < bench->graph.input_count; i++) {
-        const uint32_t value = bench->graph.inputs[i].value;
-        sources[i] = (struct op_source){.value = value,
-                                        .type = {bench->graph.values[value].dtype,
-                                                 bench->graph.values[value].shape}};
-    }
+    espy_test_type_sources(&bench->graph, sources);
     const struct plan_params params = {.host = host,
                                        .graph = &bench->graph,
                                        .caps = caps,

@@ -50,14 +50,7 @@ static void plan_line(const struct host *host, const struct graph *graph, const 
     struct plan plan = {0};
     struct plan_traffic traffic;
     cr_assert(graph->input_count <= INPUTS_MAX);
-    for (uint32_t i = 0; i < graph->input_count; i++) {
-        const struct graph_value *value = &graph->values[graph->inputs[i].value];
-        sources[i] = (struct op_source){.value = graph->inputs[i].value,
-                                        .type = {value->dtype, value->shape}};
-        for (uint32_t d = 0; d < value->shape.rank; d++)
-            if (sources[i].type.shape.dims[d] < 0)
-                sources[i].type.shape.dims[d] = 1;
-    }
+    espy_test_type_sources(graph, sources);
     const struct plan_params params = {.host = host,
                                        .graph = graph,
                                        .caps = &device->caps,

@@ -41,6 +41,18 @@ void espy_test_sources(const struct graph *graph, const struct tensor *inputs, b
                                         known && inputs[i].data != NULL};
 }
 
+void espy_test_type_sources(const struct graph *graph, struct op_source *sources)
+{
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        const struct graph_value *value = &graph->values[graph->inputs[i].value];
+        sources[i] = (struct op_source){.value = graph->inputs[i].value,
+                                        .type = {value->dtype, value->shape}};
+        for (uint32_t d = 0; d < value->shape.rank; d++)
+            if (sources[i].type.shape.dims[d] < 0)
+                sources[i].type.shape.dims[d] = 1;
+    }
+}
+
 static espy_status allocate(struct tensor *tensor, struct arena *arena)
 {
     if (!espy_shape_count(&tensor->type.shape, &tensor->count))

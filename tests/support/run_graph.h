@@ -19,6 +19,9 @@ espy_status espy_test_open_device(const struct host *host, bool float16_storage,
 void espy_test_sources(const struct graph *graph, const struct tensor *inputs, bool known,
                        struct op_source *sources);
 
+// The same of the types that the inputs have, with 1 for dimensions that are symbols.
+void espy_test_type_sources(const struct graph *graph, struct op_source *sources);
+
 // Computes every value of the graph by the references: values[graph->value_count], data from arena.
 // inputs: one tensor per graph input.
 espy_status espy_test_reference_values(const struct host *host, const struct graph *graph,

@@ -398,16 +398,8 @@ static struct counts count_graph(struct test_host *test, const struct graph *gra
                                  const struct caps *caps, bool keep)
 {
     struct plan plan;
-    struct op_source sources[MAKE_IO_MAX];
     struct counts counts = {0};
-    make_sources(graph, sources);
-    const struct plan_params params = {.host = &test->host,
-                                       .graph = graph,
-                                       .caps = caps,
-                                       .sources = sources,
-                                       .source_count = graph->input_count,
-                                       .keep_values = keep};
-    cr_assert(espy_plan_build(&params, &plan) == ESPY_OK, "%s", test->last_error);
+    make_plan(test, graph, &(struct plan_params){.caps = caps, .keep_values = keep}, &plan);
     for (uint32_t d = 0; d < plan.dispatch_count; d++) {
         const char *name = plan.dispatches[d].shader->name;
         counts.gates += strncmp(name, "channel_gate", 12) == 0;

@@ -8,6 +8,8 @@
 
 #include "format/graph.h"
 #include "op/op.h"
+#include "plan/plan.h"
+#include "support/test_host.h"
 
 enum { MAKE_IO_MAX = 16 };
 
@@ -114,6 +116,20 @@ static inline void make_sources(const struct graph *graph, struct op_source *sou
         sources[i] = (struct op_source){.value = graph->inputs[i].value,
                                         .type = {value->dtype, value->shape}};
     }
+}
+
+// The graph's plan. like: what the graph itself does not say.
+static inline void make_plan(struct test_host *test, const struct graph *graph,
+                             const struct plan_params *like, struct plan *plan)
+{
+    struct op_source sources[MAKE_IO_MAX];
+    struct plan_params params = *like;
+    make_sources(graph, sources);
+    params.host = &test->host;
+    params.graph = graph;
+    params.sources = sources;
+    params.source_count = graph->input_count;
+    cr_assert(espy_plan_build(&params, plan) == ESPY_OK, "%s", test->last_error);
 }
 
 #endif // TESTS_UNIT_TEST_GRAPH_FIXTURE_H_

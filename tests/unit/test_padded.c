@@ -110,18 +110,11 @@ static int64_t pixel_of(const struct form *form, const struct caps *caps)
     struct test_host test;
     struct graph graph;
     struct plan plan;
-    struct op_source sources[MAKE_IO_MAX];
     int64_t size = 0;
     espy_test_host_init(&test);
     make_graph(&graph, &test.host);
     make_chain(&graph, form);
-    make_sources(&graph, sources);
-    const struct plan_params params = {.host = &test.host,
-                                       .graph = &graph,
-                                       .caps = caps,
-                                       .sources = sources,
-                                       .source_count = graph.input_count};
-    cr_assert(espy_plan_build(&params, &plan) == ESPY_OK, "%s", test.last_error);
+    make_plan(&test, &graph, &(struct plan_params){.caps = caps}, &plan);
     for (uint32_t b = 0; b < plan.buffer_count; b++)
         if (plan.buffers[b].name != NULL && strcmp(plan.buffers[b].name, "wide") == 0)
             size = (int64_t)(plan.buffers[b].size / sizeof(float) / (IMAGES * ROWS * COLUMNS));

@@ -115,21 +115,10 @@ static uint32_t copies(const struct form *form, const struct caps *caps)
     struct test_host test;
     struct graph graph;
     struct plan plan;
-    struct op_source sources[2];
     espy_test_host_init(&test);
     make_graph(&graph, &test.host);
     make_unit(&graph, form);
-    for (uint32_t i = 0; i < graph.input_count; i++) {
-        const uint32_t value = graph.inputs[i].value;
-        sources[i] =
-            (struct op_source){.value = value, .type = {ESPY_FLOAT32, graph.values[value].shape}};
-    }
-    const struct plan_params params = {.host = &test.host,
-                                       .graph = &graph,
-                                       .caps = caps,
-                                       .sources = sources,
-                                       .source_count = graph.input_count};
-    cr_assert(espy_plan_build(&params, &plan) == ESPY_OK, "%s", test.last_error);
+    make_plan(&test, &graph, &(struct plan_params){.caps = caps}, &plan);
     uint32_t count = 0, products = 0;
     for (uint32_t d = 0; d < plan.dispatch_count; d++) {
         const bool product = strncmp(plan.dispatches[d].shader->name, "panel", 5) == 0;

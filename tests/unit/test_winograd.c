@@ -105,16 +105,8 @@ static void make_case(struct graph *graph, const struct form_case *f, espy_dtype
 static void plan_graph(struct test_host *test, const struct graph *graph, const struct caps *caps,
                        const struct choices *choices, uint64_t spare_size, struct plan *plan)
 {
-    struct op_source sources[MAKE_IO_MAX];
-    make_sources(graph, sources);
-    const struct plan_params params = {.host = &test->host,
-                                       .graph = graph,
-                                       .caps = caps,
-                                       .sources = sources,
-                                       .source_count = graph->input_count,
-                                       .choices = choices,
-                                       .spare_size = spare_size};
-    cr_assert(espy_plan_build(&params, plan) == ESPY_OK, "%s", test->last_error);
+    const struct plan_params like = {.caps = caps, .choices = choices, .spare_size = spare_size};
+    make_plan(test, graph, &like, plan);
 }
 
 static const struct plan_choice *question(const struct plan *plan)
