@@ -4,7 +4,7 @@
 // thread that runs the queue, which takes most of a first run. What it has made it keeps on disk,
 // by content, where every device finds it. So a second device, on a thread of its own, dispatches
 // no workgroups with the pipelines that the first run comes to last, while the program's device is
-// at the first ones.
+// at the first ones. What ran in an earlier process is there already (vk_known.c).
 //
 // What fails here is compiled where it is used. The application's callbacks may be for its own
 // threads only: this device allocates with C's realloc and says nothing.
@@ -33,14 +33,18 @@ struct vk_ahead {
 static void list_missing(struct vk_ahead *ahead, struct vk_device *device)
 {
     const struct plan *plan = ahead->plan;
+    uint32_t count = 0;
     for (uint32_t i = 0; i < plan->dispatch_count; i++) {
         const struct plan_dispatch *dispatch = &plan->dispatches[i];
         bool listed = espy_vk_pipelines_has(device, dispatch);
-        for (uint32_t k = 0; k < ahead->count && !listed; k++)
+        for (uint32_t k = 0; k < count && !listed; k++)
             listed = espy_plan_same_pipeline(ahead->dispatches[k], dispatch);
         if (!listed)
-            ahead->dispatches[ahead->count++] = dispatch;
+            ahead->dispatches[count++] = dispatch;
     }
+    for (uint32_t i = 0; i < count; i++)
+        if (!espy_vk_known_has(device, ahead->dispatches[i]))
+            ahead->dispatches[ahead->count++] = ahead->dispatches[i];
 }
 
 // A plan of one dispatch, with buffers that are as the driver must take them to be and no work.
@@ -139,13 +143,15 @@ espy_status espy_vk_ahead_start(struct vk_device *device, const struct plan *pla
     return ESPY_OK;
 }
 
-void espy_vk_ahead_finish(struct vk_device *device, struct vk_ahead **pointer)
+void espy_vk_ahead_finish(struct vk_device *device, struct vk_ahead **pointer, bool ran)
 {
     struct vk_ahead *ahead = *pointer;
     if (ahead == NULL)
         return;
     atomic_store(&ahead->stop, true);
     espy_vk_thread_join(&ahead->thread);
+    if (ran)
+        espy_vk_pipelines_ran(device, ahead->dispatches, ahead->count);
     ahead_free(&device->vk.host, ahead);
     *pointer = NULL;
 }

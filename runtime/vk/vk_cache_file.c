@@ -1,4 +1,5 @@
-// What is kept on disk by device and driver: the pipeline cache, and what the tuner has decided.
+// What is kept on disk by device and driver: the pipeline cache, what the tuner has decided, and a
+// list of pipelines that have run.
 // Drivers trust the bytes they are given, so a file is used only when its checksum and the driver's
 // identity fit.
 #include "vk/vk_internal.h"
@@ -27,7 +28,8 @@ static const struct cache_kind {
     char magic[MAGIC_SIZE + 1];
     const char *suffix, *noun;
 } kinds[] = {{"EspyPipe", ".pipelines", "pipeline cache"},
-             {"EspyTune", ".choices", "tuner's file"}};
+             {"EspyTune", ".choices", "tuner's file"},
+             {"EspyKnow", ".known", "list of pipelines that have run"}};
 
 // As it lies in the file, in the host's byte order: the file never leaves the machine.
 struct cache_header {

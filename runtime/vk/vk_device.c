@@ -312,6 +312,7 @@ espy_status espy_vk_device_create(const struct vk_device_params *params, struct 
     espy_vk_mutex_init(&device->pipelines.mutex);
     device->mutexes = true;
     CHECK(espy_vk_pipelines_init(device, params->cache_dir));
+    CHECK(espy_vk_known_init(device, params->cache_dir));
     espy_log(params->host, ESPY_LOG_INFO, "device %u: %s (%s)", device->info.index,
              device->info.name, device->info.driver);
     espy_free(params->host, candidates);
@@ -331,6 +332,7 @@ void espy_vk_device_destroy(struct vk_device **pointer)
         return;
     const struct host host = device->vk.host;
     if (device->mutexes) {
+        espy_vk_known_finish(device);
         espy_vk_pipelines_finish(device);
         espy_vk_mutex_finish(&device->pipelines.mutex);
         espy_vk_mutex_finish(&device->queue_mutex);

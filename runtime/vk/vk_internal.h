@@ -86,6 +86,7 @@ struct vk_pipeline {
     VkShaderModule module; // only while the pipeline is created
     VkPipeline pipeline;   // NULL until created
     VkResult result;     // of the creation, set by a worker and read after it was joined
+    bool ran;              // known only of those that were compiled ahead
 };
 
 struct vk_pipelines {
@@ -110,6 +111,9 @@ espy_status espy_vk_pipelines_get(struct vk_device *device, const struct plan_di
                                   uint32_t count, const struct vk_pipeline **results);
 
 bool espy_vk_pipelines_has(struct vk_device *device, const struct plan_dispatch *dispatch);
+// The pipelines of these dispatches have run, so the driver has compiled them. Thread-safe.
+void espy_vk_pipelines_ran(struct vk_device *device, const struct plan_dispatch *const *dispatches,
+                           uint32_t count);
 
 // Writes the shader's words with values (one per specialization constant, NULL: the defaults) in place
 // of specialization constants, and returns their size in bytes (vk_specialize.c). words has room for
@@ -122,8 +126,8 @@ size_t espy_vk_specialize(const struct shader *shader, const uint32_t *values,
                           struct spirv_fact *facts, uint32_t *words);
 
 // Files of one device and driver (vk_cache_file.c): what is behind the VkPipelineCache, and beside
-// it what the tuner has decided.
-enum vk_cache_kind { VK_CACHE_PIPELINES, VK_CACHE_CHOICES };
+// it what the tuner has decided and which pipelines the driver keeps machine code of.
+enum vk_cache_kind { VK_CACHE_PIPELINES, VK_CACHE_CHOICES, VK_CACHE_KNOWN };
 struct vk_cache_key {
     uint32_t vendor_id, device_id, driver_version;
     uint8_t uuid[VK_UUID_SIZE];
@@ -140,6 +144,16 @@ void *espy_vk_cache_file_load(const struct host *host, const char *path,
 void espy_vk_cache_file_save(const struct host *host, const char *path,
                              const struct vk_cache_key *key, enum vk_cache_kind kind,
                              const void *data, size_t size);
+
+// vk_known.c: hashes of pipelines that ran in an earlier process. Only where device->compiles_late.
+struct vk_known {
+    char *path; // NULL: nothing is kept on disk
+    uint32_t count;
+    uint64_t *hashes;
+};
+espy_status espy_vk_known_init(struct vk_device *device, const char *cache_dir); // after pipelines
+void espy_vk_known_finish(struct vk_device *device); // adds those that ran in this one
+bool espy_vk_known_has(const struct vk_device *device, const struct plan_dispatch *dispatch);
 
 // ---- device -------------------------------------------------------------------------------------
 
@@ -158,6 +172,7 @@ struct vk_device {
     // Pipelines become machine code at their first dispatch, and what one device has compiled
     // others find; there is a processor besides for that.
     bool compiles_late;
+    struct vk_known known;
     struct vk_cache_key cache_key;
     char *choices_path; // NULL: nothing is kept on disk
     VkDevice device;
@@ -302,7 +317,8 @@ const struct vk_buffer *espy_vk_weights_place(const struct vk_program *program, 
 // outlive it.
 espy_status espy_vk_ahead_start(struct vk_device *device, const struct plan *plan,
                                 struct vk_ahead **ahead);
-void espy_vk_ahead_finish(struct vk_device *device, struct vk_ahead **ahead); // waits
+// Waits. ran: the program that it was for has run.
+void espy_vk_ahead_finish(struct vk_device *device, struct vk_ahead **ahead, bool ran);
 
 // vk_program.c: where a buffer of the plan lies: in which buffer, and where it begins there.
 const struct vk_buffer *espy_vk_program_place(const struct vk_program *program, uint32_t index,

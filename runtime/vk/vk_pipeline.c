@@ -283,6 +283,18 @@ bool espy_vk_pipelines_has(struct vk_device *device, const struct plan_dispatch 
     return found;
 }
 
+void espy_vk_pipelines_ran(struct vk_device *device, const struct plan_dispatch *const *dispatches,
+                           uint32_t count)
+{
+    const struct vk_pipelines *pipelines = &device->pipelines;
+    espy_vk_mutex_lock(&device->pipelines.mutex);
+    for (uint32_t k = 0; k < count; k++)
+        for (uint32_t i = 0; i < pipelines->count; i++)
+            if (is_pipeline_of(pipelines->items[i], dispatches[k]))
+                pipelines->items[i]->ran = true;
+    espy_vk_mutex_unlock(&device->pipelines.mutex);
+}
+
 espy_status espy_vk_pipelines_get(struct vk_device *device, const struct plan_dispatch *dispatches,
                                   uint32_t count, const struct vk_pipeline **results)
 {

@@ -94,7 +94,7 @@ void espy_vk_program_destroy(struct vk_program **pointer)
     if (program == NULL)
         return;
     struct vk_device *device = program->device;
-    espy_vk_ahead_finish(device, &program->ahead);
+    espy_vk_ahead_finish(device, &program->ahead, false);
     espy_vk_commands_drain(program);
     espy_vk_commands_finish(program);
     espy_vk_descriptors_finish(program);
@@ -131,6 +131,6 @@ espy_status espy_vk_program_submit(struct vk_program *program, uint32_t stage)
 espy_status espy_vk_program_wait(struct vk_program *program, uint64_t timeout_ns)
 {
     TRY(espy_vk_commands_wait(program, timeout_ns));
-    espy_vk_ahead_finish(program->device, &program->ahead); // nothing is left for it after a run
+    espy_vk_ahead_finish(program->device, &program->ahead, true); // nothing is left after a run
     return ESPY_OK;
 }

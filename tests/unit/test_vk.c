@@ -852,6 +852,90 @@ Test(vk, the_pipeline_cache_is_kept_and_checked)
     cache_remove(&cache);
 }
 
+// How a device with this folder goes about a plan of several pipelines.
+struct known_use {
+    bool late;    // the driver compiles late
+    bool ahead;   // a thread compiled what was not known
+    bool refused; // a file of the folder was
+};
+
+static struct known_use use_known(const char *folder, bool run)
+{
+    static float x[COUNT];
+    struct vk_test_host host;
+    struct known_use use = {0};
+    struct vk_device *device = NULL;
+    struct vk_program *program = NULL;
+    struct ahead_plan *test = calloc(1, sizeof(*test));
+    cr_assert_not_null(test);
+    vk_test_host_init(&host);
+    ahead_plan_init(test);
+    const struct vk_device_params params = {
+        .host = &host.host, .name = getenv("ESPY_TEST_DEVICE"), .cache_dir = folder};
+    cr_assert_eq(espy_vk_device_create(&params, &device), ESPY_OK, "%s", host.error);
+    cr_assert_eq(espy_vk_program_create(device, &test->base.plan, NULL, &program), ESPY_OK);
+    use.late = device->compiles_late;
+    use.ahead = program->ahead != NULL;
+    use.refused = host.refused;
+    if (run) {
+        cr_assert_eq(espy_vk_program_write(program, &test->base.input.view, x), ESPY_OK);
+        cr_assert_eq(espy_vk_program_submit(program, 0), ESPY_OK);
+        cr_assert_eq(espy_vk_program_wait(program, UINT64_MAX), ESPY_OK);
+    }
+    espy_vk_program_destroy(&program);
+    espy_vk_device_destroy(&device);
+    cr_expect_eq(host.errors + host.warnings, 0, "%s", host.error);
+    cr_expect_eq(host.live, 0);
+    free(test);
+    return use;
+}
+
+// The file of the folder with that suffix; false where there is none.
+static bool cache_find(struct cache_file *cache, const char *suffix)
+{
+    DIR *folder = opendir(cache->folder);
+    bool found = false;
+    cr_assert_not_null(folder);
+    for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
+        const size_t length = strlen(entry->d_name), end = strlen(suffix);
+        if (length <= end || strcmp(entry->d_name + length - end, suffix) != 0)
+            continue;
+        snprintf(cache->path, sizeof(cache->path), "%s/%s", cache->folder, entry->d_name);
+        found = true;
+    }
+    closedir(folder);
+    if (!found)
+        return false;
+    FILE *file = fopen(cache->path, "rb");
+    cr_assert_not_null(file);
+    cache->size = fread(cache->bytes, 1, sizeof(cache->bytes), file);
+    fclose(file);
+    return true;
+}
+
+Test(vk, what_has_run_is_not_compiled_ahead_again)
+{
+    static struct cache_file cache;
+    cache_folder(&cache);
+    const bool late = use_known(cache.folder, false).late;
+    cr_expect_not(cache_find(&cache, ".known"), "nothing has run");
+    cr_expect_eq(use_known(cache.folder, true).ahead, late);
+    cr_assert_eq(cache_find(&cache, ".known"), late);
+    cr_expect_not(use_known(cache.folder, true).ahead);
+    if (late) {
+        cr_expect_eq(cache.size, CACHE_HEADER_SIZE + AHEAD_COUNT * sizeof(uint64_t));
+        cache.bytes[CACHE_HEADER_SIZE + 1] ^= 0x40;
+        cache_write(&cache, cache.size);
+        const struct known_use damaged = use_known(cache.folder, true);
+        cr_expect(damaged.refused);
+        cr_expect(damaged.ahead);
+        cr_expect_not(use_known(cache.folder, true).refused, "it was replaced");
+        remove(cache.path);
+    }
+    cr_assert(cache_find(&cache, ".pipelines"));
+    cache_remove(&cache);
+}
+
 Test(vk, a_folder_that_cannot_be_made_is_a_warning)
 {
     struct vk_test_host host;
