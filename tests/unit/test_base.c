@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/crc32.h"
 #include "support/test_host.h"
 
 // ---- half and bfloat16 --------------------------------------------------------------------------
@@ -206,6 +207,30 @@ Test(base, crc32_of_short_and_long_pieces_goes_on_from_the_last)
                       "%zu bytes, cut at %zu", sizes[s], cut);
         }
     }
+}
+
+// The way that a processor does not take is tested all the same.
+Test(base, crc32_is_the_same_in_every_way)
+{
+    enum { SIZE = 70001, FIRST_MAX = 20 };
+    static unsigned char bytes[SIZE];
+    for (size_t i = 0; i < SIZE; i++)
+        bytes[i] = (unsigned char)(i * i >> 3 ^ i);
+    static size_t (*const ways[])(uint32_t *, const unsigned char *,
+                                  size_t) = {espy_crc32_tables, espy_crc32_native};
+    static const size_t sizes[] = {0, 1, 8, 63, 64, 65, 127, 128, 200, 16384, 32768, 65539};
+    for (size_t w = 0; w < 2; w++) {
+        for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes) * FIRST_MAX; s++) {
+            const size_t first = s % FIRST_MAX, size = sizes[s / FIRST_MAX];
+            uint32_t crc = 0x12345678u;
+            const size_t done = ways[w](&crc, bytes + first, size);
+            cr_assert_leq(done, size);
+            cr_expect_eq(crc, espy_crc32_bytes(0x12345678u, bytes + first, done),
+                         "way %zu, %zu bytes from %zu", w, size, first);
+        }
+    }
+    uint32_t crc = 0;
+    cr_expect_gt(espy_crc32_tables(&crc, bytes, SIZE), 0);
 }
 
 Test(base, hash_has_the_published_values_of_fnv_1a)
