@@ -1,4 +1,5 @@
-// CRC-32 with a processor's own instructions: checking a file of weights takes as long as reading it.
+// CRC-32 with a processor's own instructions: checking a file of weights takes as long as reading
+// it.
 #include "base/crc32.h"
 
 #if defined(__GNUC__) && defined(__x86_64__)
@@ -48,7 +49,7 @@ __attribute__((target("pclmul"))) static size_t fold_all(uint32_t *crc, const un
 size_t espy_crc32_native(uint32_t *crc, const unsigned char *byte, size_t size)
 {
     return size >= STREAMS * BLOCK && __builtin_cpu_supports("pclmul") ? fold_all(crc, byte, size)
-                                                                        : 0;
+                                                                       : 0;
 }
 
 #elif defined(__ARM_FEATURE_CRC32)

@@ -103,17 +103,21 @@ static void fill_caps(struct vk_device *device, const struct vk_device_params *p
 
 // What is used where a device offers it.
 static const char PORTABILITY_SUBSET[] = "VK_KHR_portability_subset"; // must be on where offered
-enum { OPTIONAL_EXTENSIONS = 4 };
+enum { OPTIONAL_EXTENSIONS = 5 };
 static const char *const optional_extensions[OPTIONAL_EXTENSIONS] = {
     PORTABILITY_SUBSET, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME,
-    VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME,
+    VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME,
     VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME};
 
 // Whether an extension that the device has would be of use.
-static bool is_wanted(const struct vk_device_params *params, const char *name)
+static bool is_wanted(const struct vk_device *device, const struct vk_device_params *params,
+                      const char *name)
 {
-    return params->compiled_facts ||
-           strcmp(name, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME) != 0;
+    if (strcmp(name, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME) == 0)
+        return params->compiled_facts;
+    if (strcmp(name, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME) == 0) // see vk_import.c
+        return device->mapped && device->info.type == ESPY_DEVICE_CPU;
+    return true;
 }
 
 // Writes the names of those that the device has to names, which has OPTIONAL_EXTENSIONS entries.
@@ -133,7 +137,7 @@ static espy_status find_extensions(struct vk_device *device, const struct vk_dev
         return espy_fail_memory(&vk->host, count * sizeof(*list), "the list of Vulkan extensions");
     VK(vk, vk->table.EnumerateDeviceExtensionProperties(device->physical, NULL, &count, list));
     for (uint32_t k = 0; k < OPTIONAL_EXTENSIONS; k++) {
-        for (uint32_t i = 0; i < count && is_wanted(params, optional_extensions[k]); i++) {
+        for (uint32_t i = 0; i < count && is_wanted(device, params, optional_extensions[k]); i++) {
             if (strcmp(list[i].extensionName, optional_extensions[k]) != 0)
                 continue;
             names[(*name_count)++] = optional_extensions[k];
@@ -195,6 +199,8 @@ static espy_status open_device(struct vk_device *device, const struct vk_device_
         is_among(extensions, extension_count, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
     device->compiled_facts = is_among(extensions, extension_count,
                                       VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
+    if (is_among(extensions, extension_count, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME))
+        device->import_alignment = espy_vk_import_alignment(device);
     ask_subgroups(device, params);
     if (!params->no_matrices &&
         is_among(extensions, extension_count, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME))

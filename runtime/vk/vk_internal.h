@@ -165,6 +165,7 @@ struct vk_device {
     VkPhysicalDeviceMemoryProperties memory;
     uint64_t allocation_max; // bytes of one VkDeviceMemory
     bool mapped;             // device memory is the host's too: no staging
+    uint64_t import_alignment; // of host memory that may be imported; 0: none may
     bool knows_budget;       // VK_EXT_memory_budget is on
     bool pins_subgroup_size; // VkPipelineShaderStageRequiredSubgroupSizeCreateInfo may be used
     bool fills_subgroups;    // VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT may
@@ -236,6 +237,11 @@ struct vk_texel_view {
     VkBufferView view;
 };
 
+struct vk_import {
+    struct vk_buffer buffer; // size 0: the constant is copied
+    uint64_t offset;         // of the constant
+};
+
 struct vk_content; // of a buffer, told by how it came about (vk_weights.c)
 
 struct vk_ahead; // a thread that compiles pipelines (vk_ahead.c)
@@ -246,7 +252,9 @@ struct vk_program {
     struct vk_ahead *ahead; // NULL: it has done its part, or there is nothing for it to do
     uint64_t memory_size;
     struct vk_buffer arena;
-    struct vk_buffer transient; // gone once the prepare dispatches have run
+    // Both gone once the prepare dispatches have run.
+    struct vk_buffer transient;
+    struct vk_import *imports; // [buffer_count] instead of transient memory; NULL: none
     struct vk_weights *weights, *own_weights; // own: NULL where they are shared
     uint32_t held_count, held_capacity;
     struct vk_content **held;     // what the program counts on
@@ -311,6 +319,13 @@ void espy_vk_weights_finish(struct vk_program *program);
 // Where a constant or persistent buffer lies that stays.
 const struct vk_buffer *espy_vk_weights_place(const struct vk_program *program, uint32_t index,
                                               uint64_t *offset);
+
+// vk_import.c: constants that prepare dispatches read where the host has them.
+uint64_t espy_vk_import_alignment(const struct vk_device *device); // for vk_device
+espy_status espy_vk_imports_init(struct vk_program *program);      // after the weights
+bool espy_vk_imported(const struct vk_program *program, uint32_t index);
+void espy_vk_imports_were_read(const struct vk_program *program, uint32_t batch);
+void espy_vk_imports_finish(struct vk_program *program);
 
 // vk_ahead.c: starts compiling what the device lacks of the plan's pipelines, on drivers that would
 // do so at the first run. *ahead stays NULL where there is too little for a thread. The plan must

@@ -33,8 +33,7 @@ espy_status espy_vk_known_init(struct vk_device *device, const char *cache_dir)
     size_t size = 0;
     if (!device->compiles_late || device->pipelines.cache_path == NULL) // it has been said why
         return ESPY_OK;
-    TRY(espy_vk_cache_file_path(host, cache_dir, &device->cache_key, VK_CACHE_KNOWN,
-                                &known->path));
+    TRY(espy_vk_cache_file_path(host, cache_dir, &device->cache_key, VK_CACHE_KNOWN, &known->path));
     if (known->path == NULL)
         return ESPY_OK;
     known->hashes =
@@ -62,7 +61,8 @@ static void save(struct vk_device *device)
     uint64_t *hashes = room == 0 ? NULL : espy_alloc_array(host, room, sizeof(*hashes));
     if (hashes == NULL) {
         if (room > 0)
-            espy_log(host, ESPY_LOG_WARNING, "which pipelines have run was not saved: out of memory");
+            espy_log(host, ESPY_LOG_WARNING,
+                     "which pipelines have run was not saved: out of memory");
         return;
     }
     if (count > 0)

@@ -9,6 +9,10 @@ const struct vk_buffer *espy_vk_program_place(const struct vk_program *program, 
     const struct plan_buffer *buffer = &program->plan->buffers[index];
     if (buffer->kind != PLAN_ARENA && !buffer->transient)
         return espy_vk_weights_place(program, index, offset);
+    if (espy_vk_imported(program, index)) {
+        *offset = program->imports[index].offset;
+        return &program->imports[index].buffer;
+    }
     *offset = buffer->offset;
     return buffer->transient ? &program->transient : &program->arena;
 }
@@ -18,7 +22,7 @@ static uint64_t transient_size(const struct vk_program *program)
 {
     const struct plan *plan = program->plan;
     for (uint32_t i = 0; i < plan->buffer_count; i++)
-        if (program->fresh[i] && plan->buffers[i].transient)
+        if (program->fresh[i] && plan->buffers[i].transient && !espy_vk_imported(program, i))
             return plan->transient_size;
     return 0;
 }
@@ -48,6 +52,7 @@ static espy_status fill_weights(struct vk_program *program)
     for (uint32_t k = 0; k < plan->batch_count; k++) {
         TRY(espy_vk_transfer_constants(program, k));
         TRY(espy_vk_commands_prepare(program, &plan->batches[k]));
+        espy_vk_imports_were_read(program, k);
     }
     return ESPY_OK;
 }
@@ -68,6 +73,7 @@ espy_status espy_vk_program_create(struct vk_device *device, const struct plan *
     CHECK(espy_vk_buffer_init(device, MEMORY_DEVICE, plan->arena_size, "intermediate values",
                               &program->arena));
     CHECK(espy_vk_weights_init(program));
+    CHECK(espy_vk_imports_init(program));
     CHECK(espy_vk_buffer_init(device, MEMORY_DEVICE, transient_size(program),
                               "weights on their way", &program->transient));
     CHECK(espy_vk_transfer_init(program));
@@ -76,7 +82,8 @@ espy_status espy_vk_program_create(struct vk_device *device, const struct plan *
     CHECK(espy_vk_descriptors_init(program));
     CHECK(fill_weights(program));
     program->filled = true;
-    espy_vk_buffer_finish(device, &program->transient); // repacked; nothing reads the originals now
+    espy_vk_imports_finish(program); // repacked; nothing reads the originals now
+    espy_vk_buffer_finish(device, &program->transient);
     for (uint32_t i = 0; i < plan->stage_count; i++)
         CHECK(espy_vk_commands_record_stage(program, i));
     program->memory_size = program->arena.allocated + plan->constants_size +
@@ -100,6 +107,7 @@ void espy_vk_program_destroy(struct vk_program **pointer)
     espy_vk_descriptors_finish(program);
     espy_free(&device->vk.host, (void *)program->pipelines);
     espy_vk_transfer_finish(program);
+    espy_vk_imports_finish(program);
     espy_vk_buffer_finish(device, &program->transient);
     espy_vk_weights_finish(program);
     espy_vk_buffer_finish(device, &program->arena);

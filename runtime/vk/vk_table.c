@@ -49,5 +49,6 @@ const char *espy_vk_table_load_device(struct vk_table *table, VkDevice device)
     const char *missing = NULL;
     VK_TABLE_DEVICE(LOAD_DEVICE)
     VK_TABLE_EXECUTABLES(LOAD_DEVICE_OPTIONAL)
+    VK_TABLE_IMPORT(LOAD_DEVICE_OPTIONAL)
     return missing;
 }

@@ -16,18 +16,19 @@
     X(EnumerateInstanceLayerProperties)     \
     X(EnumerateInstanceVersion)
 
-#define VK_TABLE_INSTANCE(X)              \
-    X(CreateDevice)                       \
-    X(DestroyInstance)                    \
-    X(EnumerateDeviceExtensionProperties) \
-    X(EnumeratePhysicalDevices)           \
-    X(GetDeviceProcAddr)                  \
-    X(GetPhysicalDeviceFeatures2)         \
-    X(GetPhysicalDeviceFormatProperties)  \
-    X(GetPhysicalDeviceMemoryProperties)  \
-    X(GetPhysicalDeviceMemoryProperties2) \
-    X(GetPhysicalDeviceProperties)        \
-    X(GetPhysicalDeviceProperties2)       \
+#define VK_TABLE_INSTANCE(X)                     \
+    X(CreateDevice)                              \
+    X(DestroyInstance)                           \
+    X(EnumerateDeviceExtensionProperties)        \
+    X(EnumeratePhysicalDevices)                  \
+    X(GetDeviceProcAddr)                         \
+    X(GetPhysicalDeviceExternalBufferProperties) \
+    X(GetPhysicalDeviceFeatures2)                \
+    X(GetPhysicalDeviceFormatProperties)         \
+    X(GetPhysicalDeviceMemoryProperties)         \
+    X(GetPhysicalDeviceMemoryProperties2)        \
+    X(GetPhysicalDeviceProperties)               \
+    X(GetPhysicalDeviceProperties2)              \
     X(GetPhysicalDeviceQueueFamilyProperties)
 
 // NULL where no device has VK_KHR_cooperative_matrix.
@@ -38,6 +39,9 @@
     X(GetPipelineExecutableInternalRepresentationsKHR) \
     X(GetPipelineExecutablePropertiesKHR)              \
     X(GetPipelineExecutableStatisticsKHR)
+
+// NULL unless VK_EXT_external_memory_host is on.
+#define VK_TABLE_IMPORT(X) X(GetMemoryHostPointerPropertiesEXT)
 
 // NULL unless VK_EXT_debug_utils is on.
 #define VK_TABLE_DEBUG(X)           \
@@ -97,6 +101,7 @@ struct vk_table {
     VK_TABLE_DEBUG(VK_TABLE_MEMBER)
     VK_TABLE_DEVICE(VK_TABLE_MEMBER)
     VK_TABLE_EXECUTABLES(VK_TABLE_MEMBER)
+    VK_TABLE_IMPORT(VK_TABLE_MEMBER)
 #undef VK_TABLE_MEMBER
 };
 

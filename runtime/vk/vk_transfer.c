@@ -217,6 +217,7 @@ static bool goes_now(const struct vk_program *program, uint32_t index, uint32_t 
 {
     const struct plan_buffer *buffer = &program->plan->buffers[index];
     return buffer->kind == PLAN_CONSTANT && buffer->count > 0 && program->fresh[index] &&
+           !espy_vk_imported(program, index) &&
            (buffer->transient ? buffer->batch : GRAPH_NONE) == batch;
 }
 

@@ -81,6 +81,10 @@ MAKES(CreateSemaphore, VkSemaphoreCreateInfo, VkSemaphore)
 MAKES(CreateShaderModule, VkShaderModuleCreateInfo, VkShaderModule)
 FAULT(DeviceWaitIdle, (VkDevice device), (device))
 FAULT(EndCommandBuffer, (VkCommandBuffer commands), (commands))
+FAULT(GetMemoryHostPointerPropertiesEXT,
+      (VkDevice device, VkExternalMemoryHandleTypeFlagBits type, const void *pointer,
+       VkMemoryHostPointerPropertiesEXT *properties),
+      (device, type, pointer, properties))
 FAULT(GetPipelineCacheData, (VkDevice device, VkPipelineCache cache, size_t *size, void *data),
       (device, cache, size, data))
 FAULT(MapMemory,
@@ -132,6 +136,8 @@ static void fault_hook(void *user, struct vk_table *table, enum vk_table_part pa
         SWAP(DeviceWaitIdle)
         SWAP(EndCommandBuffer)
         SWAP(GetPipelineCacheData)
+        if (table->GetMemoryHostPointerPropertiesEXT != NULL)
+            SWAP(GetMemoryHostPointerPropertiesEXT)
         SWAP(MapMemory)
         SWAP(QueueSubmit)
         SWAP(WaitSemaphores)
@@ -181,6 +187,7 @@ static void each_call_fails(VkResult result, espy_status expected, bool discrete
     struct vk_test_plan *test = malloc(sizeof(*test));
     cr_assert_not_null(test);
     vk_test_plan_init(test, true);
+    vk_test_plan_enlarge(test);
     uint32_t count = 0;
     for (uint32_t n = 1; n == 1 || failed != NULL; n++, count++) {
         struct vk_test_host host;
@@ -225,6 +232,7 @@ static void each_allocation_fails(bool discrete)
     struct vk_test_plan *test = malloc(sizeof(*test));
     cr_assert_not_null(test);
     vk_test_plan_init(test, true);
+    vk_test_plan_enlarge(test);
     fail_call(0, VK_SUCCESS);
     for (uint64_t n = 1;; n++) {
         struct vk_test_host host;

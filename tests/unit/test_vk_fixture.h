@@ -10,6 +10,7 @@
 
 #include <math.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -323,6 +324,28 @@ static void vk_test_plan_init(struct vk_test_plan *test, bool two_stages)
                                .outputs = &test->output,
                                .arena_size = BUFFER_W * BUFFER_STRIDE,
                                .constants_size = 2 * BUFFER_STRIDE};
+}
+
+enum { LARGE_COUNT = 20000 };
+
+// Weights so large that a device may read them where the host has them: not at the beginning of a page.
+static inline void vk_test_plan_enlarge(struct vk_test_plan *test)
+{
+    static union {
+        max_align_t alignment;
+        float elements[LARGE_COUNT + 32];
+    } memory;
+    struct plan_buffer *weights = &test->buffers[BUFFER_W];
+    float *elements = memory.elements + 16;
+    while ((uintptr_t)elements % 64 != 0)
+        elements++;
+    for (uint32_t i = 0; i < LARGE_COUNT; i++)
+        elements[i] = (float)i;
+    weights->data = elements;
+    weights->count = LARGE_COUNT;
+    weights->size = LARGE_COUNT * sizeof(float);
+    weights->transient = weights->lasting = true;
+    test->plan.transient_size = weights->size;
 }
 
 // One run from input to output, host node included (h = -y); the output is checked.

@@ -122,6 +122,74 @@ static void share_one_plan(vk_table_hook hook, bool two_stages)
     free(test);
 }
 
+// ---- weights that are read where they lie -------------------------------------------------------
+
+static VkResult import_result; // of asking for a pointer's memory; VK_SUCCESS: the driver's own
+static PFN_vkGetMemoryHostPointerPropertiesEXT real_pointer;
+static uint32_t import_count;
+
+static VKAPI_ATTR VkResult VKAPI_CALL ask_pointer(VkDevice device,
+                                                  VkExternalMemoryHandleTypeFlagBits type,
+                                                  const void *pointer,
+                                                  VkMemoryHostPointerPropertiesEXT *properties)
+{
+    import_count++;
+    return import_result != VK_SUCCESS ? import_result
+                                       : real_pointer(device, type, pointer, properties);
+}
+
+static void import_hook(void *user, struct vk_table *table, enum vk_table_part part)
+{
+    mapped_hook(user, table, part);
+    if (part != VK_TABLE_PART_DEVICE || table->GetMemoryHostPointerPropertiesEXT == NULL)
+        return;
+    real_pointer = table->GetMemoryHostPointerPropertiesEXT;
+    table->GetMemoryHostPointerPropertiesEXT = ask_pointer;
+}
+
+struct read_calls {
+    uint32_t count;
+    const void *data;
+    size_t size;
+};
+
+static void note_read(void *user, const void *data, size_t size)
+{
+    struct read_calls *calls = user;
+    *calls = (struct read_calls){calls->count + 1, data, size};
+}
+
+static void read_in_place(VkResult result, vk_table_hook hook)
+{
+    struct sharing s;
+    uint64_t size;
+    struct read_calls calls = {0};
+    import_result = result;
+    import_count = 0;
+    real_pointer = NULL;
+    start(&s, hook);
+    struct vk_test_plan *test = make_plan(false, true);
+    vk_test_plan_enlarge(test);
+    espy_vk_weights_on_read(s.weights, note_read, &calls);
+    struct vk_program *program = make_program(&s, test, &size);
+    cr_expect_eq(import_count, real_pointer == NULL ? 0 : 1);
+    cr_expect_eq(calls.count, 1);
+    cr_expect_eq(calls.data, test->buffers[BUFFER_W].data);
+    cr_expect_eq(calls.size, LARGE_COUNT * sizeof(float));
+    expect_prepared(program, test, 2, 1);
+    cr_assert_eq(vk_test_run(program, test, 1), ESPY_OK, "%s", s.host.error);
+    espy_vk_program_destroy(&program);
+    finish(&s);
+    free(test);
+}
+
+Test(vk_weights, large_ones_are_read_in_place_or_copied)
+{
+    read_in_place(VK_SUCCESS, import_hook);
+    read_in_place(VK_ERROR_INVALID_EXTERNAL_HANDLE, import_hook);
+    read_in_place(VK_SUCCESS, staging_hook);
+}
+
 Test(vk_weights, one_plan_twice_in_mapped_memory)
 {
     share_one_plan(mapped_hook, false);
