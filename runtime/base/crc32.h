@@ -1,6 +1,6 @@
-// The ways to a CRC-32, apart for tests: everybody else calls espy_crc32 (base.h). Each goes on from the
-// remainder *crc, which is not inverted, and returns how many bytes it has done: 0 where they are too few
-// for it.
+// The ways to a CRC-32, apart for tests: everybody else calls espy_crc32 (base.h). Each goes on from
+// the remainder *crc, which is not inverted, and returns how many bytes it has done: 0 where they
+// are too few for it.
 #ifndef RUNTIME_BASE_CRC32_H_
 #define RUNTIME_BASE_CRC32_H_
 

@@ -328,7 +328,7 @@ static void vk_test_plan_init(struct vk_test_plan *test, bool two_stages)
 
 enum { LARGE_COUNT = 20000 };
 
-// Weights so large that a device may read them where the host has them: not at the beginning of a page.
+// Weights so large that a device may read them where the host has them, within a page.
 static inline void vk_test_plan_enlarge(struct vk_test_plan *test)
 {
     static union {
