@@ -158,7 +158,8 @@ int main(int argc, char **argv)
         return 2;
     }
     espy_test_host_init(&test);
-    espy_status status = espy_test_open_device(&test.host, false, &device);
+    const struct vk_device_params params = espy_test_device_params(&test.host);
+    espy_status status = espy_vk_device_create(&params, &device);
     if (status == ESPY_OK)
         status = bench_all(&test.host, device, (uint32_t)rounds, argc > 2 ? argv[2] : "");
     espy_vk_device_destroy(&device);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/poison.h"
+
 struct vk_device_params espy_test_device_params(const struct host *host)
 {
     const char *validation = getenv("ESPY_TEST_VALIDATION");
@@ -21,6 +23,7 @@ espy_status espy_test_open_device(const struct host *host, bool float16_storage,
 {
     struct vk_device_params params = espy_test_device_params(host);
     params.float16_storage = float16_storage;
+    params.hook = espy_test_poison;
     return espy_vk_device_create(&params, device);
 }
 

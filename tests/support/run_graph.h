@@ -10,8 +10,8 @@
 // kernels of real GPUs whatever the device is, gpu-plain those without cooperative matrices, gpu-few
 // those for devices with few registers.
 struct vk_device_params espy_test_device_params(const struct host *host);
-// Opens it. float16_storage keeps float16 tensors in 16 bit even where the device would not by
-// itself, so that their kernels are tested.
+// Opens it, with new memory full of NaN (poison.h). float16_storage keeps float16 tensors in 16 bit
+// even where the device would not by itself, so that their kernels are tested.
 espy_status espy_test_open_device(const struct host *host, bool float16_storage,
                                   struct vk_device **device);
 
