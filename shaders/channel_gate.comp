@@ -188,8 +188,7 @@ void main()
                 barrier();
                 for (uint p = 1; p < part_count && part == 0; p++)
                     sum = joined(sum, parts[p * lanes + lane], largest);
-                barrier();
-            }
+            } // what was read there is written again behind another barrier only
             if (pools) {
                 if (part == 0 && quad < quads)
                     keep(quad, largest, sum);

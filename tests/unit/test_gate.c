@@ -210,6 +210,7 @@ static const struct form gates[] = {
     LARGE("SE of a large map", .channels = 12, .hidden = 3),
     LARGE("SE of large maps, ragged", .images = 2, .channels = 10, .hidden = 7),
     BLOCK("SE, many channels", .channels = 640, .hidden = 48),
+    BLOCK("SE, more quads than invocations", .channels = 1100, .hidden = 9),
     BLOCK("SE, wide", .channels = 60, .hidden = 400),
     BLOCK("SE without biases", .channels = 24, .hidden = 8, .bare = true),
     BLOCK("SE of MobileNetV3", .channels = 24, .hidden = 8, .steps = {"Relu", "HardSigmoid"}),
