@@ -17,14 +17,32 @@ const struct vk_buffer *espy_vk_program_place(const struct vk_program *program, 
     return buffer->transient ? &program->transient : &program->arena;
 }
 
+static bool takes_transient(const struct vk_program *program, uint32_t index)
+{
+    return program->fresh[index] && program->plan->buffers[index].transient &&
+           !espy_vk_imported(program, index);
+}
+
 // Nothing, when all that would be made of it is there.
 static uint64_t transient_size(const struct vk_program *program)
 {
     const struct plan *plan = program->plan;
     for (uint32_t i = 0; i < plan->buffer_count; i++)
-        if (program->fresh[i] && plan->buffers[i].transient && !espy_vk_imported(program, i))
+        if (takes_transient(program, i))
             return plan->transient_size;
     return 0;
+}
+
+// The number of batches from the first to the last one that needs transient memory.
+static uint32_t transient_batches(const struct vk_program *program)
+{
+    const struct plan *plan = program->plan;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < plan->buffer_count; i++)
+        if (takes_transient(program, i) && plan->buffers[i].batch != GRAPH_NONE &&
+            plan->buffers[i].batch >= count)
+            count = plan->buffers[i].batch + 1;
+    return count;
 }
 
 static espy_status get_pipelines(struct vk_program *program)
@@ -48,8 +66,11 @@ static espy_status get_pipelines(struct vk_program *program)
 static espy_status fill_weights(struct vk_program *program)
 {
     const struct plan *plan = program->plan;
+    const uint32_t transient_count = transient_batches(program);
     TRY(espy_vk_transfer_constants(program, GRAPH_NONE));
     for (uint32_t k = 0; k < plan->batch_count; k++) {
+        if (k == transient_count) // what is imported lies in memory of the file's
+            espy_vk_buffer_finish(program->device, &program->transient);
         TRY(espy_vk_transfer_constants(program, k));
         TRY(espy_vk_commands_prepare(program, &plan->batches[k]));
         espy_vk_imports_were_read(program, k);
