@@ -21,7 +21,7 @@ allow()
 }
 
 allow format 'format/[a-z_]+\.h' 'base/base\.h'
-allow runtime/base 'base/[a-z_]+\.h' 'espy/espy\.h'
+allow runtime/base 'base/[a-z0-9_]+\.h' 'espy/espy\.h'
 allow runtime/op 'op/[a-z_]+\.h' 'base/[a-z_]+\.h' 'format/graph\.h' 'shaders/include/unary_codes\.glsl'
 allow runtime/ops 'op/[a-z_]+\.h' '[a-z_]+\.h' 'ops/[a-z_]+\.h' 'shaders/[a-z0-9_]+\.spv\.h' \
     'shaders/include/[a-z_]+\.glsl'
