@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-
 // Reads one pixel at a time, of all channels.
 static bool is_point_conv(const struct planner *planner, uint32_t index, uint32_t value)
 {

@@ -69,8 +69,10 @@ static void save(struct vk_device *device)
         memcpy(hashes, known->hashes, count * sizeof(*hashes));
     for (uint32_t i = 0; i < pipelines->count; i++) {
         const struct vk_pipeline *item = pipelines->items[i];
+        if (!item->ran)
+            continue;
         const uint64_t hash = pipeline_hash(item->kernel->shader, item->spec, item->spec_size);
-        if (item->ran && !has(hashes, count, hash))
+        if (!has(hashes, count, hash))
             hashes[count++] = hash;
     }
     const uint32_t over = count > KNOWN_MAX ? count - KNOWN_MAX : 0;

@@ -756,6 +756,14 @@ static void cache_folder(struct cache_file *cache)
              temporary != NULL ? temporary : "/tmp", (long)getpid());
 }
 
+static void cache_load(struct cache_file *cache)
+{
+    FILE *file = fopen(cache->path, "rb");
+    cr_assert_not_null(file);
+    cache->size = fread(cache->bytes, 1, sizeof(cache->bytes), file);
+    fclose(file);
+}
+
 // The one file of the folder; anything beside it is an error.
 static void cache_read(struct cache_file *cache)
 {
@@ -770,10 +778,7 @@ static void cache_read(struct cache_file *cache)
     }
     closedir(folder);
     cr_assert_eq(count, 1, "%u files", count);
-    FILE *file = fopen(cache->path, "rb");
-    cr_assert_not_null(file);
-    cache->size = fread(cache->bytes, 1, sizeof(cache->bytes), file);
-    fclose(file);
+    cache_load(cache);
     struct stat info;
     cr_assert_eq(stat(cache->path, &info), 0);
     cache->inode = (uint64_t)info.st_ino;
@@ -904,13 +909,9 @@ static bool cache_find(struct cache_file *cache, const char *suffix)
         found = true;
     }
     closedir(folder);
-    if (!found)
-        return false;
-    FILE *file = fopen(cache->path, "rb");
-    cr_assert_not_null(file);
-    cache->size = fread(cache->bytes, 1, sizeof(cache->bytes), file);
-    fclose(file);
-    return true;
+    if (found)
+        cache_load(cache);
+    return found;
 }
 
 Test(vk, what_has_run_is_not_compiled_ahead_again)
