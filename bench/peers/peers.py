@@ -8,12 +8,14 @@ NAME is a network of export_models.py (default: all) or, with --arch, arch/NAME 
 onnxruntime-node: npm i --ignore-scripts onnxruntime-node in FOLDER. Without --ort or --ncnn that
 peer is left out. Files are made in FOLDER once and reused; so are the drivers' caches in it.
 
-A round visits all networks; at each, every program runs in a process of its own, warms up, and
-runs --runs times. A figure is the median over the rounds of a round's median (of ncnn: of a round's
-mean, which is what benchncnn prints). First results are of processes with empty caches. ncnn's is
-the time of its process less the ten runs that benchncnn makes besides. Memory is the most that
-was resident of a process, node's own included for onnxruntime. onnxruntime runs on the CPU with
---threads threads; ncnn runs through Vulkan in float32 (ncnn_param.py; --half leaves float16 to it).
+A round visits all networks; at each, every program runs in a process of its own, warms up with
+ten runs, as benchncnn does (in its first half second a process may have all threads on one core),
+and runs --runs times. A figure is the median over the rounds of a round's median (of ncnn: of a
+round's mean, which is what benchncnn prints). First results are of processes with empty caches.
+ncnn's is the time of its process less the ten runs that benchncnn makes besides. Memory is the most
+that was resident of a process, node's own included for onnxruntime. onnxruntime runs on the CPU
+with --threads threads; ncnn runs through Vulkan in float32 (ncnn_param.py; --half leaves float16 to
+it).
 """
 import argparse
 import datetime
@@ -34,7 +36,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 ARCH = """seresnet50 cbam_resnet50 convnext_atto deit_tiny swin_tiny mobilevit_xxs botnet26t
 efficientnet_b0""".split()
-NCNN_RUNS_BESIDES = 10  # benchncnn warms up so often; one of its own runs is the first
+WARMUPS = 10  # benchncnn's, of which one is its first run; the others make as many
 
 
 def parse():
@@ -100,10 +102,10 @@ class Espy:
 
     def measure(self, network, cache):
         text, _, _, _ = run([self.bench, "--json", "--no-firsts", "--rounds",
-                             str(self.options.runs), network.espy], cache)
+                             str(WARMUPS + self.options.runs), network.espy], cache)
         row = json.loads(text)
         network.dispatches, network.device_memory = row["dispatches"], row["device_memory"]
-        return statistics.median(row["ms"])
+        return statistics.median(row["ms"][WARMUPS:])
 
     def first(self, network, cache):
         text, _, _, _ = run([self.bench, "--json", "--rounds", "1", network.espy], cache)
@@ -128,7 +130,8 @@ class Onnxruntime:
         return row, resident
 
     def measure(self, network, cache):
-        return statistics.median(self.once(network, cache, self.options.runs)[0]["ms"])
+        row, _ = self.once(network, cache, WARMUPS + self.options.runs)
+        return statistics.median(row["ms"][WARMUPS:])
 
     def first(self, network, cache):
         row, resident = self.once(network, cache, 0)
@@ -173,7 +176,7 @@ class Ncnn:
         ms, seconds, resident = self.once(network, cache, 1)
         if ms is None:
             return {}
-        return {"cold": seconds * 1e3 - NCNN_RUNS_BESIDES * ms, "resident": resident}
+        return {"cold": seconds * 1e3 - WARMUPS * ms, "resident": resident}
 
 
 # ---- networks ------------------------------------------------------------------------------------
