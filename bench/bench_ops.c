@@ -18,7 +18,7 @@
 #include "support/run_graph.h"
 #include "support/test_host.h"
 
-enum { PROBLEMS_MAX = 128, ROUNDS_MAX = 1000 };
+enum { PROBLEMS_MAX = 512, ROUNDS_MAX = 1000 };
 
 struct bench {
     struct bench_plan plan;
@@ -66,15 +66,28 @@ static int compare(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
+static void print_kernel(const struct plan_dispatch *dispatch)
+{
+    char tile[BENCH_TILE_SIZE];
+    const char *name = dispatch->shader->name;
+    const bool has_tile = espy_bench_tile(dispatch, tile)[0] != '\0';
+    printf("%s%s%s", name, has_tile ? " " : "", tile);
+    if (has_tile && strncmp(name, "gemm", 4) == 0 && dispatch->groups[2] > 1)
+        printf(" in %u parts", dispatch->groups[2]);
+}
+
 // Each once, in the order of their first dispatches.
 static void print_kernels(const struct plan *plan)
 {
     for (uint32_t i = 0; i < plan->dispatch_count; i++) {
+        const struct plan_dispatch *dispatch = &plan->dispatches[i];
         uint32_t first = 0;
-        while (plan->dispatches[first].shader != plan->dispatches[i].shader)
+        while (plan->dispatches[first].shader != dispatch->shader)
             first++;
-        if (first == i)
-            printf("%s%s", i > 0 ? ", " : "", plan->dispatches[i].shader->name);
+        if (first < i)
+            continue;
+        printf("%s", i > 0 ? ", " : "");
+        print_kernel(dispatch);
     }
 }
 

@@ -18,10 +18,6 @@
 
 #include "bench_plan.h"
 #include "format/format.h"
-#include "shaders/attention_flash.spv.h"
-#include "shaders/attention_matrix.spv.h"
-#include "shaders/gemm.spv.h"
-#include "shaders/gemm_matrix.spv.h"
 #include "support/compiled.h"
 #include "support/run_graph.h"
 #include "support/test_host.h"
@@ -69,26 +65,6 @@ static espy_status keep_seen(struct report *report, const struct plan_dispatch *
     return ESPY_OK;
 }
 
-// What tells pipelines of one kernel apart most: tiles.
-static void print_shape(const struct plan_dispatch *dispatch)
-{
-    const char *name = dispatch->shader->name;
-    if (strncmp(name, "gemm_matrix.", 12) == 0) {
-        const struct gemm_matrix_spec *s = dispatch->spec;
-        printf("%ux%ux%u of %ux%ux%u", s->bm, s->bn, s->bk, s->m, s->n, s->k);
-    } else if (strncmp(name, "gemm.", 5) == 0) {
-        const struct gemm_spec *s = dispatch->spec;
-        printf("%ux%ux%u by %ux%u%s", s->bm, s->bn, s->bk, s->tm, s->tn,
-               s->linear ? ", linear" : s->vector == 1 ? ", single" : "");
-    } else if (strncmp(name, "attention_flash.", 16) == 0) {
-        const struct attention_flash_spec *s = dispatch->spec;
-        printf("%u queries, %u keys, %u", s->rows, s->keys, s->depth);
-    } else if (strncmp(name, "attention_matrix.", 17) == 0) {
-        const struct attention_matrix_spec *s = dispatch->spec;
-        printf("%u x %u queries, %u keys, %u", s->heads, s->rows, s->keys, s->depth);
-    }
-}
-
 static void print_number(double number)
 {
     if (number < 0)
@@ -102,11 +78,11 @@ static void print_row(struct report *report, const struct plan_dispatch *dispatc
 {
     const struct compiled_summary s = espy_test_compiled_summary(compiled);
     const uint32_t *spec = dispatch->spec;
+    char tile[BENCH_TILE_SIZE];
     const bool spills = s.spilled > 0 || s.scratch_size > 0;
     report->spilled += spills;
-    printf("| %u | %s | ", report->count, dispatch->shader->name);
-    print_shape(dispatch);
-    printf(" | %s | %u | ", problem, dispatch->spec_size > 0 ? spec[0] : 1);
+    printf("| %u | %s | %s | %s | %u | ", report->count, dispatch->shader->name,
+           espy_bench_tile(dispatch, tile), problem, dispatch->spec_size > 0 ? spec[0] : 1);
     print_number(compiled->subgroup_size > 0 ? (double)compiled->subgroup_size : -1);
     print_number(s.registers);
     print_number(s.scalars);

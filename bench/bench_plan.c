@@ -1,7 +1,12 @@
 #include "bench_plan.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "shaders/attention_flash.spv.h"
+#include "shaders/attention_matrix.spv.h"
+#include "shaders/gemm.spv.h"
+#include "shaders/gemm_matrix.spv.h"
 #include "support/run_graph.h"
 
 enum { INPUTS_MAX = 3 };
@@ -57,4 +62,27 @@ void espy_bench_plan_finish(struct bench_plan *bench)
 {
     espy_plan_finish(&bench->plan);
     espy_graph_finish(&bench->graph);
+}
+
+const char *espy_bench_tile(const struct plan_dispatch *dispatch, char text[BENCH_TILE_SIZE])
+{
+    const char *name = dispatch->shader->name;
+    text[0] = '\0';
+    if (strncmp(name, "gemm_matrix.", 12) == 0) {
+        const struct gemm_matrix_spec *s = dispatch->spec;
+        snprintf(text, BENCH_TILE_SIZE, "%ux%ux%u of %ux%ux%u", s->bm, s->bn, s->bk, s->m, s->n,
+                 s->k);
+    } else if (strncmp(name, "gemm.", 5) == 0) {
+        const struct gemm_spec *s = dispatch->spec;
+        snprintf(text, BENCH_TILE_SIZE, "%ux%ux%u by %ux%u%s", s->bm, s->bn, s->bk, s->tm, s->tn,
+                 s->linear ? ", linear" : s->vector == 1 ? ", single" : "");
+    } else if (strncmp(name, "attention_flash.", 16) == 0) {
+        const struct attention_flash_spec *s = dispatch->spec;
+        snprintf(text, BENCH_TILE_SIZE, "%u queries, %u keys, %u", s->rows, s->keys, s->depth);
+    } else if (strncmp(name, "attention_matrix.", 17) == 0) {
+        const struct attention_matrix_spec *s = dispatch->spec;
+        snprintf(text, BENCH_TILE_SIZE, "%u x %u queries, %u keys, %u", s->heads, s->rows, s->keys,
+                 s->depth);
+    }
+    return text;
 }

@@ -18,5 +18,8 @@ struct bench_plan {
 espy_status espy_bench_plan_init(struct bench_plan *bench, const struct host *host,
                                  const struct caps *caps, const struct problem *problem);
 void espy_bench_plan_finish(struct bench_plan *bench);
+// What tells pipelines of one kernel apart most; empty: it has no tiles.
+enum { BENCH_TILE_SIZE = 64 };
+const char *espy_bench_tile(const struct plan_dispatch *dispatch, char text[BENCH_TILE_SIZE]);
 
 #endif // BENCH_BENCH_PLAN_H_

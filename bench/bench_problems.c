@@ -22,16 +22,44 @@
         WINOGRAD(shape_name, 2, "4x4", __VA_ARGS__),                           \
         WINOGRAD("half " shape_name, 0, "direct", .half = true, __VA_ARGS__),  \
         WINOGRAD("half " shape_name, 1, "2x2", .half = true, __VA_ARGS__)
-// The forms of flash_matrix.h, the cheapest by estimate first; the kernel's name tells them apart.
-#define FLASH(shape_name, form_number, ...)                                                    \
-    {                                                                                          \
-        .name = "attention " shape_name ", float16, form " #form_number,                       \
-        .kind = PROBLEM_ATTENTION, .question = "flash", .form = form_number, .half = true,     \
-        __VA_ARGS__                                                                            \
+// The forms of gemm.h, the cheapest by estimate first: every tile that a device has room for, in
+// float32 and float16. The kernel's name tells them apart.
+#define TILE(shape_name, form_number, ...)                                     \
+    {                                                                          \
+        .name = "tiles " shape_name ", form " #form_number,                    \
+        .question = "gemm", .form = form_number,                               \
+        __VA_ARGS__                                                            \
     }
-#define FLASH_FORMS(shape_name, ...)                                                           \
-    FLASH(shape_name, 0, __VA_ARGS__), FLASH(shape_name, 1, __VA_ARGS__),                      \
-        FLASH(shape_name, 2, __VA_ARGS__), FLASH(shape_name, 3, __VA_ARGS__)
+#define TILES_OF(shape_name, ...)                                              \
+    TILE(shape_name, 0, __VA_ARGS__), TILE(shape_name, 1, __VA_ARGS__),        \
+        TILE(shape_name, 2, __VA_ARGS__), TILE(shape_name, 3, __VA_ARGS__),    \
+        TILE(shape_name, 4, __VA_ARGS__), TILE(shape_name, 5, __VA_ARGS__),    \
+        TILE(shape_name, 6, __VA_ARGS__), TILE(shape_name, 7, __VA_ARGS__),    \
+        TILE(shape_name, 8, __VA_ARGS__), TILE(shape_name, 9, __VA_ARGS__)
+#define TILES(shape_name, ...)                                                 \
+    TILES_OF(shape_name, __VA_ARGS__),                                         \
+        TILES_OF("half " shape_name, .half = true, __VA_ARGS__)
+// The forms of flash_matrix.h, the same; of float32 there are three.
+#define FLASH(shape_name, form_number, ...)                                     \
+    {                                                                           \
+        .name = "attention " shape_name ", form " #form_number,                 \
+        .kind = PROBLEM_ATTENTION, .question = "flash", .form = form_number,    \
+        __VA_ARGS__                                                             \
+    }
+#define FLASH_HALF(shape_name, form_number, ...)                                \
+    FLASH(shape_name ", float16", form_number, .half = true, __VA_ARGS__)
+#define FLASH_FORMS(shape_name, ...)                                            \
+    FLASH(shape_name, 0, __VA_ARGS__), FLASH(shape_name, 1, __VA_ARGS__),       \
+        FLASH(shape_name, 2, __VA_ARGS__),                                      \
+        FLASH_HALF(shape_name, 0, __VA_ARGS__),                                 \
+        FLASH_HALF(shape_name, 1, __VA_ARGS__),                                 \
+        FLASH_HALF(shape_name, 2, __VA_ARGS__),                                 \
+        FLASH_HALF(shape_name, 3, __VA_ARGS__),                                 \
+        FLASH_HALF(shape_name, 4, __VA_ARGS__),                                 \
+        FLASH_HALF(shape_name, 5, __VA_ARGS__),                                 \
+        FLASH_HALF(shape_name, 6, __VA_ARGS__),                                 \
+        FLASH_HALF(shape_name, 7, __VA_ARGS__),                                 \
+        FLASH_HALF(shape_name, 8, __VA_ARGS__)
 #define DEPTHWISE(depth_name, ...)                                                       \
     {                                                                                    \
         .name = "depthwise " depth_name, .kind = PROBLEM_CONV, .groups = -1, __VA_ARGS__ \
@@ -76,6 +104,24 @@ const struct problem espy_bench_problems[] = {
     WINOGRADS("28x28x512", .size = 28, .in = 512, .out = 512),
     WINOGRADS("8 of 56x56x64", .size = 56, .in = 64, .out = 64, .batch = 8),
     WINOGRADS("8 of 14x14x256", .size = 14, .in = 256, .out = 256, .batch = 8),
+    TILES("conv 3x3/2 56x56x128", .kind = PROBLEM_CONV, .size = 56, .in = 128, .out = 128,
+          .kernel = 3, .stride = 2),
+    TILES("conv 3x3/2 112x112 64 to 32", .kind = PROBLEM_CONV, .size = 112, .in = 64, .out = 32,
+          .kernel = 3, .stride = 2),
+    TILES("conv 3x3 128x128x32 to 3", .kind = PROBLEM_CONV, .size = 128, .in = 32, .out = 3,
+          .kernel = 3),
+    TILES("conv 1x1 112x112 16 to 96", .kind = PROBLEM_CONV, .size = 112, .in = 16, .out = 96,
+          .kernel = 1),
+    TILES("conv 1x1 56x56 64 to 256", .kind = PROBLEM_CONV, .size = 56, .in = 64, .out = 256,
+          .kernel = 1),
+    TILES("conv 1x1 14x14 256 to 1024", .kind = PROBLEM_CONV, .size = 14, .in = 256, .out = 1024,
+          .kernel = 1),
+    TILES("conv 1x1 7x7 2048 to 512", .kind = PROBLEM_CONV, .size = 7, .in = 2048, .out = 512,
+          .kernel = 1),
+    TILES("matmul 1024x1024x1024", .kind = PROBLEM_MATMUL, .size = 1024, .in = 1024, .out = 1024),
+    TILES("matmul 3136x96 by 96x384", .kind = PROBLEM_MATMUL, .size = 3136, .in = 96, .out = 384),
+    TILES("matmul 197x192 by 192x576", .kind = PROBLEM_MATMUL, .size = 197, .in = 192, .out = 576),
+    TILES("matmul 1x1024 by 1024x1000", .kind = PROBLEM_MATMUL, .size = 1, .in = 1024, .out = 1000),
     DEPTHWISE("3x3 112x112x32", .size = 112, .in = 32, .out = 32, .kernel = 3),
     DEPTHWISE("3x3 56x56x144", .size = 56, .in = 144, .out = 144, .kernel = 3),
     DEPTHWISE("3x3/2 56x56x144", .size = 56, .in = 144, .out = 144, .kernel = 3, .stride = 2),

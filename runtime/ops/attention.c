@@ -853,7 +853,7 @@ static bool lower_flash(struct op_lower *c, const struct parts *p)
     if (!flash_suits(c, &problem))
         return false;
     problem.stats = stats_temporary(c, p, p->s.queries);
-    flash_lower(c, &problem);
+    flash_lower(c, &problem, flash_choose(c, &problem));
     flash_weights_lower(c, &problem, p->shown.first, p->shown.count, &p->exposed);
     return true;
 }

@@ -44,51 +44,77 @@ static inline int64_t flash_shared_size(int64_t rows, int64_t keys, int64_t dept
     return 16 * (rows * (depth | 1) + keys * (longer | 1) + rows * (keys / 4 + 1)) + 32 * rows + 16;
 }
 
-// Queries and keys of a tile; rows 0 where none fits. Windows of up to 64 tokens are one tile of
-// keys, so that their scores are made once and stay in registers.
+// Queries and keys of a tile; rows 0: none.
 struct flash_tile {
     uint32_t rows, keys;
 };
+enum { FLASH_ROWS_MAX = 64, FLASH_ROWS_MIN = 16, FLASH_KEYS = 32, FLASH_KEYS_WINDOW = 64 };
 
-static inline struct flash_tile flash_choose(const struct op_lower *c,
-                                             const struct flash_problem *p)
+// Of up to 64 tokens: one tile of keys, whose scores are made once and stay in registers.
+static inline bool flash_is_window(const struct flash_problem *p)
 {
-    enum { ROWS_MAX = 64, ROWS_MIN = 16, KEYS = 32, WINDOW_KEYS = 64 };
-    const struct caps *caps = c->caps;
-    const int64_t depth = flash_quads(p->q.dims[3]), width = flash_quads(p->v.dims[3]);
-    const int64_t queries = p->q.dims[2], keys = p->k.dims[2];
-    const int64_t matrices = p->q.dims[0] * p->q.dims[1];
-    for (uint32_t rows = ROWS_MAX; rows >= ROWS_MIN; rows /= 2) {
-        // Fewer would leave a part of a subgroup idle.
-        const bool last = rows == ROWS_MIN || 2 * rows <= caps->subgroup_size;
-        if (2 * rows > caps->invocations_max ||
-            (!last && queries <= rows / 2) || // half of the rows or more would be empty
-            (!last && matrices * ((queries + rows - 1) / rows) < caps->groups_busy))
-            continue;
-        if (keys > KEYS && keys <= WINDOW_KEYS &&
-            flash_shared_size(rows, WINDOW_KEYS, depth, width) <= caps->shared_size)
-            return (struct flash_tile){rows, WINDOW_KEYS};
-        if (flash_shared_size(rows, KEYS, depth, width) <= caps->shared_size)
-            return (struct flash_tile){rows, KEYS};
-    }
-    return (struct flash_tile){0, 0};
+    return p->k.dims[2] > FLASH_KEYS && p->k.dims[2] <= FLASH_KEYS_WINDOW;
 }
 
-// One query would leave nearly all of a workgroup idle. All loops of one invocation together stay
-// below the 65535 trips that some drivers take.
-static inline bool flash_suits(const struct op_lower *c, const struct flash_problem *p)
+static inline bool flash_fits(const struct caps *caps, const struct flash_problem *p,
+                              struct flash_tile tile)
 {
-    enum { TRIPS_MAX = 60000, QUERIES_MIN = 2 };
-    if (c->caps->cpu || p->q.dims[2] < QUERIES_MIN || p->q.dims[3] == 0 || p->v.dims[3] == 0 ||
-        p->k.dims[2] == 0)
-        return false;
-    const struct flash_tile tile = flash_choose(c, p);
-    if (tile.rows == 0)
-        return false;
+    const int64_t depth = flash_quads(p->q.dims[3]), width = flash_quads(p->v.dims[3]);
+    return 2 * tile.rows <= caps->invocations_max &&
+           flash_shared_size(tile.rows, tile.keys, depth, width) <= caps->shared_size;
+}
+
+// All loops of one invocation together stay below the 65535 trips that some drivers take.
+static inline bool flash_ends(const struct flash_problem *p, struct flash_tile tile)
+{
+    enum { TRIPS_MAX = 60000 };
     const int64_t depth = flash_quads(p->q.dims[3]), width = flash_quads(p->v.dims[3]);
     const int64_t reads = tile.keys * (depth + width) / (2 * tile.rows) + 2;
     const int64_t tiles = (p->k.dims[2] + tile.keys - 1) / tile.keys;
     return tiles * (1 + depth + tile.keys / 4 + reads) < TRIPS_MAX;
+}
+
+// No tile of fewer queries: a part of a subgroup would idle.
+static inline bool flash_is_last(const struct caps *caps, uint32_t rows)
+{
+    return rows == FLASH_ROWS_MIN || 2 * rows <= caps->subgroup_size;
+}
+
+// With so many keys, the most queries that leave less than half of a tile empty and keep the device
+// busy.
+static inline struct flash_tile flash_choose_rows(const struct caps *caps,
+                                                  const struct flash_problem *p, uint32_t keys)
+{
+    const int64_t queries = p->q.dims[2], matrices = p->q.dims[0] * p->q.dims[1];
+    for (uint32_t rows = FLASH_ROWS_MAX; rows >= FLASH_ROWS_MIN; rows /= 2) {
+        const struct flash_tile tile = {rows, keys};
+        const bool suits = queries > rows / 2 &&
+                           matrices * ((queries + rows - 1) / rows) >= caps->groups_busy;
+        if ((suits || flash_is_last(caps, rows)) && flash_fits(caps, p, tile))
+            return tile;
+    }
+    return (struct flash_tile){0, 0};
+}
+
+// One tile of keys is worth more than more queries.
+static inline struct flash_tile flash_choose(const struct op_lower *c,
+                                             const struct flash_problem *p)
+{
+    struct flash_tile tile = {0, 0};
+    if (flash_is_window(p))
+        tile = flash_choose_rows(c->caps, p, FLASH_KEYS_WINDOW);
+    return tile.rows > 0 ? tile : flash_choose_rows(c->caps, p, FLASH_KEYS);
+}
+
+// One query would leave nearly all of a workgroup idle.
+static inline bool flash_suits(const struct op_lower *c, const struct flash_problem *p)
+{
+    enum { QUERIES_MIN = 2 };
+    if (c->caps->cpu || p->q.dims[2] < QUERIES_MIN || p->q.dims[3] == 0 || p->v.dims[3] == 0 ||
+        p->k.dims[2] == 0)
+        return false;
+    const struct flash_tile tile = flash_choose(c, p);
+    return tile.rows > 0 && flash_ends(p, tile);
 }
 
 // Four neighbouring channels may be read or written at once.
@@ -145,10 +171,9 @@ static inline struct view flash_sizes_view(struct op_lower *c, const struct flas
         (spec)->cap = (p)->cap > 0;                                                                \
     } while (0)
 
-// Where flash_suits.
-static inline void flash_lower(struct op_lower *c, const struct flash_problem *p)
+static inline void flash_lower(struct op_lower *c, const struct flash_problem *p,
+                               struct flash_tile tile)
 {
-    const struct flash_tile tile = flash_choose(c, p);
     struct attention_flash_spec spec = ATTENTION_FLASH_SPEC_DEFAULT;
     struct attention_flash_push push = {.step_a = {0}};
     spec.local_size_x = 2 * tile.rows;

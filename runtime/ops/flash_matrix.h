@@ -92,16 +92,19 @@ static inline bool flash_matrix_runs(const struct op_lower *c, const struct flas
 
 // ---- which of the kernels -----------------------------------------------------------------------
 
-enum { FLASH_FORMS = 4 }; // for espy_lower_choose: the cheapest with matrices, and the one without
+// For espy_lower_choose: the cheapest with matrices, and those without.
+enum { FLASH_FORMS_MATRICES = 6, FLASH_FORMS_PLAIN = 3 };
+enum { FLASH_FORMS = FLASH_FORMS_MATRICES + FLASH_FORMS_PLAIN };
 
 struct flash_form {
     struct flash_matrix_tile tile; // matrix.m 0: without
     double cost;
 };
 
+// Cheapest first; behind these the tiles without matrices that flash_choose does not take.
 struct flash_ranking {
     uint32_t count;
-    struct flash_form forms[FLASH_FORMS]; // cheapest first
+    struct flash_form forms[FLASH_FORMS];
 };
 
 // Keeps the `room` cheapest.
@@ -154,10 +157,40 @@ static inline void flash_rank_matrices(const struct op_lower *c, const struct fl
         return;
     const uint32_t threads = flash_matrix_threads(c->caps, &tile);
     const struct flash_form form = {tile, flash_cost(c->caps, p, &tile, threads, 4.0, 24)};
-    flash_rank(ranking, FLASH_FORMS - 1, &form);
+    flash_rank(ranking, FLASH_FORMS_MATRICES, &form);
 }
 
-// Tiles with matrices, and the one without; none where neither kernel suits.
+static inline struct flash_form flash_plain_form(const struct op_lower *c,
+                                                 const struct flash_problem *p,
+                                                 struct flash_tile plain)
+{
+    const struct flash_matrix_tile tile = {.rows = plain.rows,
+                                           .keys = plain.keys,
+                                           .heads = 1,
+                                           .depth = flash_whole(p->q.dims[3], 4),
+                                           .width = flash_whole(p->v.dims[3], 4)};
+    return (struct flash_form){tile, flash_cost(c->caps, p, &tile, 2 * plain.rows, 0.6, 16)};
+}
+
+// Where flash_suits.
+static inline void flash_rank_plain(const struct op_lower *c, const struct flash_problem *p,
+                                    struct flash_ranking *ranking)
+{
+    const struct flash_tile usual = flash_choose(c, p);
+    const struct flash_form form = flash_plain_form(c, p, usual);
+    flash_rank(ranking, FLASH_FORMS_MATRICES + 1, &form);
+    for (uint32_t rows = FLASH_ROWS_MAX; rows >= FLASH_ROWS_MIN; rows /= 2) {
+        struct flash_tile tile = {rows, flash_is_window(p) ? FLASH_KEYS_WINDOW : FLASH_KEYS};
+        if (!flash_fits(c->caps, p, tile))
+            tile.keys = FLASH_KEYS;
+        if (rows != usual.rows && flash_fits(c->caps, p, tile) && flash_ends(p, tile))
+            ranking->forms[ranking->count++] = flash_plain_form(c, p, tile);
+        if (flash_is_last(c->caps, rows))
+            break;
+    }
+}
+
+// Tiles with matrices and without; none where neither kernel suits.
 static inline struct flash_ranking flash_ranking_of(const struct op_lower *c,
                                                     const struct flash_problem *p)
 {
@@ -172,16 +205,8 @@ static inline struct flash_ranking flash_ranking_of(const struct op_lower *c,
         flash_rank_matrices(
             c, p, (struct flash_matrix_tile){rows[i / 6], keys[i / 3 % 2], heads[i % 3], {0}, 0, 0},
             &ranking);
-    if (flash_suits(c, p)) {
-        const struct flash_tile plain = flash_choose(c, p);
-        struct flash_form form = {.tile = {.rows = plain.rows,
-                                           .keys = plain.keys,
-                                           .heads = 1,
-                                           .depth = flash_whole(p->q.dims[3], 4),
-                                           .width = flash_whole(p->v.dims[3], 4)}};
-        form.cost = flash_cost(c->caps, p, &form.tile, 2 * plain.rows, 0.6, 16);
-        flash_rank(&ranking, FLASH_FORMS, &form);
-    }
+    if (flash_suits(c, p))
+        flash_rank_plain(c, p, &ranking);
     return ranking;
 }
 
@@ -241,10 +266,11 @@ static inline bool flash_lower_best(struct op_lower *c, const struct flash_probl
         (long long)p->v.dims[3], p->mask_kind, (int)p->left, (int)p->right,
         p->lengths.buffer != VIEW_NONE, p->cap > 0,
         flash_octets(&p->q) && flash_octets(&p->k) && flash_octets(&p->v));
-    if (ranking.forms[chosen].tile.matrix.m == 0)
-        flash_lower(c, p);
+    const struct flash_matrix_tile *tile = &ranking.forms[chosen].tile;
+    if (tile->matrix.m == 0)
+        flash_lower(c, p, (struct flash_tile){tile->rows, tile->keys});
     else
-        flash_lower_matrices(c, p, &ranking.forms[chosen].tile);
+        flash_lower_matrices(c, p, tile);
     return true;
 }
 

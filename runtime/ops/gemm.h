@@ -69,7 +69,9 @@ enum {
     GEMM_SMALLEST = 3,
     GEMM_SMALLEST_FEW = 7,
     GEMM_USUAL_MATRICES = 10,
-    GEMM_FORMS = 4 // the cheapest by gemm_cost, for espy_lower_choose
+    // For espy_lower_choose: each tile in the parts that cost least, the cheapest one in others too.
+    GEMM_OTHER_PARTS = 2,
+    GEMM_FORMS = GEMM_TILES + GEMM_OTHER_PARTS
 };
 
 static inline bool gemm_has_matrices(const struct gemm_tile *tile)
@@ -214,7 +216,7 @@ static inline double gemm_cost(const struct caps *caps, const struct gemm_proble
            SUM_COST * sums;
 }
 
-// Keeps the cheapest choices, cheapest first.
+// Choices, cheapest first.
 struct gemm_ranking {
     uint32_t count;
     struct gemm_choice choices[GEMM_FORMS];
@@ -224,41 +226,50 @@ struct gemm_ranking {
 static inline void gemm_rank(struct gemm_ranking *ranking, const struct gemm_choice *choice,
                              double cost)
 {
-    uint32_t at = ranking->count;
-    while (at > 0 && cost < ranking->costs[at - 1])
-        at--;
-    if (at == GEMM_FORMS)
-        return;
-    ranking->count += ranking->count < GEMM_FORMS;
-    for (uint32_t i = ranking->count - 1; i > at; i--) {
-        ranking->choices[i] = ranking->choices[i - 1];
-        ranking->costs[i] = ranking->costs[i - 1];
+    assert(ranking->count < GEMM_FORMS);
+    uint32_t at = ranking->count++;
+    for (; at > 0 && cost < ranking->costs[at - 1]; at--) {
+        ranking->choices[at] = ranking->choices[at - 1];
+        ranking->costs[at] = ranking->costs[at - 1];
     }
     ranking->choices[at] = *choice;
     ranking->costs[at] = cost;
 }
 
+// One tile, with its depth in every number of parts that it may be cut into.
+static inline struct gemm_ranking gemm_parts_of(const struct op_lower *c,
+                                                const struct gemm_problem *problem,
+                                                const struct gemm_tile *tile)
+{
+    enum { DEPTH_MIN = 64, SUMS_SIZE_MAX = 64 << 20 };
+    struct gemm_ranking parts = {.count = 0};
+    const int64_t depth = gemm_steps(problem, tile) * tile->bk;
+    const int64_t sums_size = problem->batches * problem->pixels * problem->out * 4;
+    for (int64_t splits = 1; splits <= GEMM_SPLIT_MAX; splits *= 2) {
+        const struct gemm_choice choice = {tile, splits};
+        if (splits > 1 &&
+            (problem->inner || depth < splits * DEPTH_MIN || sums_size * splits > SUMS_SIZE_MAX ||
+             (uint64_t)(sums_size * splits) > c->caps->buffer_range_max))
+            break;
+        gemm_rank(&parts, &choice, gemm_cost(c->caps, problem, &choice));
+    }
+    return parts;
+}
+
 static inline struct gemm_ranking gemm_ranking_of(const struct op_lower *c,
                                                   const struct gemm_problem *problem)
 {
-    enum { DEPTH_MIN = 64, SUMS_SIZE_MAX = 64 << 20 };
-    struct gemm_ranking ranking = {.count = 0};
+    struct gemm_ranking ranking = {.count = 0}, parts;
     for (uint32_t i = 0; i < GEMM_TILES; i++) {
-        const int64_t steps = gemm_steps(problem, &gemm_tiles[i]);
-        const int64_t sums_size = problem->batches * problem->pixels * problem->out * 4;
         if (!gemm_tile_fits(c->caps, problem->x.storage, &gemm_tiles[i]))
             continue;
-        for (int64_t splits = 1; splits <= GEMM_SPLIT_MAX; splits *= 2) {
-            const struct gemm_choice choice = {&gemm_tiles[i], splits};
-            if (splits > 1 &&
-                (problem->inner || steps * gemm_tiles[i].bk < splits * DEPTH_MIN ||
-                 sums_size * splits > SUMS_SIZE_MAX ||
-                 (uint64_t)(sums_size * splits) > c->caps->buffer_range_max))
-                break;
-            gemm_rank(&ranking, &choice, gemm_cost(c->caps, problem, &choice));
-        }
+        parts = gemm_parts_of(c, problem, &gemm_tiles[i]);
+        gemm_rank(&ranking, &parts.choices[0], parts.costs[0]);
     }
     assert(ranking.count > 0); // gemm_suits
+    parts = gemm_parts_of(c, problem, ranking.choices[0].tile);
+    for (uint32_t i = 1; i < parts.count && i <= GEMM_OTHER_PARTS; i++)
+        gemm_rank(&ranking, &parts.choices[i], parts.costs[i]);
     return ranking;
 }
 

@@ -144,6 +144,36 @@ Test(gemm, halves_get_matrices_where_there_are_some)
     cr_expect(!gemm_has_matrices(gemm_ranking_of(&c, &problem).choices[0].tile));
 }
 
+// Whatever the estimate is worth: the tuner measures each of them.
+Test(gemm, the_tuner_may_take_every_tile)
+{
+    static const int64_t sizes[][3] = {{4096, 1024, 4096}, {1, 2048, 1000}, {90000, 576, 3},
+                                       {49, 4608, 512}};
+    struct caps caps = discrete;
+    caps.subgroup_size = 32;
+    caps.matrix_count = 1;
+    caps.matrices[0] = (struct caps_matrix){16, 16, 16};
+    const struct op_lower c = {.caps = &caps};
+    for (uint32_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+        const struct gemm_problem problem = {.batches = 1,
+                                             .in = sizes[s][1],
+                                             .out = sizes[s][2],
+                                             .pixels = sizes[s][0],
+                                             .window = {.rank = 3, .kernel = {1, 1, 1}},
+                                             .x = {.storage = STORAGE_F16}};
+        const struct gemm_ranking ranking = gemm_ranking_of(&c, &problem);
+        for (uint32_t t = 0; t < GEMM_TILES; t++) {
+            uint32_t count = 0;
+            for (uint32_t i = 0; i < ranking.count; i++)
+                count += ranking.choices[i].tile == &gemm_tiles[t];
+            cr_expect_eq(count > 0, gemm_tile_fits(&caps, STORAGE_F16, &gemm_tiles[t]));
+            cr_expect_leq(count, ranking.choices[0].tile == &gemm_tiles[t] ? 3 : 1);
+        }
+        for (uint32_t i = 1; i < ranking.count; i++)
+            cr_expect_geq(ranking.costs[i], ranking.costs[i - 1]);
+    }
+}
+
 Test(gemm, choices_fit_the_device)
 {
     static const struct caps *const devices[] = {&discrete, &software, &least, &few};
@@ -231,26 +261,34 @@ Test(flash, halves_get_matrices_where_there_are_some)
     const struct flash_ranking halves = rank_flash(&caps, STORAGE_F16, image);
     cr_assert_gt(halves.count, 1);
     cr_expect_eq(halves.forms[0].tile.matrix.m, 16);
-    for (uint32_t i = 1; i < halves.count; i++)
+    for (uint32_t i = 1; i < halves.count && halves.forms[i].tile.matrix.m > 0; i++)
         cr_expect_geq(halves.forms[i].cost, halves.forms[i - 1].cost);
     const struct flash_ranking floats = rank_flash(&caps, STORAGE_F32, image);
-    cr_expect(floats.count == 1 && !ranks_matrices(&floats));
+    cr_expect(!ranks_matrices(&floats));
     const struct flash_ranking without = rank_flash(&discrete, STORAGE_F16, image);
-    cr_expect(without.count == 1 && !ranks_matrices(&without));
+    cr_expect(!ranks_matrices(&without));
     cr_expect_eq(rank_flash(&caps, STORAGE_F16, window).forms[0].tile.keys, 64);
 }
 
-// The one without matrices is always a form, if it suits, and only one.
+// Tiles without matrices are always forms, if they suit, and the first of them is the estimate.
 Test(flash, the_tuner_may_take_either_kernel)
 {
     const struct caps caps = with_matrices(&discrete, 32, (struct caps_matrix){16, 8, 16});
     for (int64_t count = 2; count < 3000; count *= 3) {
         const int64_t size[4] = {6, count, count, 64};
+        const struct flash_tile usual = choose_flash(&caps, 6, count, count, 64);
         const struct flash_ranking ranking = rank_flash(&caps, STORAGE_F16, size);
-        uint32_t plain = 0;
-        for (uint32_t i = 0; i < ranking.count; i++)
-            plain += ranking.forms[i].tile.matrix.m == 0;
-        cr_expect(plain == 1 && ranking.count > 1, "%lld tokens: %u of %u", (long long)count, plain,
+        uint32_t plain = 0, rows = 0;
+        for (uint32_t i = 0; i < ranking.count; i++) {
+            const struct flash_matrix_tile *tile = &ranking.forms[i].tile;
+            if (tile->matrix.m > 0)
+                continue;
+            cr_expect(plain > 0 || tile->rows == usual.rows);
+            cr_expect((rows & tile->rows) == 0, "twice %u queries", tile->rows);
+            rows |= tile->rows;
+            plain++;
+        }
+        cr_expect(plain == 3 && ranking.count > 3, "%lld tokens: %u of %u", (long long)count, plain,
                   ranking.count);
     }
 }
