@@ -1,9 +1,9 @@
 // Goal: how fast single operators run on a device, in GFLOP/s and GB/s, and how much that is of
-// what the device reaches with nothing in the way. Method: graphs of one node; only its dispatches
-// are submitted and timed, without the copies of inputs and outputs. Rounds visit all shapes in
-// turn, so that a disturbance meets all of them; a line has the median over the rounds, the time
-// until the first result (compiling in it), and which kernels were taken. Peaks are measured
-// before: multiply-adds in registers, and a copy of 64 MiB. Operations and bytes are those that the
+// what the device reaches with nothing in the way. Method: graphs of one node; its dispatches are
+// timed by the device's clock, without copies of inputs and outputs, in a row of up to 100 where they
+// are short. Rounds visit all shapes in turn, so that a disturbance meets all of them; a line has
+// the median over the rounds, the time until the first result (compiling in it), and which kernels
+// were taken. Peaks are measured before: multiply-adds in registers, and a copy of 64 MiB. Operations and bytes are those that the
 // problem has, not those that a kernel makes of it: inputs, weights and outputs once.
 //
 // Problems whose form is given come with a * where the estimate would take that form.
@@ -23,6 +23,7 @@ enum { PROBLEMS_MAX = 512, ROUNDS_MAX = 1000 };
 struct bench {
     struct bench_plan plan;
     struct vk_program *program; // NULL: the problem is left out
+    uint32_t repeats;           // of a round
     double first_ms, ms[ROUNDS_MAX];
 };
 
@@ -40,6 +41,16 @@ static espy_status write_inputs(struct bench *bench)
     return ESPY_OK;
 }
 
+static espy_status choose_repeats(struct bench *bench)
+{
+    enum { REPEATS_MAX = 100 };
+    const double enough = 2e-3;
+    double seconds;
+    TRY(espy_vk_program_time(bench->program, 0, 1, &seconds));
+    bench->repeats = seconds * REPEATS_MAX > enough ? 1 + (uint32_t)(enough / seconds) : REPEATS_MAX;
+    return ESPY_OK;
+}
+
 static espy_status start(struct bench *bench, const struct host *host, struct vk_device *device,
                          const struct problem *problem)
 {
@@ -49,9 +60,10 @@ static espy_status start(struct bench *bench, const struct host *host, struct vk
         return ESPY_OK;
     TRY(espy_vk_program_create(device, &bench->plan.plan, NULL, &bench->program));
     TRY(write_inputs(bench));
-    TRY(espy_bench_run(bench->program));
+    TRY(espy_vk_program_submit(bench->program, 0));
+    TRY(espy_vk_program_wait(bench->program, UINT64_MAX));
     bench->first_ms = espy_bench_now_ms() - before;
-    return espy_bench_run(bench->program);
+    return choose_repeats(bench);
 }
 
 static void finish(struct bench *bench)
@@ -124,9 +136,9 @@ static espy_status measure(struct bench *benches, uint32_t count, uint32_t round
 {
     for (uint32_t round = 0; round < rounds; round++) {
         for (uint32_t i = 0; i < count; i++) {
-            const double before = espy_bench_now_ms();
-            TRY(espy_bench_run(benches[i].program));
-            benches[i].ms[round] = espy_bench_now_ms() - before;
+            double seconds;
+            TRY(espy_vk_program_time(benches[i].program, 0, benches[i].repeats, &seconds));
+            benches[i].ms[round] = seconds * 1e3;
         }
     }
     return ESPY_OK;

@@ -12,7 +12,5 @@ struct peaks {
 // The best of several runs each.
 espy_status espy_bench_peaks(struct vk_device *device, struct peaks *peaks);
 double espy_bench_now_ms(void);
-// Submits a program's only stage and waits for it.
-espy_status espy_bench_run(struct vk_program *program);
 
 #endif // BENCH_BENCH_PEAKS_H_

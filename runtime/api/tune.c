@@ -77,6 +77,17 @@ static void report(const struct tuner *tuner, const struct plan_choice *choice,
         tuner->session->tuned(tuner->session->tune_user, &entry);
 }
 
+// What the forms of a problem may take together: without a budget half of the device's memory, which
+// other programs use too.
+static uint64_t memory_of(const espy_session *session)
+{
+    struct espy_device_info info = {0};
+    if (session->memory_max != 0)
+        return session->memory_max;
+    espy_vk_device_info(session->device->vk, &info);
+    return info.memory_size / 2;
+}
+
 static espy_status tune(struct tuner *tuner, const struct plan_choice *choice)
 {
     espy_session *session = tuner->session;
@@ -84,7 +95,7 @@ static espy_status tune(struct tuner *tuner, const struct plan_choice *choice)
                                                .device = session->device->vk,
                                                .plan = tuner->plan,
                                                .choice = choice,
-                                               .memory_max = session->memory_max};
+                                               .memory_max = memory_of(session)};
     struct tune_problem problem;
     struct tune_verdict verdict = {.chosen = choice->fallback};
     bool usable = false;

@@ -207,26 +207,22 @@ static espy_status write_inputs(struct tune_problem *problem, const struct segme
     return ESPY_OK;
 }
 
-// C has no clock that cannot be set; medians bear it where somebody does.
-static double now(void)
-{
-    struct timespec time;
-    (void)timespec_get(&time, TIME_UTC);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
-
 // The memory of inputs is somebody else's once they have been read, so they are written each time.
-static espy_status run_form(void *user, struct tune_time *time)
+static espy_status run_form(void *user)
 {
     const struct tune_form_run *run = user;
     TRY(write_inputs(run->problem, run->segment));
-    const bool cpu = espy_vk_device_caps(run->problem->device)->cpu;
-    const double start = now();
-    const clock_t busy = clock();
     TRY(espy_vk_program_submit(run->segment->program, 0));
-    TRY(espy_vk_program_wait(run->segment->program, UINT64_MAX));
-    time->seconds = now() - start;
-    time->processor = cpu ? (double)(clock() - busy) / CLOCKS_PER_SEC : 0;
+    return espy_vk_program_wait(run->segment->program, UINT64_MAX);
+}
+
+static espy_status time_form(void *user, uint32_t repeats, struct tune_time *time)
+{
+    const struct tune_form_run *run = user;
+    const bool cpu = espy_vk_device_caps(run->problem->device)->cpu;
+    const clock_t busy = clock();
+    TRY(espy_vk_program_time(run->segment->program, 0, repeats, &time->seconds));
+    time->processor = cpu ? (double)(clock() - busy) / CLOCKS_PER_SEC / repeats : 0;
     return ESPY_OK;
 }
 
@@ -357,7 +353,8 @@ espy_status espy_tune_problem_race(struct tune_problem *problem, struct tune_ver
     uint32_t running = 0;
     for (uint32_t f = 0; f < problem->form_count; f++) {
         const bool runs = problem->runs[f].segment != NULL;
-        forms[f] = (struct tune_form){runs ? &problem->runs[f] : NULL, run_form, read_form};
+        forms[f] = (struct tune_form){runs ? &problem->runs[f] : NULL, run_form, read_form,
+                                       time_form};
         running += runs;
     }
     *verdict = (struct tune_verdict){.chosen = problem->choice->fallback};

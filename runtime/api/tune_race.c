@@ -21,8 +21,7 @@ struct lane {
 static espy_status check(const struct tune_race *race, uint32_t form, struct lane *lane,
                          struct tune_verdict *verdict)
 {
-    struct tune_time first = {0};
-    TRY(race->forms[form].run(race->forms[form].user, &first));
+    TRY(race->forms[form].run(race->forms[form].user));
     TRY(race->forms[form].read(race->forms[form].user, race->results));
     lane->runs = true;
     for (uint32_t i = 0; i < race->result_count; i++) {
@@ -43,15 +42,10 @@ static espy_status check(const struct tune_race *race, uint32_t form, struct lan
 
 static espy_status sample(const struct tune_form *form, struct lane *lane)
 {
-    struct tune_time sum = {0};
-    for (uint32_t i = 0; i < lane->repeats; i++) {
-        struct tune_time time = {0};
-        TRY(form->run(form->user, &time));
-        sum.seconds += time.seconds;
-        sum.processor += time.processor;
-    }
-    lane->samples[lane->count] = sum.seconds / lane->repeats;
-    lane->processor[lane->count++] = sum.processor / lane->repeats;
+    struct tune_time time = {0};
+    TRY(form->time(form->user, lane->repeats, &time));
+    lane->samples[lane->count] = time.seconds;
+    lane->processor[lane->count++] = time.processor;
     return ESPY_OK;
 }
 
@@ -59,7 +53,7 @@ static espy_status sample(const struct tune_form *form, struct lane *lane)
 static espy_status set_repeats(const struct tune_form *form, struct lane *lane)
 {
     struct tune_time time = {0};
-    TRY(form->run(form->user, &time));
+    TRY(form->time(form->user, 1, &time));
     lane->repeats = REPEATS_MAX;
     if (time.seconds * REPEATS_MAX > SAMPLE_SECONDS)
         lane->repeats = 1 + (uint32_t)(SAMPLE_SECONDS / time.seconds);

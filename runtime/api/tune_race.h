@@ -6,16 +6,18 @@
 #include "plan/plan.h"
 
 struct tune_time {
-    double seconds;   // from the start to the end
+    double seconds;   // on the device
     double processor; // seconds of all the host's cores, where these are the device; else 0
 };
 
 struct tune_form {
     void *user; // NULL: the form is the same as an earlier one, and takes no part
-    // Runs once, from inputs of known elements, and says how long that took.
-    espy_status (*run)(void *user, struct tune_time *time);
-    // After a run: reads what it made, into tensors of the reference's types.
+    // Runs once, from inputs of known elements.
+    espy_status (*run)(void *user);
+    // After that: reads what it made, into tensors of the reference's types.
     espy_status (*read)(void *user, struct tensor *results);
+    // Runs so many times, and says how long one took.
+    espy_status (*time)(void *user, uint32_t repeats, struct tune_time *time);
 };
 
 struct tune_race {

@@ -27,24 +27,22 @@ static espy_device_type device_type(VkPhysicalDeviceType type)
 }
 
 // A family without graphics first: work on it does not wait behind the desktop's.
-static bool find_queue_family(const struct vk_table *table, VkPhysicalDevice physical,
-                              uint32_t *family)
+static bool find_queue_family(const struct vk_table *table, struct vk_candidate *candidate)
 {
     VkQueueFamilyProperties properties[QUEUE_FAMILIES_MAX];
     uint32_t count = QUEUE_FAMILIES_MAX;
     bool found = false;
-    table->GetPhysicalDeviceQueueFamilyProperties(physical, &count, properties);
+    table->GetPhysicalDeviceQueueFamilyProperties(candidate->physical, &count, properties);
     for (uint32_t i = 0; i < count; i++) {
         const VkQueueFlags flags = properties[i].queueFlags;
-        if (properties[i].queueCount == 0 || (flags & VK_QUEUE_COMPUTE_BIT) == 0)
+        const bool lone = (flags & VK_QUEUE_GRAPHICS_BIT) == 0;
+        if (properties[i].queueCount == 0 || (flags & VK_QUEUE_COMPUTE_BIT) == 0 || (found && !lone))
             continue;
-        if (!found)
-            *family = i;
+        candidate->queue_family = i;
+        candidate->clock_bits = properties[i].timestampValidBits;
         found = true;
-        if ((flags & VK_QUEUE_GRAPHICS_BIT) == 0) {
-            *family = i;
+        if (lone)
             break;
-        }
     }
     return found;
 }
@@ -105,7 +103,7 @@ static void describe(const struct vk_table *table, VkPhysicalDevice physical, ui
     candidate->lavapipe = driver.driverID == VK_DRIVER_ID_MESA_LLVMPIPE;
     info->subgroup_size = subgroup.subgroupSize;
     info->storage_float16 = features11.storageBuffer16BitAccess;
-    if (!find_queue_family(table, physical, &candidate->queue_family))
+    if (!find_queue_family(table, candidate))
         candidate->unusable = "it has no compute queue";
     else if (!features12.timelineSemaphore)
         candidate->unusable = "it has no timeline semaphores";

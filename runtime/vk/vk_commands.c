@@ -140,6 +140,16 @@ static void record_dispatches(const struct vk_program *program, VkCommandBuffer 
     }
 }
 
+static void record_compute(const struct vk_program *program, VkCommandBuffer commands,
+                           uint32_t stage)
+{
+    const struct plan *plan = program->plan;
+    const struct plan_stage *range = &plan->stages[stage];
+    if (range->count > 0)
+        record_dispatches(program, commands, &plan->dispatches[range->first], NULL,
+                          plan->prepare_count + range->first, range->count);
+}
+
 static void record_copy(const struct vk_program *program, VkCommandBuffer commands, VkBuffer src,
                         VkBuffer dst, const VkBufferCopy *region)
 {
@@ -148,8 +158,6 @@ static void record_copy(const struct vk_program *program, VkCommandBuffer comman
 
 espy_status espy_vk_commands_record_stage(struct vk_program *program, uint32_t stage)
 {
-    const struct plan *plan = program->plan;
-    const struct plan_stage *range = &plan->stages[stage];
     const VkCommandBuffer commands = program->stages[stage];
     bool copied = false;
     TRY(espy_vk_commands_begin(program, commands, false));
@@ -166,9 +174,7 @@ espy_status espy_vk_commands_record_stage(struct vk_program *program, uint32_t s
     }
     if (copied)
         barrier_before(program, commands);
-    if (range->count > 0)
-        record_dispatches(program, commands, &plan->dispatches[range->first], NULL,
-                          plan->prepare_count + range->first, range->count);
+    record_compute(program, commands, stage);
     copied = false;
     for (uint32_t i = 0; i < program->downloads.count; i++) {
         const struct vk_slot *slot = &program->downloads.items[i];
@@ -184,6 +190,26 @@ espy_status espy_vk_commands_record_stage(struct vk_program *program, uint32_t s
         copied = true;
     }
     return espy_vk_commands_end(program, commands);
+}
+
+espy_status espy_vk_commands_record_repeats(struct vk_program *program, uint32_t stage,
+                                            uint32_t repeats, VkQueryPool stamps)
+{
+    const struct vk_table *table = &program->device->vk.table;
+    const VkCommandBuffer commands = program->once;
+    TRY(espy_vk_commands_begin(program, commands, true));
+    if (stamps != VK_NULL_HANDLE) {
+        table->CmdResetQueryPool(commands, stamps, 0, 2);
+        table->CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, stamps, 0);
+    }
+    for (uint32_t i = 0; i < repeats; i++) {
+        if (i > 0)
+            barrier_before(program, commands);
+        record_compute(program, commands, stage);
+    }
+    if (stamps != VK_NULL_HANDLE)
+        table->CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, stamps, 1);
+    return ESPY_OK;
 }
 
 espy_status espy_vk_commands_submit(struct vk_program *program, VkCommandBuffer commands)

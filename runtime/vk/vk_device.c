@@ -97,6 +97,7 @@ static void fill_caps(struct vk_device *device, const struct vk_device_params *p
                                      (uint32_t)limits->minTexelBufferOffsetAlignment);
     caps->buffer_alignment = max_u32(caps->buffer_alignment, TEXEL_SIZE_MAX);
     caps->buffer_range_max = limits->maxStorageBufferRange;
+    device->clock_period = (double)limits->timestampPeriod * 1e-9;
     caps->texel_elements_max = limits->maxTexelBufferElements;
     device->allocation_max = maintenance.maxMemoryAllocationSize;
 }
@@ -272,6 +273,7 @@ static void keep_candidate(struct vk_device *device, const struct vk_candidate *
     device->physical = chosen->physical;
     device->info = chosen->info;
     device->queue_family = chosen->queue_family;
+    device->clock_bits = chosen->clock_bits;
     device->cache_key = (struct vk_cache_key){.vendor_id = chosen->info.vendor_id,
                                               .device_id = chosen->info.device_id,
                                               .driver_version = chosen->driver_version};

@@ -56,6 +56,7 @@ struct vk_candidate {
     VkPhysicalDevice physical;
     struct espy_device_info info;
     uint32_t queue_family;
+    uint32_t clock_bits; // of its timestamps; 0: it has none
     uint32_t driver_version;
     uint8_t cache_uuid[VK_UUID_SIZE];
     const char *unusable; // why info.usable is false, for people
@@ -178,6 +179,8 @@ struct vk_device {
     char *choices_path; // NULL: nothing is kept on disk
     VkDevice device;
     uint32_t queue_family;
+    uint32_t clock_bits; // of the queue's timestamps; 0: it has none
+    double clock_period; // seconds that one more is
     VkQueue queue;
     struct vk_mutex queue_mutex;
     bool mutexes; // both mutexes were made
@@ -293,6 +296,10 @@ void espy_vk_commands_finish(struct vk_program *program);
 espy_status espy_vk_commands_begin(struct vk_program *program, VkCommandBuffer commands, bool once);
 espy_status espy_vk_commands_end(struct vk_program *program, VkCommandBuffer commands);
 espy_status espy_vk_commands_record_stage(struct vk_program *program, uint32_t stage);
+// Into program->once: a stage's dispatches `repeats` times, between two stamps of the pool's, if there
+// is one.
+espy_status espy_vk_commands_record_repeats(struct vk_program *program, uint32_t stage,
+                                            uint32_t repeats, VkQueryPool stamps);
 espy_status espy_vk_commands_submit(struct vk_program *program, VkCommandBuffer commands);
 espy_status espy_vk_commands_wait(struct vk_program *program, uint64_t timeout_ns);
 // Ends, submits and waits for program->once.

@@ -60,6 +60,8 @@
     X(CmdDispatch)                 \
     X(CmdPipelineBarrier)          \
     X(CmdPushConstants)            \
+    X(CmdResetQueryPool)           \
+    X(CmdWriteTimestamp)           \
     X(CreateBuffer)                \
     X(CreateBufferView)            \
     X(CreateCommandPool)           \
@@ -68,6 +70,7 @@
     X(CreateDescriptorSetLayout)   \
     X(CreatePipelineCache)         \
     X(CreatePipelineLayout)        \
+    X(CreateQueryPool)             \
     X(CreateSemaphore)             \
     X(CreateShaderModule)          \
     X(DestroyBuffer)               \
@@ -79,6 +82,7 @@
     X(DestroyPipeline)             \
     X(DestroyPipelineCache)        \
     X(DestroyPipelineLayout)       \
+    X(DestroyQueryPool)            \
     X(DestroySemaphore)            \
     X(DestroyShaderModule)         \
     X(DeviceWaitIdle)              \
@@ -87,6 +91,7 @@
     X(GetBufferMemoryRequirements) \
     X(GetDeviceQueue)              \
     X(GetPipelineCacheData)        \
+    X(GetQueryPoolResults)         \
     X(MapMemory)                   \
     X(QueueSubmit)                 \
     X(UpdateDescriptorSets)        \

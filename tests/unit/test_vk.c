@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vk/vk_internal.h"
@@ -67,6 +68,72 @@ Test(vk, one_stage_through_staging)
 Test(vk, two_stages_through_staging)
 {
     run_plan(discrete_hook, true);
+}
+
+// ---- time ---------------------------------------------------------------------------------------
+
+static struct vk_table clock_real;
+
+static VKAPI_ATTR void VKAPI_CALL no_clock(VkPhysicalDevice physical, uint32_t *count,
+                                           VkQueueFamilyProperties *families)
+{
+    clock_real.GetPhysicalDeviceQueueFamilyProperties(physical, count, families);
+    for (uint32_t i = 0; families != NULL && i < *count; i++)
+        families[i].timestampValidBits = 0;
+}
+
+static void clockless_hook(void *user, struct vk_table *table, enum vk_table_part part)
+{
+    (void)user;
+    if (part == VK_TABLE_PART_INSTANCE) {
+        clock_real = *table;
+        table->GetPhysicalDeviceQueueFamilyProperties = no_clock;
+    }
+}
+
+static double wall_seconds(void)
+{
+    struct timespec now;
+    (void)timespec_get(&now, TIME_UTC);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static void time_plan(vk_table_hook hook)
+{
+    enum { REPEATS = 50 };
+    struct vk_test_host host;
+    struct vk_test_plan *test = malloc(sizeof(*test));
+    struct vk_program *program = NULL;
+    double seconds = 0;
+    cr_assert_not_null(test);
+    vk_test_host_init(&host);
+    vk_test_plan_init(test, false);
+    struct vk_device *device = make_device(&host, hook);
+    cr_assert_eq(espy_vk_program_create(device, &test->plan, NULL, &program), ESPY_OK, "%s",
+                 host.error);
+    cr_expect_eq(device->clock_bits == 0, hook == clockless_hook);
+    cr_assert_eq(vk_test_run(program, test, 1.0F), ESPY_OK, "%s", host.error);
+    const double start = wall_seconds();
+    cr_assert_eq(espy_vk_program_time(program, 0, REPEATS, &seconds), ESPY_OK, "%s", host.error);
+    cr_expect_gt(seconds, 0);
+    cr_expect_leq(seconds * REPEATS, wall_seconds() - start);
+    cr_expect_eq(vk_test_run(program, test, 2.0F), ESPY_OK, "after it a run is as before");
+    espy_vk_program_destroy(&program);
+    espy_vk_device_destroy(&device);
+    cr_expect_eq(host.errors + host.warnings, 0, "%s", host.error);
+    cr_expect_eq(host.live, 0);
+    free(test);
+}
+
+Test(vk, dispatches_are_timed_by_the_device)
+{
+    time_plan(NULL);
+    time_plan(discrete_hook);
+}
+
+Test(vk, dispatches_are_timed_by_the_host_where_the_device_has_no_clock)
+{
+    time_plan(clockless_hook);
 }
 
 // ---- the tests' own eyes ------------------------------------------------------------------------

@@ -77,6 +77,7 @@ MAKES(CreateDescriptorPool, VkDescriptorPoolCreateInfo, VkDescriptorPool)
 MAKES(CreateDescriptorSetLayout, VkDescriptorSetLayoutCreateInfo, VkDescriptorSetLayout)
 MAKES(CreatePipelineCache, VkPipelineCacheCreateInfo, VkPipelineCache)
 MAKES(CreatePipelineLayout, VkPipelineLayoutCreateInfo, VkPipelineLayout)
+MAKES(CreateQueryPool, VkQueryPoolCreateInfo, VkQueryPool)
 MAKES(CreateSemaphore, VkSemaphoreCreateInfo, VkSemaphore)
 MAKES(CreateShaderModule, VkShaderModuleCreateInfo, VkShaderModule)
 FAULT(DeviceWaitIdle, (VkDevice device), (device))
@@ -87,6 +88,10 @@ FAULT(GetMemoryHostPointerPropertiesEXT,
       (device, type, pointer, properties))
 FAULT(GetPipelineCacheData, (VkDevice device, VkPipelineCache cache, size_t *size, void *data),
       (device, cache, size, data))
+FAULT(GetQueryPoolResults,
+      (VkDevice device, VkQueryPool pool, uint32_t first, uint32_t count, size_t size, void *data,
+       VkDeviceSize stride, VkQueryResultFlags flags),
+      (device, pool, first, count, size, data, stride, flags))
 FAULT(MapMemory,
       (VkDevice device, VkDeviceMemory memory, VkDeviceSize offset, VkDeviceSize size,
        VkMemoryMapFlags flags, void **data),
@@ -131,11 +136,13 @@ static void fault_hook(void *user, struct vk_table *table, enum vk_table_part pa
         SWAP(CreateDescriptorSetLayout)
         SWAP(CreatePipelineCache)
         SWAP(CreatePipelineLayout)
+        SWAP(CreateQueryPool)
         SWAP(CreateSemaphore)
         SWAP(CreateShaderModule)
         SWAP(DeviceWaitIdle)
         SWAP(EndCommandBuffer)
         SWAP(GetPipelineCacheData)
+        SWAP(GetQueryPoolResults)
         if (table->GetMemoryHostPointerPropertiesEXT != NULL)
             SWAP(GetMemoryHostPointerPropertiesEXT)
         SWAP(MapMemory)
@@ -173,6 +180,8 @@ static espy_status whole_life(struct vk_test_host *host, const struct vk_test_pl
         status = vk_test_run(program, test, 1.0F);
     else
         cr_expect_null(program);
+    if (status == ESPY_OK)
+        status = espy_vk_program_time(program, 0, 2, &(double){0});
     // The fault is over: a second run works unless the device is lost.
     if (program != NULL && status != ESPY_OK && status != ESPY_DEVICE_LOST)
         cr_expect_eq(vk_test_run(program, test, 2.0F), ESPY_OK, "after %s: %s", failed,
