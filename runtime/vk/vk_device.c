@@ -15,8 +15,8 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-// Vulkan does not say how many cores a device has. Discrete GPUs have 30 to 140, which take more
-// than one workgroup each; on software drivers the number only decides what tests see.
+// Until the device says how many cores it has, see vk_cores.c. Discrete GPUs have 30 to 140; on
+// software drivers the number only decides what tests see.
 static uint32_t groups_busy(espy_device_type type)
 {
     enum { DISCRETE = 80, CPU = 16, OTHER = 24 };
@@ -104,11 +104,16 @@ static void fill_caps(struct vk_device *device, const struct vk_device_params *p
 
 // What is used where a device offers it.
 static const char PORTABILITY_SUBSET[] = "VK_KHR_portability_subset"; // must be on where offered
-enum { OPTIONAL_EXTENSIONS = 5 };
+enum { OPTIONAL_EXTENSIONS = 8 };
 static const char *const optional_extensions[OPTIONAL_EXTENSIONS] = {
-    PORTABILITY_SUBSET, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME,
-    VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME,
-    VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME};
+    PORTABILITY_SUBSET,
+    VK_EXT_MEMORY_BUDGET_EXTENSION_NAME,
+    VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME,
+    VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME,
+    VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME,
+    VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME,
+    VK_AMD_SHADER_CORE_PROPERTIES_EXTENSION_NAME,
+    VK_ARM_SHADER_CORE_BUILTINS_EXTENSION_NAME};
 
 // Whether an extension that the device has would be of use.
 static bool is_wanted(const struct vk_device *device, const struct vk_device_params *params,
@@ -189,6 +194,17 @@ static void ask_subgroups(struct vk_device *device, const struct vk_device_param
         (device->pins_subgroup_size || sizes.minSubgroupSize == sizes.maxSubgroupSize);
 }
 
+// A core needs a second workgroup for what to do while one waits.
+static void count_cores(struct vk_device *device, const char *const *extensions, uint32_t count)
+{
+    enum { GROUPS_PER_CORE = 2 };
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t cores = espy_vk_cores(device, extensions[i]);
+        if (cores > 0)
+            device->caps.groups_busy = GROUPS_PER_CORE * cores;
+    }
+}
+
 static espy_status open_device(struct vk_device *device, const struct vk_device_params *params)
 {
     struct vk_instance *vk = &device->vk;
@@ -203,6 +219,7 @@ static espy_status open_device(struct vk_device *device, const struct vk_device_
     if (is_among(extensions, extension_count, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME))
         device->import_alignment = espy_vk_import_alignment(device);
     ask_subgroups(device, params);
+    count_cores(device, extensions, extension_count);
     if (!params->no_matrices &&
         is_among(extensions, extension_count, VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME))
         TRY(espy_vk_matrices_find(device));

@@ -187,6 +187,9 @@ struct vk_device {
     struct vk_pipelines pipelines;
 };
 
+// vk_cores.c: what the extension says, which the device has; 0: it says nothing of that.
+uint32_t espy_vk_cores(const struct vk_device *device, const char *extension);
+
 // Fills caps.matrices, of a device that has VK_KHR_cooperative_matrix; the rest of caps is there.
 espy_status espy_vk_matrices_find(struct vk_device *device);
 

@@ -70,6 +70,54 @@ Test(vk, two_stages_through_staging)
     run_plan(discrete_hook, true);
 }
 
+// ---- cores --------------------------------------------------------------------------------------
+
+static struct vk_table cores_real;
+
+// A device of all three vendors, each with its own number.
+static VKAPI_ATTR void VKAPI_CALL cores_of_all(VkPhysicalDevice physical,
+                                               VkPhysicalDeviceProperties2 *properties)
+{
+    cores_real.GetPhysicalDeviceProperties2(physical, properties);
+    for (VkBaseOutStructure *s = properties->pNext; s != NULL; s = s->pNext) {
+        if (s->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_SM_BUILTINS_PROPERTIES_NV) {
+            ((VkPhysicalDeviceShaderSMBuiltinsPropertiesNV *)s)->shaderSMCount = 132;
+        } else if (s->sType ==
+                   VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_CORE_BUILTINS_PROPERTIES_ARM) {
+            ((VkPhysicalDeviceShaderCoreBuiltinsPropertiesARM *)s)->shaderCoreCount = 4;
+        } else if (s->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_CORE_PROPERTIES_AMD) {
+            VkPhysicalDeviceShaderCorePropertiesAMD *amd = (void *)s;
+            amd->shaderEngineCount = 4;
+            amd->shaderArraysPerEngineCount = 2;
+            amd->computeUnitsPerShaderArray = 10;
+        }
+    }
+}
+
+static void cores_hook(void *user, struct vk_table *table, enum vk_table_part part)
+{
+    (void)user;
+    if (part == VK_TABLE_PART_INSTANCE) {
+        cores_real = *table;
+        table->GetPhysicalDeviceProperties2 = cores_of_all;
+    }
+}
+
+Test(vk, cores_are_counted_where_a_vendor_says_how_many)
+{
+    struct vk_test_host host;
+    vk_test_host_init(&host);
+    struct vk_device *device = make_device(&host, cores_hook);
+    cr_expect_eq(espy_vk_cores(device, "VK_NV_shader_sm_builtins"), 132);
+    cr_expect_eq(espy_vk_cores(device, "VK_ARM_shader_core_builtins"), 4);
+    cr_expect_eq(espy_vk_cores(device, "VK_AMD_shader_core_properties"), 80);
+    cr_expect_eq(espy_vk_cores(device, "VK_EXT_memory_budget"), 0);
+    cr_expect_gt(device->caps.groups_busy, 0, "software drivers do not say");
+    espy_vk_device_destroy(&device);
+    cr_expect_eq(host.errors + host.warnings, 0, "%s", host.error);
+    cr_expect_eq(host.live, 0);
+}
+
 // ---- time ---------------------------------------------------------------------------------------
 
 static struct vk_table clock_real;
