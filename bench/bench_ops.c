@@ -1,10 +1,11 @@
 // Goal: how fast single operators run on a device, in GFLOP/s and GB/s, and how much that is of
 // what the device reaches with nothing in the way. Method: graphs of one node; its dispatches are
-// timed by the device's clock, without copies of inputs and outputs, in a row of up to 100 where they
+// timed by the device's clock, without copies of inputs and outputs, up to 100 in a row where they
 // are short. Rounds visit all shapes in turn, so that a disturbance meets all of them; a line has
 // the median over the rounds, the time until the first result (compiling in it), and which kernels
-// were taken. Peaks are measured before: multiply-adds in registers, and a copy of 64 MiB. Operations and bytes are those that the
-// problem has, not those that a kernel makes of it: inputs, weights and outputs once.
+// were taken. Peaks are measured before: multiply-adds in registers, and a copy of 64 MiB.
+// Operations and bytes are those that the problem has, not those that a kernel makes of it: inputs,
+// weights and outputs once.
 //
 // Problems whose form is given come with a * where the estimate would take that form.
 //
@@ -47,7 +48,9 @@ static espy_status choose_repeats(struct bench *bench)
     const double enough = 2e-3;
     double seconds;
     TRY(espy_vk_program_time(bench->program, 0, 1, &seconds));
-    bench->repeats = seconds * REPEATS_MAX > enough ? 1 + (uint32_t)(enough / seconds) : REPEATS_MAX;
+    bench->repeats = REPEATS_MAX;
+    if (seconds * REPEATS_MAX > enough)
+        bench->repeats = 1 + (uint32_t)(enough / seconds);
     return ESPY_OK;
 }
 

@@ -77,8 +77,8 @@ static void report(const struct tuner *tuner, const struct plan_choice *choice,
         tuner->session->tuned(tuner->session->tune_user, &entry);
 }
 
-// What the forms of a problem may take together: without a budget half of the device's memory, which
-// other programs use too.
+// What the forms of a problem may take together: without a budget half of the device's memory,
+// which other programs use too.
 static uint64_t memory_of(const espy_session *session)
 {
     struct espy_device_info info = {0};

@@ -69,7 +69,7 @@ enum {
     GEMM_SMALLEST = 3,
     GEMM_SMALLEST_FEW = 7,
     GEMM_USUAL_MATRICES = 10,
-    // For espy_lower_choose: each tile in the parts that cost least, the cheapest one in others too.
+    // For espy_lower_choose: each tile in the parts that cost least, the cheapest in others too.
     GEMM_OTHER_PARTS = 2,
     GEMM_FORMS = GEMM_TILES + GEMM_OTHER_PARTS
 };

@@ -78,10 +78,10 @@ espy_status espy_vk_program_read(struct vk_program *program, const struct view *
 espy_status espy_vk_program_submit(struct vk_program *program, uint32_t stage);
 // Waits for the last submitted stage. ESPY_TIMEOUT (not logged) when it is still going on.
 espy_status espy_vk_program_wait(struct vk_program *program, uint64_t timeout_ns);
-// Runs a stage's dispatches `repeats` times, each when the one before is done, and waits. *seconds: what
-// one of them took on the device, without copies to and from it; by the host's clock, submitting and
-// waiting in it, where the device has none. Inputs are what the memory holds, which may be what
-// an earlier run has left there.
+// Runs a stage's dispatches `repeats` times, each when the one before is done, and waits. *seconds:
+// what one of them took on the device, without copies to and from it; by the host's clock,
+// submitting and waiting in it, where the device has none. Inputs are what the memory holds, which
+// may be what an earlier run has left there.
 espy_status espy_vk_program_time(struct vk_program *program, uint32_t stage, uint32_t repeats,
                                  double *seconds);
 

@@ -36,7 +36,8 @@ static bool find_queue_family(const struct vk_table *table, struct vk_candidate 
     for (uint32_t i = 0; i < count; i++) {
         const VkQueueFlags flags = properties[i].queueFlags;
         const bool lone = (flags & VK_QUEUE_GRAPHICS_BIT) == 0;
-        if (properties[i].queueCount == 0 || (flags & VK_QUEUE_COMPUTE_BIT) == 0 || (found && !lone))
+        const bool computes = properties[i].queueCount > 0 && (flags & VK_QUEUE_COMPUTE_BIT) != 0;
+        if (!computes || (found && !lone))
             continue;
         candidate->queue_family = i;
         candidate->clock_bits = properties[i].timestampValidBits;

@@ -299,8 +299,8 @@ void espy_vk_commands_finish(struct vk_program *program);
 espy_status espy_vk_commands_begin(struct vk_program *program, VkCommandBuffer commands, bool once);
 espy_status espy_vk_commands_end(struct vk_program *program, VkCommandBuffer commands);
 espy_status espy_vk_commands_record_stage(struct vk_program *program, uint32_t stage);
-// Into program->once: a stage's dispatches `repeats` times, between two stamps of the pool's, if there
-// is one.
+// Into program->once: a stage's dispatches `repeats` times, between two stamps of the pool's, if
+// there is one.
 espy_status espy_vk_commands_record_repeats(struct vk_program *program, uint32_t stage,
                                             uint32_t repeats, VkQueryPool stamps);
 espy_status espy_vk_commands_submit(struct vk_program *program, VkCommandBuffer commands);

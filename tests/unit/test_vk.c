@@ -23,31 +23,49 @@ static struct vk_device *make_device(struct vk_test_host *host, vk_table_hook ho
     return device;
 }
 
+// The plan of the fixture on a device.
+struct ready {
+    struct vk_test_host host;
+    struct vk_test_plan test;
+    struct vk_device *device;
+    struct vk_program *program;
+};
+
+static struct ready *make_ready(vk_table_hook hook, bool two_stages)
+{
+    struct ready *ready = calloc(1, sizeof(*ready));
+    cr_assert_not_null(ready);
+    vk_test_host_init(&ready->host);
+    vk_test_plan_init(&ready->test, two_stages);
+    ready->device = make_device(&ready->host, hook);
+    cr_assert_eq(espy_vk_program_create(ready->device, &ready->test.plan, NULL, &ready->program),
+                 ESPY_OK, "%s", ready->host.error);
+    return ready;
+}
+
+static void free_ready(struct ready *ready)
+{
+    espy_vk_program_destroy(&ready->program);
+    cr_expect_null(ready->program);
+    cr_expect_eq(espy_vk_device_validation_count(ready->device), 0);
+    espy_vk_device_destroy(&ready->device);
+    cr_expect_null(ready->device);
+    cr_expect_eq(ready->host.errors + ready->host.warnings, 0, "%s", ready->host.error);
+    cr_expect_eq(ready->host.live, 0, "%lld allocations are left", (long long)ready->host.live);
+    free(ready);
+}
+
 static void run_plan(vk_table_hook hook, bool two_stages)
 {
-    struct vk_test_host host;
-    struct vk_test_plan *test = malloc(sizeof(*test));
-    struct vk_program *program = NULL;
-    cr_assert_not_null(test);
-    vk_test_host_init(&host);
-    vk_test_plan_init(test, two_stages);
-    struct vk_device *device = make_device(&host, hook);
-    cr_assert_eq(espy_vk_program_create(device, &test->plan, NULL, &program), ESPY_OK, "%s",
-                 host.error);
-    const uint64_t allocations = host.allocations;
+    struct ready *ready = make_ready(hook, two_stages);
+    const uint64_t allocations = ready->host.allocations;
     for (uint32_t run = 0; run < 3; run++)
-        cr_assert_eq(vk_test_run(program, test, (float)run), ESPY_OK, "%s", host.error);
-    cr_expect_eq(host.allocations, allocations, "a run allocates");
-    cr_expect_geq(espy_vk_program_memory(program),
-                  test->plan.arena_size + test->plan.constants_size);
-    espy_vk_program_destroy(&program);
-    cr_expect_null(program);
-    cr_expect_eq(espy_vk_device_validation_count(device), 0);
-    espy_vk_device_destroy(&device);
-    cr_expect_null(device);
-    cr_expect_eq(host.errors + host.warnings, 0, "%s", host.error);
-    cr_expect_eq(host.live, 0, "%lld allocations are left", (long long)host.live);
-    free(test);
+        cr_assert_eq(vk_test_run(ready->program, &ready->test, (float)run), ESPY_OK, "%s",
+                     ready->host.error);
+    cr_expect_eq(ready->host.allocations, allocations, "a run allocates");
+    cr_expect_geq(espy_vk_program_memory(ready->program),
+                  ready->test.plan.arena_size + ready->test.plan.constants_size);
+    free_ready(ready);
 }
 
 Test(vk, one_stage_in_mapped_memory)
@@ -149,28 +167,18 @@ static double wall_seconds(void)
 static void time_plan(vk_table_hook hook)
 {
     enum { REPEATS = 50 };
-    struct vk_test_host host;
-    struct vk_test_plan *test = malloc(sizeof(*test));
-    struct vk_program *program = NULL;
+    struct ready *ready = make_ready(hook, false);
     double seconds = 0;
-    cr_assert_not_null(test);
-    vk_test_host_init(&host);
-    vk_test_plan_init(test, false);
-    struct vk_device *device = make_device(&host, hook);
-    cr_assert_eq(espy_vk_program_create(device, &test->plan, NULL, &program), ESPY_OK, "%s",
-                 host.error);
-    cr_expect_eq(device->clock_bits == 0, hook == clockless_hook);
-    cr_assert_eq(vk_test_run(program, test, 1.0F), ESPY_OK, "%s", host.error);
+    cr_expect_eq(ready->device->clock_bits == 0, hook == clockless_hook);
+    cr_assert_eq(vk_test_run(ready->program, &ready->test, 1.0F), ESPY_OK, "%s", ready->host.error);
     const double start = wall_seconds();
-    cr_assert_eq(espy_vk_program_time(program, 0, REPEATS, &seconds), ESPY_OK, "%s", host.error);
+    cr_assert_eq(espy_vk_program_time(ready->program, 0, REPEATS, &seconds), ESPY_OK, "%s",
+                 ready->host.error);
     cr_expect_gt(seconds, 0);
     cr_expect_leq(seconds * REPEATS, wall_seconds() - start);
-    cr_expect_eq(vk_test_run(program, test, 2.0F), ESPY_OK, "after it a run is as before");
-    espy_vk_program_destroy(&program);
-    espy_vk_device_destroy(&device);
-    cr_expect_eq(host.errors + host.warnings, 0, "%s", host.error);
-    cr_expect_eq(host.live, 0);
-    free(test);
+    cr_expect_eq(vk_test_run(ready->program, &ready->test, 2.0F), ESPY_OK,
+                 "after it a run is as before");
+    free_ready(ready);
 }
 
 Test(vk, dispatches_are_timed_by_the_device)
