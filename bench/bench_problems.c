@@ -110,6 +110,8 @@ const struct problem espy_bench_problems[] = {
           .kernel = 3, .stride = 2),
     TILES("conv 3x3 128x128x32 to 3", .kind = PROBLEM_CONV, .size = 128, .in = 32, .out = 3,
           .kernel = 3),
+    TILES("conv 3x3 5x5 256 to 24", .kind = PROBLEM_CONV, .size = 5, .in = 256, .out = 24,
+          .kernel = 3),
     TILES("conv 1x1 112x112 16 to 96", .kind = PROBLEM_CONV, .size = 112, .in = 16, .out = 96,
           .kernel = 1),
     TILES("conv 1x1 56x56 64 to 256", .kind = PROBLEM_CONV, .size = 56, .in = 64, .out = 256,
