@@ -535,6 +535,7 @@ Test(session, one_run_is_in_flight_and_its_ticket_is_the_only_one)
 
 Test(session, a_timeout_logs_nothing_and_leaves_the_run_going_on)
 {
+    enum { TRIES_MAX = 20 };
     static float x[256 * 256], y[256 * 256], again[256 * 256];
     struct lab lab;
     espy_ticket ticket;
@@ -544,11 +545,14 @@ Test(session, a_timeout_logs_nothing_and_leaves_the_run_going_on)
         x[i] = (float)(i % 7);
     const struct espy_tensor input = FLOATS("x", x, 256, 256);
     struct espy_tensor output = ROOM("y", y), second = ROOM("y", again);
-    EXPECT_OK(&lab, espy_session_submit(lab.session, &input, 1, &output, 1, &ticket));
     uint64_t timeouts = 0;
-    while ((status = espy_session_wait(lab.session, ticket, 0)) == ESPY_TIMEOUT)
-        timeouts++;
-    EXPECT_OK(&lab, status);
+    // Now and then a busy system lets this thread wait until all is done.
+    for (int i = 0; i < TRIES_MAX && timeouts == 0; i++) {
+        EXPECT_OK(&lab, espy_session_submit(lab.session, &input, 1, &output, 1, &ticket));
+        while ((status = espy_session_wait(lab.session, ticket, 0)) == ESPY_TIMEOUT)
+            timeouts++;
+        EXPECT_OK(&lab, status);
+    }
     cr_expect(timeouts > 0, "so much work is not done at once");
     cr_expect(lab.errors == 0 && lab.warnings == 0);
     EXPECT_OK(&lab, espy_session_run(lab.session, &input, 1, &second, 1));
