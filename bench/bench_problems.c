@@ -22,44 +22,30 @@
         WINOGRAD(shape_name, 2, "4x4", __VA_ARGS__),                           \
         WINOGRAD("half " shape_name, 0, "direct", .half = true, __VA_ARGS__),  \
         WINOGRAD("half " shape_name, 1, "2x2", .half = true, __VA_ARGS__)
-// The forms of gemm.h, the cheapest by estimate first: every tile that a device has room for, in
-// float32 and float16. The kernel's name tells them apart.
-#define TILE(shape_name, form_number, ...)                                     \
-    {                                                                          \
-        .name = "tiles " shape_name ", form " #form_number,                    \
-        .question = "gemm", .form = form_number,                               \
-        __VA_ARGS__                                                            \
+// A row for each form of a kernel, the cheapest by estimate first. Devices have ten at most; rows
+// of forms that one does not have are left out.
+#define FORMS(row, ...)                                                                \
+    row(0, __VA_ARGS__), row(1, __VA_ARGS__), row(2, __VA_ARGS__), row(3, __VA_ARGS__), \
+        row(4, __VA_ARGS__), row(5, __VA_ARGS__), row(6, __VA_ARGS__),                 \
+        row(7, __VA_ARGS__), row(8, __VA_ARGS__), row(9, __VA_ARGS__)
+// gemm.h: every tile that a device has room for. The kernel's name tells them apart.
+#define TILE(form_number, shape_name, ...)                   \
+    {                                                        \
+        .name = "tiles " shape_name ", form " #form_number,  \
+        .question = "gemm", .form = form_number, __VA_ARGS__ \
     }
-#define TILES_OF(shape_name, ...)                                              \
-    TILE(shape_name, 0, __VA_ARGS__), TILE(shape_name, 1, __VA_ARGS__),        \
-        TILE(shape_name, 2, __VA_ARGS__), TILE(shape_name, 3, __VA_ARGS__),    \
-        TILE(shape_name, 4, __VA_ARGS__), TILE(shape_name, 5, __VA_ARGS__),    \
-        TILE(shape_name, 6, __VA_ARGS__), TILE(shape_name, 7, __VA_ARGS__),    \
-        TILE(shape_name, 8, __VA_ARGS__), TILE(shape_name, 9, __VA_ARGS__)
-#define TILES(shape_name, ...)                                                 \
-    TILES_OF(shape_name, __VA_ARGS__),                                         \
-        TILES_OF("half " shape_name, .half = true, __VA_ARGS__)
-// The forms of flash_matrix.h, the same; of float32 there are three.
-#define FLASH(shape_name, form_number, ...)                                     \
-    {                                                                           \
-        .name = "attention " shape_name ", form " #form_number,                 \
-        .kind = PROBLEM_ATTENTION, .question = "flash", .form = form_number,    \
-        __VA_ARGS__                                                             \
+#define TILES(shape_name, ...)             \
+    FORMS(TILE, shape_name, __VA_ARGS__),  \
+        FORMS(TILE, "half " shape_name, .half = true, __VA_ARGS__)
+// flash_matrix.h, the same.
+#define FLASH(form_number, shape_name, ...)                                                \
+    {                                                                                      \
+        .name = "attention " shape_name ", form " #form_number, .kind = PROBLEM_ATTENTION, \
+        .question = "flash", .form = form_number, __VA_ARGS__                              \
     }
-#define FLASH_HALF(shape_name, form_number, ...)                                \
-    FLASH(shape_name ", float16", form_number, .half = true, __VA_ARGS__)
-#define FLASH_FORMS(shape_name, ...)                                            \
-    FLASH(shape_name, 0, __VA_ARGS__), FLASH(shape_name, 1, __VA_ARGS__),       \
-        FLASH(shape_name, 2, __VA_ARGS__),                                      \
-        FLASH_HALF(shape_name, 0, __VA_ARGS__),                                 \
-        FLASH_HALF(shape_name, 1, __VA_ARGS__),                                 \
-        FLASH_HALF(shape_name, 2, __VA_ARGS__),                                 \
-        FLASH_HALF(shape_name, 3, __VA_ARGS__),                                 \
-        FLASH_HALF(shape_name, 4, __VA_ARGS__),                                 \
-        FLASH_HALF(shape_name, 5, __VA_ARGS__),                                 \
-        FLASH_HALF(shape_name, 6, __VA_ARGS__),                                 \
-        FLASH_HALF(shape_name, 7, __VA_ARGS__),                                 \
-        FLASH_HALF(shape_name, 8, __VA_ARGS__)
+#define FLASH_FORMS(shape_name, ...)       \
+    FORMS(FLASH, shape_name, __VA_ARGS__), \
+        FORMS(FLASH, shape_name ", float16", .half = true, __VA_ARGS__)
 #define DEPTHWISE(depth_name, ...)                                                       \
     {                                                                                    \
         .name = "depthwise " depth_name, .kind = PROBLEM_CONV, .groups = -1, __VA_ARGS__ \
@@ -155,6 +141,8 @@ const struct problem espy_bench_problems[] = {
     FLASH_FORMS("196 tokens, 3 heads of 64", .size = 196, .in = 3, .out = 64),
     FLASH_FORMS("1024 tokens, 3 heads of 64", .size = 1024, .in = 3, .out = 64),
     FLASH_FORMS("64 of 49 tokens, 3 heads of 32", .size = 49, .in = 3, .out = 32, .batch = 64),
+    FLASH_FORMS("256 tokens, 4 heads of 16", .size = 256, .in = 4, .out = 16),
+    FLASH_FORMS("64 of 16 tokens, 3 heads of 32", .size = 16, .in = 3, .out = 32, .batch = 64),
     OTHER("layernorm 196x192", PROBLEM_LAYER_NORM, .size = 196, .in = 192),
     OTHER("layernorm 3136x96", PROBLEM_LAYER_NORM, .size = 3136, .in = 96),
     OTHER("softmax 588x196", PROBLEM_SOFTMAX, .size = 588, .in = 196),
